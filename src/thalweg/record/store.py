@@ -1,0 +1,295 @@
+"""One study's records: a SQLite file with a lock, read by anyone and written by one process.
+
+Nothing here knows what a recipe or a model is, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+__all__ = ["SCHEMA", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError"]
+
+SCHEMA = 1
+"""Version of the tables; kept in SQLite's ``user_version``."""
+
+
+class StoreError(ValueError):
+    """A study directory that cannot be used; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class RecipeRow:
+    """A compared recipe: its name in the study and its declaration (TOML, ranges included)."""
+
+    name: str
+    declared: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Why a run was made: the arm, whose recipe, which setting, which of the arm's seeds."""
+
+    arm: str
+    recipe: str
+    setting: int
+    repeat: int
+    run: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run's course, one element an epoch, shape ``(epochs + 1,)``; NaN where nothing was measured."""
+
+    epoch: np.ndarray
+    step: np.ndarray
+    train_loss: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What one run left behind; see ``schema.sql`` for each field.
+
+    ``outcomes`` holds the metric of every test example, float32, shape ``(examples,)``; for a metric that
+    has one value for a whole split it has one element. ``curve`` and ``outcomes`` are None where a run
+    failed, and where they were not asked for on reading.
+    """
+
+    identity: str
+    recipe: str
+    seed: int
+    status: str
+    reason: str
+    executor: str
+    steps: int
+    cpu_seconds: float
+    state_bytes: float
+    train: float
+    valid: float
+    test: float
+    curve: Curve | None = None
+    outcomes: np.ndarray | None = None
+
+
+class Store:
+    """The records in ``directory/study.db``.
+
+    Args:
+        directory: the study's directory.
+        write: take the directory's lock and create what is missing; otherwise only read.
+
+    Raises:
+        StoreError: there is no study to read, another process is writing, the file is not a study or is
+            of another version, or the directory cannot be written.
+    """
+
+    def __init__(self, directory: Path | str, *, write: bool = False) -> None:
+        self.directory = Path(directory)
+        self.path = self.directory / "study.db"
+        self._lock: int | None = None
+        try:
+            self._database = self._open_to_write() if write else self._open_to_read()
+        except sqlite3.DatabaseError as error:
+            self._unlock()
+            raise StoreError(f"{self.path} cannot be used as a study: {error}") from error
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        if not self.path.is_file():
+            raise StoreError(f"{self.directory} holds no study: there is no study.db in it")
+        database = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            database.execute("PRAGMA query_only = 1")
+            self._check_version(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _open_to_write(self) -> sqlite3.Connection:
+        existed = self.path.exists()
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            # lockf, not flock: a child process that outlives us does not keep it.
+            self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(f"{self.directory} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._unlock()
+            raise StoreError(
+                f"{self.directory} is in use by another process; wait for it, or stop it"
+            ) from error
+        database = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            if existed and database.execute("PRAGMA user_version").fetchone()[0]:
+                self._check_version(database)
+                database.execute("PRAGMA journal_mode = WAL")
+            else:
+                database.execute("PRAGMA journal_mode = WAL")
+                script = resources.files("thalweg.record").joinpath("schema.sql").read_text()
+                database.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        except BaseException:
+            database.close()
+            self._unlock()
+            raise
+        return database
+
+    def _check_version(self, database: sqlite3.Connection) -> None:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            raise StoreError(f"{self.path} is not a study of thalweg")
+        if version != SCHEMA:
+            raise StoreError(
+                f"{self.path} was written by another version of thalweg "
+                f"(its tables are version {version}, these are {SCHEMA})"
+            )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def close(self) -> None:
+        """Close the file and give back the lock."""
+        self._database.close()
+        self._unlock()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the study -----------------------------------------------------------------------------------
+
+    def put(self, name: str, value: Any) -> None:
+        """Write one of the study's facts (anything JSON can hold), replacing the one of that name."""
+        text = json.dumps(value, allow_nan=False)
+        self._database.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (name, text))
+
+    def get(self, name: str) -> Any:
+        """Return one of the study's facts, or None."""
+        row = self._database.execute("SELECT value FROM study WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def begin(self, facts: dict[str, Any], recipes: Sequence[RecipeRow]) -> None:
+        """Write a new study's facts and recipes, all or nothing."""
+        with _transaction(self._database):
+            for name, value in facts.items():
+                self.put(name, value)
+            self._database.executemany(
+                "INSERT INTO recipe VALUES (?, ?, ?)",
+                [(row.name, position, row.declared) for position, row in enumerate(recipes)],
+            )
+
+    def recipes(self) -> list[RecipeRow]:
+        """Return the compared recipes in the order in which they were named."""
+        rows = self._database.execute("SELECT name, declared FROM recipe ORDER BY position")
+        return [RecipeRow(*row) for row in rows]
+
+    # -- runs ----------------------------------------------------------------------------------------
+
+    def add_entries(self, entries: Iterable[Entry]) -> None:
+        """Write why runs are made; an entry that is there already stays as it is."""
+        with _transaction(self._database):
+            self._database.executemany(
+                "INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?)",
+                [(e.arm, e.recipe, e.setting, e.repeat, e.run) for e in entries],
+            )
+
+    def entries(self, arm: str | None = None) -> list[Entry]:
+        """Return the entries of one arm, or all, ordered by recipe, setting and repeat."""
+        query = "SELECT entry.* FROM entry JOIN recipe ON recipe.name = entry.recipe"
+        order = " ORDER BY arm, position, setting, repeat"
+        if arm is None:
+            return [Entry(*row) for row in self._database.execute(query + order)]
+        return [Entry(*row) for row in self._database.execute(f"{query} WHERE arm = ?{order}", (arm,))]
+
+    def add_run(self, run: RunRecord) -> None:
+        """Write a run with its curve and outcomes, all or nothing; the first record of a run stays."""
+        with _transaction(self._database):
+            row = (
+                run.identity, run.recipe, run.seed, run.status, run.reason, run.executor, run.steps,
+                run.cpu_seconds, run.state_bytes, _real(run.train), _real(run.valid), _real(run.test),
+            )  # fmt: skip
+            cursor = self._database.execute(f"INSERT OR IGNORE INTO run VALUES ({'?,' * 11}?)", row)
+            if cursor.rowcount == 0:
+                return
+            if run.curve is not None:
+                self._database.executemany(
+                    "INSERT INTO curve VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (run.identity, int(epoch), int(step), _real(train_loss), _real(valid))
+                        for epoch, step, train_loss, valid in zip(
+                            run.curve.epoch,
+                            run.curve.step,
+                            run.curve.train_loss,
+                            run.curve.valid,
+                            strict=True,
+                        )
+                    ],
+                )
+            if run.outcomes is not None:
+                blob = run.outcomes.astype("<f4").tobytes()
+                self._database.execute("INSERT INTO outcome VALUES (?, ?)", (run.identity, blob))
+
+    def finished(self) -> set[str]:
+        """Return the identities of the runs that are there."""
+        return {row[0] for row in self._database.execute("SELECT identity FROM run")}
+
+    def runs(self, *, curves: bool = False, outcomes: bool = False) -> dict[str, RunRecord]:
+        """Return all runs by identity, with their curves and outcomes if asked for."""
+        curve_of = self._curves() if curves else {}
+        outcome_of: dict[str, np.ndarray] = {}
+        if outcomes:
+            for identity, blob in self._database.execute("SELECT run, test FROM outcome"):
+                outcome_of[identity] = np.frombuffer(blob, "<f4")
+        records = {}
+        for row in self._database.execute("SELECT * FROM run"):
+            scores = [float("nan") if value is None else value for value in row[9:12]]
+            records[row[0]] = RunRecord(*row[:9], *scores, curve_of.get(row[0]), outcome_of.get(row[0]))
+        return records
+
+    def _curves(self) -> dict[str, Curve]:
+        query = "SELECT run, epoch, step, train_loss, valid FROM curve ORDER BY run, epoch"
+        points: dict[str, list[tuple[Any, ...]]] = {}
+        for run, *point in self._database.execute(query):
+            points.setdefault(run, []).append(tuple(point))
+        curves = {}
+        for run, rows in points.items():
+            epoch, step, train_loss, valid = np.array(rows, dtype=float).T
+            curves[run] = Curve(epoch.astype(int), step.astype(int), train_loss, valid)
+        return curves
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _real(value: float) -> float | None:
+    value = float(value)
+    return value if np.isfinite(value) else None
