@@ -1,0 +1,115 @@
+"""Recipes as one types them: ``adam(lr=0.01)``, ``warmup(100) >> cosine``, and lists of these to compare."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from thalweg import optim, schedule
+from thalweg.errors import InputError, unknown
+from thalweg.recipe import ROLES, Recipe, checked
+from thalweg.technique import Choice, LogUniform, Uniform
+
+__all__ = ["grid", "parse", "split_list"]
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas that are not inside parentheses.
+
+    >>> split_list("adam(lr=0.1, beta1=0.8),sgd")
+    ['adam(lr=0.1, beta1=0.8)', 'sgd']
+    """
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def parse(role: str, text: str) -> Any:
+    """Return a role's value from text: ``"adam(lr=LogUniform(1e-4, 1e-2))"``, ``"warmup >> cosine"``, ``"32"``.
+
+    Raises:
+        InputError: an unknown role or technique, or text that is neither.
+
+    >>> parse("schedule", "warmup(100) >> cosine")
+    warmup(100) >> cosine
+    """
+    if role not in ROLES:
+        raise unknown("role", role, ROLES)
+    try:
+        value = _evaluate(role, ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError as error:
+        raise InputError(f'{role} "{text}" cannot be read; write it as adam or adam(lr=0.01)') from error
+    return checked(role, value)
+
+
+_CATALOGUES: dict[str, Mapping[str, Any]] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}
+_RANGES: dict[str, Any] = {"LogUniform": LogUniform, "Uniform": Uniform, "Choice": Choice}
+
+
+def _evaluate(role: str, node: ast.expr) -> Any:
+    """Evaluate names of techniques and ranges, calls of them, ``>>`` and literals; nothing else."""
+    catalogue: Mapping[str, Any] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}.get(
+        role, {}
+    )
+    match node:
+        case ast.Name(id=name):
+            if name not in catalogue:
+                raise (
+                    unknown(role, name, catalogue)
+                    if catalogue
+                    else InputError(f"{role} takes a whole number, not {name!r}")
+                )
+            return catalogue[name]()
+        case ast.Call(func=ast.Name(id=name), args=positional, keywords=keywords):
+            maker = _RANGES.get(name) or catalogue.get(name)
+            if maker is None:
+                raise unknown(role, name, catalogue or _RANGES)
+            args = [_evaluate(role, a) for a in positional]
+            values = {k.arg: _evaluate(role, k.value) for k in keywords if k.arg is not None}
+            try:
+                return maker(*args, **values)
+            except TypeError as error:
+                raise InputError(f"{ast.unparse(node)} cannot be read: name its hyperparameters") from error
+        case ast.BinOp(left=left, op=ast.RShift(), right=right) if role == "schedule":
+            return _evaluate(role, left) >> _evaluate(role, right)
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return tuple(_evaluate(role, item) for item in items)
+    try:
+        return ast.literal_eval(node)
+    except ValueError as error:
+        raise InputError(f"{role} cannot be {ast.unparse(node)}") from error
+
+
+def grid(base: Recipe, vary: Mapping[str, Sequence[str]]) -> dict[str, Recipe]:
+    """Return every combination of the varied roles' values, by name.
+
+    >>> list(grid(Recipe(), {"optimizer": ["sgd", "adam"], "schedule": ["constant", "cosine"]}))
+    ['sgd + constant', 'sgd + cosine', 'adam + constant', 'adam + cosine']
+
+    Raises:
+        InputError: an unknown role or technique, an empty list, or the same value twice.
+    """
+    for role, texts in vary.items():
+        if role not in ROLES:
+            raise unknown("role", role, ROLES)
+        if not all(texts) or not texts:
+            raise InputError(f"--vary {role}= names nothing to compare; write --vary optimizer=adam,sgd")
+    recipes: dict[str, Recipe] = {}
+    for combination in itertools.product(*vary.values()):
+        chosen = dict(zip(vary, combination, strict=True))
+        words = [
+            text if role in ("optimizer", "schedule") else f"{role} {text}" for role, text in chosen.items()
+        ]
+        name = " + ".join(words)
+        if name in recipes:
+            raise InputError(f'"{name}" is named twice; every recipe is compared once')
+        recipes[name] = replace(base, **{role: parse(role, text) for role, text in chosen.items()})
+    return recipes

@@ -1,0 +1,1 @@
+"""How formulas are executed; no formula lives here."""

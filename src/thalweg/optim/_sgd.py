@@ -1,0 +1,14 @@
+from thalweg.optim._technique import optimizer
+from thalweg.technique import LogUniform
+
+
+@optimizer(
+    source="Robbins & Monro 1951, A Stochastic Approximation Method",
+    space={"lr": LogUniform(1e-3, 1e1)},
+)
+def sgd(p, g, *, t, lr=1e-3):
+    """Step against the gradient: the method that all others change.
+
+    Source: Robbins & Monro 1951. torch: ``SGD(lr)``.
+    """
+    return (p - lr * g,)

@@ -1,0 +1,247 @@
+"""Recipes: everything that is chosen around a model, by role. Frozen; they read and write TOML.
+
+A role's value is an ingredient, a schedule or a whole number. A range in its place is searched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from thalweg import optim, schedule
+from thalweg.errors import InputError, unknown
+from thalweg.key import Key
+from thalweg.schedule import Schedule
+from thalweg.technique import Choice, Distribution, Ingredient, LogUniform, Uniform
+
+__all__ = ["ROLES", "Recipe", "Settings", "checked"]
+
+Settings = dict[str, Any]
+"""Values drawn from a recipe's space, by path: ``{"optimizer.lr": 0.003}``."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is chosen around a model.
+
+    Args:
+        optimizer: an ingredient of `thalweg.optim`.
+        schedule: of the learning rate; of `thalweg.schedule`.
+        batch_size: examples a step; the last batch of an epoch may be smaller.
+        epochs: passes over the training data.
+
+    >>> from thalweg import optim, schedule
+    >>> recipe = Recipe(optim.adam(lr=0.003), schedule.warmup() >> schedule.cosine(), epochs=5)
+    >>> print(recipe.toml())
+    batch_size = 64
+    epochs = 5
+    <BLANKLINE>
+    [optimizer]
+    name = "adam"
+    lr = 0.003
+    <BLANKLINE>
+    [[schedule]]
+    name = "warmup"
+    <BLANKLINE>
+    [[schedule]]
+    name = "cosine"
+    <BLANKLINE>
+    >>> Recipe.from_toml(recipe.toml()) == recipe
+    True
+    """
+
+    optimizer: Ingredient = field(default_factory=optim.adam)
+    schedule: Schedule = field(default_factory=schedule.constant)
+    batch_size: int | Choice = 64
+    epochs: int | Choice = 30
+
+    def __post_init__(self) -> None:
+        for role in ROLES:
+            object.__setattr__(self, role, checked(role, getattr(self, role)))
+
+    def space(self) -> dict[str, Distribution]:
+        """Return what is searched, by path: ranges given, and the techniques' own for what is not named."""
+        found: dict[str, Distribution] = {}
+        for path, part in self._ingredients():
+            found |= {f"{path}.{name}": value for name, value in part.space().items()}
+        return found | {
+            role: value
+            for role in ("batch_size", "epochs")
+            if isinstance(value := getattr(self, role), Choice)
+        }
+
+    def resolved(self, settings: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the recipe with every hyperparameter a value: drawn, else given, else the default."""
+        drawn = dict(settings or {})
+
+        def fill(path: str, part: Ingredient) -> Ingredient:
+            here = {k.removeprefix(path + "."): v for k, v in drawn.items() if k.rpartition(".")[0] == path}
+            return part.resolved(here)
+
+        filled = dict(self._ingredients())
+        filled = {path: fill(path, part) for path, part in filled.items()}
+        numbers = {}
+        for role in ("batch_size", "epochs"):
+            value = getattr(self, role)
+            numbers[role] = drawn.get(role, value.values[0] if isinstance(value, Choice) else value)
+        return Recipe(
+            optimizer=filled["optimizer"],
+            schedule=Schedule(tuple(part for path, part in filled.items() if path != "optimizer")),
+            **numbers,
+        )
+
+    def draw(self, key: Key) -> Settings:
+        """Return one independent draw from the space; a path's number depends on key and path alone."""
+        return {path: place.at((key / path).generator().random()) for path, place in self.space().items()}
+
+    def _ingredients(self) -> list[tuple[str, Ingredient]]:
+        return [
+            ("optimizer", self.optimizer),
+            *((f"schedule.{i}", part) for i, part in enumerate(self.schedule.parts)),
+        ]
+
+    def toml(self) -> str:
+        """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
+        plain: dict[str, Any] = {role: _plain(getattr(self, role)) for role in ("batch_size", "epochs")}
+        plain["optimizer"] = _table(self.optimizer)
+        plain["schedule"] = [_table(part) for part in self.schedule.parts]
+        text = tomli_w.dumps({k: v for k, v in plain.items() if k != "schedule"})
+        # tomli_w would write short tables inline; a schedule's parts read better as tables of their own.
+        return text + "".join(f"\n[[schedule]]\n{tomli_w.dumps(part)}" for part in plain["schedule"])
+
+    def digest(self) -> str:
+        """Return a hash of the recipe, defaults included; equal for equal recipes, in any process."""
+        return hashlib.sha256(self.toml().encode()).hexdigest()
+
+    @classmethod
+    def from_toml(cls, text: str, where: str = "the recipe", base: Recipe | None = None) -> Recipe:
+        """Return the recipe that ``text`` describes; roles it leaves out are as in ``base``.
+
+        Raises:
+            InputError: the text is not TOML, or names a role, technique or hyperparameter that does not
+                exist, or a value has the wrong type; the message gives ``where``, the path and the line.
+        """
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{where} is not TOML: {error}") from error
+        values = {}
+        for role, value in table.items():
+            try:
+                if role not in ROLES:
+                    raise unknown("role", role, ROLES)
+                values[role] = checked(role, _from_plain(role, value))
+            except InputError as error:
+                line = _line_of(text, role, str(error))
+                raise InputError(f"{where}, line {line}: {error}") from error
+        return replace(base or cls(), **values)
+
+    @classmethod
+    def from_file(cls, path: Path | str, base: Recipe | None = None) -> Recipe:
+        """Return the recipe in a TOML file; see `from_toml`."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise InputError(f"the recipe {path} cannot be read: {reason}") from error
+        return cls.from_toml(text, str(path), base)
+
+
+ROLES = tuple(role.name for role in fields(Recipe))
+"""Everything a recipe chooses, and so everything a study can vary."""
+
+
+def checked(role: str, value: Any) -> Any:
+    """Return the value of a role, or refuse it."""
+    if role == "optimizer":
+        if isinstance(value, optim.Optimizer):
+            return value()
+        if not (isinstance(value, Ingredient) and value.technique.kind == "optimizer"):
+            raise InputError(f"optimizer takes an ingredient such as optim.adam(lr=0.01), not {value!r}")
+    elif role == "schedule":
+        if isinstance(value, schedule.ScheduleTechnique):
+            return value()
+        if not isinstance(value, Schedule):
+            raise InputError(f"schedule takes a schedule such as schedule.cosine(), not {value!r}")
+    else:
+        for number in value.values if isinstance(value, Choice) else [value]:
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise InputError(f"{role} takes a whole number from 1 up, not {number!r}")
+    return value
+
+
+# -- TOML ----------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Uniform(low, high):
+            return {"low": low, "high": high, "scale": "linear"}
+        case LogUniform(low, high):
+            return {"low": low, "high": high, "scale": "log"}
+        case Choice(values):
+            return list(values)
+    return value
+
+
+def _table(part: Ingredient) -> dict[str, Any]:
+    return {"name": part.name} | {name: _plain(value) for name, value in part.values if value is not None}
+
+
+def _from_plain(role: str, value: Any) -> Any:
+    if role == "optimizer":
+        return _ingredient("optimizer", optim.CATALOGUE, value)
+    if role == "schedule":
+        parts = value if isinstance(value, list) else [value]
+        return Schedule(tuple(_ingredient("schedule", schedule.CATALOGUE, part) for part in parts))
+    return Choice(tuple(value)) if isinstance(value, list) else value
+
+
+def _ingredient(kind: str, catalogue: Mapping[str, Any], table: Any) -> Ingredient:
+    if isinstance(table, str):
+        table = {"name": table}
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise InputError(f'{kind} takes a table with a name, such as name = "{next(iter(catalogue))}"')
+    if table["name"] not in catalogue:
+        raise unknown(kind, table["name"], catalogue)
+    values = {name: _range(name, value) for name, value in table.items() if name != "name"}
+    return Ingredient(catalogue[table["name"]], values)
+
+
+def _range(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return Choice(tuple(value))
+    if not isinstance(value, dict):
+        return value
+    scales = {"log": LogUniform, "linear": Uniform}
+    bounds = [value.get("low"), value.get("high")]
+    numbers = all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds)
+    if set(value) != {"low", "high", "scale"} or value["scale"] not in scales or not numbers:
+        raise InputError(
+            f'{name} takes a value, a list of values, or a range {{low = 1e-4, high = 1e-1, scale = "log"}} '
+            'whose scale is "log" or "linear"'
+        )
+    low, high = bounds
+    return scales[value["scale"]](low, high)
+
+
+def _line_of(text: str, role: str, message: str) -> int:
+    """Return the line that a message about a role speaks of: its hyperparameter's, else the role's own."""
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if re.match(rf"\s*\[*\s*{re.escape(role)}\b", line)), 0)
+    for i in range(start, len(lines)):
+        if i > start and re.match(r"\s*\[[^\[=]*\]\s*(#.*)?$", lines[i]) and role not in lines[i]:
+            break
+        name = re.match(r"\s*\"?([\w-]+)\"?\s*=", lines[i])
+        if name and i > start and re.search(rf"\b{re.escape(name[1])}\b|\"{re.escape(name[1])}\"", message):
+            return i + 1
+        if name and name[1] == "name" and re.search(r'^unknown (optimizer|schedule) "', message):
+            return i + 1
+    return start + 1

@@ -1,0 +1,104 @@
+"""Which part of an axis is shown, and where labels stand so that they do not cover each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thalweg.report.tables import Table
+
+__all__ = ["close_up", "ends", "spaced", "whole", "window"]
+
+
+def window(
+    rows: Sequence[tuple[float | None, float | None, float | None]], *, higher: bool
+) -> tuple[float, float]:
+    """Return the part of the axis that is worth showing for (value, low, high), best first.
+
+    All of it, unless a few stragglers would press the others together: those lie farther behind the best
+    than three times the better half's spread, intervals included.
+    """
+    sign = 1.0 if higher else -1.0
+    values = [value for value, _, _ in rows if value is not None]
+    near = rows[: max(2, (len(rows) + 1) // 2)]
+    ends = [end for row in near for end in row if end is not None]
+    spread = max(max(ends) - min(ends), 1e-9 * max(map(abs, ends)), 1e-12)
+    limit = sign * values[0] - 3 * spread
+    kept = [row for row in rows if row[0] is not None and sign * row[0] >= limit]
+    ends = [end for row in kept for end in row if end is not None]
+    margin = 0.04 * max(max(ends) - min(ends), spread)
+    return float(f"{min(ends) - margin:.6g}"), float(f"{max(ends) + margin:.6g}")
+
+
+def whole(table: Table) -> tuple[float, float]:
+    """Return the range of a table of curves."""
+    values = [value for value in table["mid"] + table["low"] + table["high"] if value is not None]
+    low, high = min(values), max(values)
+    margin = 0.03 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def ends(table: Table) -> dict[str, tuple[int, float, float, float]]:
+    """Return each recipe's last (epoch, mid, low, high)."""
+    rows = zip(table["recipe"], table["epoch"], table["mid"], table["low"], table["high"], strict=True)
+    return {recipe: (epoch, mid, low, high) for recipe, epoch, mid, low, high in rows}
+
+
+def close_up(table: Table, *, higher: bool) -> tuple[float, float] | None:
+    """Return the range in which the curves' second half takes place; None where that is most of the whole."""
+    sign = 1.0 if higher else -1.0
+    last = sorted((row[1:] for row in ends(table).values()), key=lambda row: -sign * row[0])
+    if not last:
+        return None
+    low, high = window(last, higher=higher)
+    half = max(table["epoch"]) / 4
+    leader = max(ends(table), key=lambda name: sign * ends(table)[name][1])
+    rows = zip(table["recipe"], table["epoch"], table["mid"], strict=True)
+    climb = [mid for recipe, epoch, mid in rows if recipe == leader and epoch >= half]
+    low, high = min([low, *climb]), max([high, *climb])
+    bottom, top = whole(table)
+    low, high = max(low, bottom), min(high, top)
+    return None if high - low > 0.6 * (top - bottom) else (low, high)
+
+
+def spaced(values: Sequence[float], domain: tuple[float, float], height: float, gap: float) -> list[float]:
+    """Move labels apart: values in ``domain``, drawn over ``height`` pixels, at least ``gap`` pixels apart.
+
+    The order is kept, and each group of touching labels stays centred on what it labels.
+
+    >>> spaced([0.5, 0.5, 0.9], (0.0, 1.0), height=100, gap=10)
+    [0.45, 0.55, 0.9]
+    """
+    low, high = domain
+    pixels = np.clip((np.asarray(values, float) - low) / (high - low), 0, 1) * height
+    order = np.argsort(pixels, kind="stable")
+    groups: list[tuple[float, int]] = []  # centre, members
+    for target in pixels[order]:
+        groups.append((float(target), 1))
+        while len(groups) > 1 and _top(groups[-2], gap) + gap > _top(groups[-1], gap) - _extent(
+            groups[-1], gap
+        ):
+            (lower, m), (upper, n) = groups[-2:]
+            groups[-2:] = [_kept(((lower * m + upper * n) / (m + n), m + n), gap, height)]
+    placed = [centre + gap * (i - (n - 1) / 2) for centre, n in groups for i in range(n)]
+    result = np.empty(len(placed))
+    result[order] = placed
+    return [round(float(low + y / height * (high - low)), 9) for y in result]
+
+
+def _extent(group: tuple[float, int], gap: float) -> float:
+    return gap * (group[1] - 1)
+
+
+def _top(group: tuple[float, int], gap: float) -> float:
+    return group[0] + _extent(group, gap) / 2
+
+
+def _kept(group: tuple[float, int], gap: float, height: float) -> tuple[float, int]:
+    """Push a group that is drawn over an edge back inside, the upper edge first."""
+    half = _extent(group, gap) / 2
+    return max(min(group[0], height - half), half), group[1]

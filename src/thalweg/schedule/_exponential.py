@@ -1,0 +1,10 @@
+from thalweg.schedule._technique import schedule
+
+
+@schedule(source="Robbins & Monro 1951; Darken & Moody 1990", generalises=("constant",))
+def exponential(step, *, steps=None, end=0.01):
+    """The rate falls by the same factor each step, to ``end`` after its last.
+
+    torch: ``ExponentialLR(gamma)`` with γ = end^(1 / steps). It starts falling at once, where ``cosine`` waits.
+    """
+    return end ** (step / steps)

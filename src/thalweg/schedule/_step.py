@@ -1,0 +1,10 @@
+from thalweg.schedule._technique import schedule
+
+
+@schedule(source="Krizhevsky, Sutskever & Hinton 2012, section 5", generalises=("constant",))
+def step(step, *, steps=None, every=1 / 3, gamma=0.1):
+    """The rate times ``gamma`` every so often: a staircase where ``exponential`` is a slope.
+
+    ``every`` counts steps; below 1 it is a share of the schedule's length. torch: ``StepLR(every, gamma)``.
+    """
+    return gamma ** (step // (every * steps if every < 1 else every))
