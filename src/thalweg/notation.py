@@ -6,6 +6,7 @@ import ast
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from thalweg import optim, schedule
@@ -13,7 +14,7 @@ from thalweg.errors import InputError, unknown
 from thalweg.recipe import ROLES, Recipe, checked
 from thalweg.technique import Choice, LogUniform, Uniform
 
-__all__ = ["grid", "parse", "split_list"]
+__all__ = ["combine", "grid", "parse", "split_list"]
 
 
 def split_list(text: str) -> list[str]:
@@ -56,9 +57,7 @@ _RANGES: dict[str, Any] = {"LogUniform": LogUniform, "Uniform": Uniform, "Choice
 
 def _evaluate(role: str, node: ast.expr) -> Any:
     """Evaluate names of techniques and ranges, calls of them, ``>>`` and literals; nothing else."""
-    catalogue: Mapping[str, Any] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}.get(
-        role, {}
-    )
+    catalogue: Mapping[str, Any] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}.get(role, {})
     match node:
         case ast.Name(id=name):
             if name not in catalogue:
@@ -105,11 +104,42 @@ def grid(base: Recipe, vary: Mapping[str, Sequence[str]]) -> dict[str, Recipe]:
     recipes: dict[str, Recipe] = {}
     for combination in itertools.product(*vary.values()):
         chosen = dict(zip(vary, combination, strict=True))
-        words = [
-            text if role in ("optimizer", "schedule") else f"{role} {text}" for role, text in chosen.items()
-        ]
+        words = [text if role in ("optimizer", "schedule") else f"{role} {text}" for role, text in chosen.items()]
         name = " + ".join(words)
         if name in recipes:
             raise InputError(f'"{name}" is named twice; every recipe is compared once')
         recipes[name] = replace(base, **{role: parse(role, text) for role, text in chosen.items()})
+    return recipes
+
+
+def combine(base: Recipe, vary: Sequence[str], files: Sequence[Path]) -> dict[str, Recipe]:
+    """Return the recipes to compare, by name: every combination of what is varied, and those in files.
+
+    With files and no ``--vary`` each file is a recipe of its own; together, each file is varied.
+
+    Args:
+        base: what the rest is as.
+        vary: texts such as ``"optimizer=adam,sgd"``.
+        files: recipes in TOML.
+
+    Raises:
+        InputError: text that cannot be read, nothing to compare, or a name that comes twice.
+    """
+    roles: dict[str, list[str]] = {}
+    for text in vary:
+        role, sign, values = text.partition("=")
+        if not sign:
+            raise InputError(f'--vary "{text}" has no "="; write --vary optimizer=adam,sgd')
+        if role.strip() in roles:
+            raise InputError(f"--vary {role.strip()} is there twice; put all its values in one list")
+        roles[role.strip()] = split_list(values)
+    if not roles and not files:
+        raise InputError("nothing to compare: give --vary optimizer=adam,sgd or --recipe FILE.toml")
+    bases = {path.stem: Recipe.from_file(path, base) for path in files} or {"": base}
+    if len(bases) < len(files):
+        raise InputError("two recipe files have the same name; reports tell recipes apart by it")
+    recipes: dict[str, Recipe] = {}
+    for stem, recipe in bases.items():
+        varied = grid(recipe, roles) if roles else {"": recipe}
+        recipes |= {" + ".join(word for word in (stem, name) if word): r for name, r in varied.items()}
     return recipes

@@ -72,10 +72,14 @@ class Recipe:
         for path, part in self._ingredients():
             found |= {f"{path}.{name}": value for name, value in part.space().items()}
         return found | {
-            role: value
-            for role in ("batch_size", "epochs")
-            if isinstance(value := getattr(self, role), Choice)
+            role: value for role in ("batch_size", "epochs") if isinstance(value := getattr(self, role), Choice)
         }
+
+    def declared(self) -> Recipe:
+        """Return the recipe with everything written out: values and defaults, and ranges where it is searched."""
+        parts = {path: Ingredient(p.technique, dict(p.resolved()) | p.space()) for path, p in self._ingredients()}
+        steps = tuple(part for path, part in parts.items() if path != "optimizer")
+        return replace(self, optimizer=parts["optimizer"], schedule=Schedule(steps))
 
     def resolved(self, settings: Mapping[str, Any] | None = None) -> Recipe:
         """Return the recipe with every hyperparameter a value: drawn, else given, else the default."""
@@ -106,6 +110,12 @@ class Recipe:
             ("optimizer", self.optimizer),
             *((f"schedule.{i}", part) for i, part in enumerate(self.schedule.parts)),
         ]
+
+    def sizes(self) -> tuple[int, int]:
+        """Return batch size and epochs of a resolved recipe."""
+        assert isinstance(self.batch_size, int), "resolve the recipe first"
+        assert isinstance(self.epochs, int), "resolve the recipe first"
+        return self.batch_size, self.epochs
 
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
@@ -221,7 +231,7 @@ def _range(name: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     scales = {"log": LogUniform, "linear": Uniform}
-    bounds = [value.get("low"), value.get("high")]
+    bounds: list[Any] = [value.get("low"), value.get("high")]
     numbers = all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds)
     if set(value) != {"low", "high", "scale"} or value["scale"] not in scales or not numbers:
         raise InputError(

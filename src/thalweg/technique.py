@@ -15,7 +15,7 @@ from typing import Any
 
 from thalweg.errors import InputError, unknown
 
-__all__ = ["Choice", "Distribution", "Ingredient", "LogUniform", "Technique", "Uniform", "Value"]
+__all__ = ["Choice", "Distribution", "Ingredient", "LogUniform", "Technique", "Uniform"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ class Choice:
 
 
 Distribution = Uniform | LogUniform | Choice
-Value = float | int | str | bool | None | Distribution
 
 
 @dataclass(frozen=True)
@@ -108,14 +107,13 @@ class Technique:
         """The formula's name."""
         return self.formula.__name__
 
-    @property
-    def __doc__(self) -> str:  # type: ignore[override]
-        return inspect.getdoc(self.formula) or ""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", inspect.getdoc(self.formula))
 
     @property
     def summary(self) -> str:
         """The first line of its documentation."""
-        return self.__doc__.partition("\n")[0]
+        return (inspect.getdoc(self.formula) or "").partition("\n")[0]
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -138,7 +136,8 @@ class Technique:
         assert isinstance(function, ast.FunctionDef)
         return function.body[1:] if ast.get_docstring(function) else function.body
 
-    def __call__(self, **values: Value) -> Ingredient:
+    def __call__(self, **values: Any) -> Ingredient:
+        """Return the ingredient with these hyperparameters; a range is searched, what is not named is not fixed."""
         return Ingredient(self, values)
 
     def __repr__(self) -> str:
@@ -157,9 +156,9 @@ class Ingredient:
     """
 
     technique: Technique
-    values: tuple[tuple[str, Value], ...]
+    values: tuple[tuple[str, Any], ...]
 
-    def __init__(self, technique: Technique, values: Mapping[str, Value]) -> None:
+    def __init__(self, technique: Technique, values: Mapping[str, Any]) -> None:
         known = technique.hyperparameters
         for name, value in values.items():
             if name not in known:
@@ -185,7 +184,7 @@ class Ingredient:
         values |= {name: value for name, value in self.values if not isinstance(value, Distribution)}
         return Ingredient(self.technique, {**values, **(drawn or {})})
 
-    def __iter__(self) -> Iterator[tuple[str, Value]]:
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
         return iter(self.values)
 
     def __repr__(self) -> str:
@@ -193,7 +192,7 @@ class Ingredient:
         return f"{self.name}({inside})" if inside else self.name
 
 
-def _check_value(technique: Technique, name: str, value: Value, default: Any) -> None:
+def _check_value(technique: Technique, name: str, value: Any, default: Any) -> None:
     """Refuse what a hyperparameter cannot be. Numbers only, so far: every default is a number or None."""
     where = f"{name} of {technique.name}"
     inside = {

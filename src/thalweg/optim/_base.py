@@ -41,7 +41,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 raise unknown(f"argument of {type(self).__name__}", name, [*defaults, *MODES])
             if value and name in ("capturable", "differentiable"):
                 raise InputError(f"{type(self).__name__} has no {name} form; leave {name} out")
-        super().__init__(params, {**defaults, **MODES, **modes})  # type: ignore[arg-type]
+        super().__init__(params, {**defaults, **MODES, **modes})
         for group in self.param_groups:
             self._chosen(group)
 
@@ -70,7 +70,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 raise
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return what the closure returns.
 
         Args:

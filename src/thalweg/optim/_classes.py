@@ -74,7 +74,7 @@ class SGD(FormulaOptimizer):
             nesterov=nesterov,
         )
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         refuse(group, "SGD", "dampening")
         if not group["momentum"]:
             if group["nesterov"]:
@@ -109,7 +109,7 @@ class Adagrad(FormulaOptimizer):
             eps=eps,
         )
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         refuse(group, "Adagrad", "initial_accumulator_value")
         return adagrad, {name: group[name] for name in ("lr", "lr_decay", "eps")}
 
@@ -130,7 +130,7 @@ class Adadelta(FormulaOptimizer):
     ) -> None:
         super().__init__(params, modes, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         return adadelta, {name: group[name] for name in ("lr", "rho", "eps")}
 
 
@@ -161,7 +161,7 @@ class RMSprop(FormulaOptimizer):
             centered=centered,
         )
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         refuse(group, "RMSprop", "momentum", "centered")
         return rmsprop, {"lr": group["lr"], "beta": group["alpha"], "eps": group["eps"]}
 
@@ -182,7 +182,7 @@ class AdamUncorrected(FormulaOptimizer):
     ) -> None:
         super().__init__(params, modes, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         return adam_uncorrected, _moments(group)
 
 
@@ -201,11 +201,9 @@ class Adam(FormulaOptimizer):
         amsgrad: bool = False,
         **modes: Any,
     ) -> None:
-        super().__init__(
-            params, modes, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
-        )
+        super().__init__(params, modes, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         if group.get("decoupled_weight_decay"):
             raise InputError("Adam with decoupled_weight_decay=True is AdamW; use that")
         if group["amsgrad"]:
@@ -230,11 +228,9 @@ class AdamW(FormulaOptimizer):
         amsgrad: bool = False,
         **modes: Any,
     ) -> None:
-        super().__init__(
-            params, modes, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
-        )
+        super().__init__(params, modes, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         refuse(group, "AdamW", "amsgrad")
         return adamw, {**_moments(group), "weight_decay": group["weight_decay"]}
 
@@ -266,7 +262,7 @@ class NAdam(FormulaOptimizer):
             decoupled_weight_decay=decoupled_weight_decay,
         )
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         refuse(group, "NAdam", "decoupled_weight_decay")
         return nadam, {**_moments(group), "psi": group["momentum_decay"]}
 
@@ -287,5 +283,5 @@ class Yogi(FormulaOptimizer):
     ) -> None:
         super().__init__(params, modes, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:  # noqa: D102
+    def select(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any]]:
         return yogi, _moments(group)

@@ -1,5 +1,5 @@
 """What runs left behind: rows in a study's SQLite file."""
 
-from thalweg.record.store import Curve, Entry, RecipeRow, RunRecord, Store, StoreError
+from thalweg.record.store import SCHEMA, Curve, Entry, RecipeRow, RunRecord, Store, StoreError
 
-__all__ = ["Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError"]
+__all__ = ["SCHEMA", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError"]

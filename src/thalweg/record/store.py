@@ -131,9 +131,7 @@ class Store:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._unlock()
-            raise StoreError(
-                f"{self.directory} is in use by another process; wait for it, or stop it"
-            ) from error
+            raise StoreError(f"{self.directory} is in use by another process; wait for it, or stop it") from error
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
             if existed and database.execute("PRAGMA user_version").fetchone()[0]:
@@ -264,7 +262,8 @@ class Store:
         records = {}
         for row in self._database.execute("SELECT * FROM run"):
             scores = [float("nan") if value is None else value for value in row[9:12]]
-            records[row[0]] = RunRecord(*row[:9], *scores, curve_of.get(row[0]), outcome_of.get(row[0]))
+            kept = {"curve": curve_of.get(row[0]), "outcomes": outcome_of.get(row[0])}
+            records[row[0]] = RunRecord(*row[:9], *scores, **kept)
         return records
 
     def _curves(self) -> dict[str, Curve]:

@@ -1,8 +1,4 @@
-"""The charts: Vega-Lite specifications without data, whose sources the page fills from one block of JSON.
-
-Colours are CSS variables, so that light, dark and print are the style sheet's business. Every chart knows the
-variable ``isolated``: the recipes to stand out; empty means all.
-"""
+"""The charts: Vega-Lite specifications without data, whose sources the page fills from one block of JSON."""
 
 from __future__ import annotations
 
@@ -11,45 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from thalweg.report import layout
+from thalweg.report import layout, look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from thalweg.report.numbers import Scale
     from thalweg.report.reading import Study
+    from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
 
-__all__ = ["COLOURS", "CONFIG", "DASHES", "charts"]
-
-COLOURS = 7
-"""How many colours the style sheet has for recipes; after those, the same again in the next dash."""
-
-DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3])
+__all__ = ["charts"]
 
 HEIGHT = 320
 LABEL_ROOM = 128
 FAMOUS_RATE = 3e-4
-
-_FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
-CONFIG: dict[str, Any] = {
-    "background": "transparent",
-    "aria": False,  # the figure around the chart speaks for it
-    "font": _FONT,
-    "view": {"stroke": None},
-    "axis": {
-        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8,
-        "labelColor": "var(--soft)", "titleColor": "var(--soft)", "labelFont": _FONT, "titleFont": _FONT,
-        "gridColor": "var(--rule)", "domain": False, "tickColor": "var(--rule)", "tickSize": 4,
-    },
-    "axisY": {"ticks": False, "labelPadding": 6, "tickCount": 6},
-    "axisX": {"grid": False, "labelFlush": False},
-    "text": {"font": _FONT, "fontSize": 12, "fill": "var(--ink)"},
-    "customFormatTypes": False,
-}  # fmt: skip
-"""What all charts share; handed to Vega-Lite once."""
-
-_SHOWN = "length(isolated) == 0 || indexof(isolated, datum.recipe) >= 0"
 
 
 def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict[str, Any]]:
@@ -57,7 +26,7 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
 
     ``data`` gains the sources that only lay charts out (labels at the ends of curves).
     """
-    made: dict[str, alt.LayerChart] = {}
+    made: dict[str, dict[str, Any]] = {}
     if "ranks" in data:
         made["ranks"] = _ranks(study, scale, data["ranks"])
     if "valid" in data:
@@ -65,39 +34,11 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
     if "loss" in data:
         made["loss"] = _courses("loss", study, "training loss", data, higher=False)
     if "rates" in data:
+        data["famous"] = {"rate": [FAMOUS_RATE], "label": ["3e-4"]}
         made["rates"] = _rates(study, scale, data["rates"])
     if "trials" in data:
         made["trials"] = _trials(study, scale, data["trials"])
-    return {name: chart.properties(width="container").to_dict() for name, chart in made.items()}
-
-
-def _source(name: str) -> alt.Chart:
-    return alt.Chart(alt.NamedData(name=name))
-
-
-def _isolated() -> alt.Parameter:
-    return alt.param(name="isolated", value=[])
-
-
-def _emphasis(rest: float, faint: float) -> dict[str, Any]:
-    """Opacity: ``rest`` when nothing is isolated, more for what is, ``faint`` for all else."""
-    return {
-        "condition": [
-            {"test": "length(isolated) == 0", "value": rest},
-            {"test": "indexof(isolated, datum.recipe) >= 0", "value": min(1.0, 2 * rest)},
-        ],
-        "value": faint,
-    }
-
-
-def _colour(names: Sequence[str]) -> dict[str, Any]:
-    """A recipe's colour and dash, the same in every chart."""
-    colours = [f"var(--r{i % COLOURS})" for i in range(len(names))]
-    dashes = [DASHES[i // COLOURS % len(DASHES)] for i in range(len(names))]
-    return {
-        "color": alt.Color("recipe:N", scale=alt.Scale(domain=names, range=colours), legend=None),
-        "strokeDash": alt.StrokeDash("recipe:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
-    }
+    return made
 
 
 def _number(scale: Scale) -> str:
@@ -107,76 +48,54 @@ def _number(scale: Scale) -> str:
 # -- who is ahead --------------------------------------------------------------------------------------
 
 
-def _ranks(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
+def _ranks(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
     """Mean, interval over seeds (thick) and over seeds and test examples (thin), best on top."""
     ends = [v for name in ("mean", "beyond", "low", "high") for v in table[name] if v is not None]
     pad = 0.04 * (max(ends) - min(ends)) or 1e-6
-    x = alt.X(
-        "mean:Q",
-        title=f"test {scale.axis}",
-        scale=alt.Scale(
-            domain=[min(ends) - pad, max(ends) + pad],
-            nice=False,
-            zero=False,
-            range=[0, alt.ExprRef("width - 64")],
-        ),
-        axis=alt.Axis(tickCount=6, grid=True),
+    domain = [min(ends) - pad, max(ends) + pad]
+    across = alt.Scale(domain=domain, nice=False, zero=False, range=[0, alt.ExprRef("width - 64")])
+
+    def x(field: str) -> alt.X:
+        return alt.X(field, title=f"test {scale.axis}", scale=across, axis=alt.Axis(tickCount=6, grid=True))
+
+    names = alt.Axis(labelColor="var(--ink)", labelLimit=190, labelFontSize=13, grid=False)
+    colours = alt.Scale(domain=["first", "behind"], range=["var(--accent)", "var(--behind)"])
+    base = look.source("ranks").encode(
+        y=alt.Y("recipe:N", sort=table["recipe"], title=None, axis=names),
+        color=alt.Color("group:N", scale=colours, legend=None),
+        opacity=look.emphasis(1.0, 0.2),
+        tooltip=[alt.Tooltip("recipe:N"), alt.Tooltip("told:N", title=f"test {scale.name}")],
     )
-    y = alt.Y(
-        "recipe:N",
-        sort=table["recipe"],
-        title=None,
-        axis=alt.Axis(labelColor="var(--ink)", labelLimit=190, labelFontSize=13, grid=False),
-    )
-    group = alt.Color(
-        "group:N",
-        scale=alt.Scale(domain=["first", "behind"], range=["var(--accent)", "var(--behind)"]),
-        legend=None,
-    )
-    opacity = _emphasis(1.0, 0.2)
-    told = [alt.Tooltip("recipe:N"), alt.Tooltip("told:N", title=f"test {scale.name}")]
-    base = _source("ranks").encode(y=y, color=group, opacity=opacity, tooltip=told)
-    thin = base.mark_rule(strokeWidth=1.5).encode(x=x.copy(), x2="high:Q")
-    thin.encoding.x.shorthand = "low:Q"
-    thick = base.mark_bar(height=6, cornerRadius=3).encode(x=x.copy(), x2="seeds_high:Q")
-    thick.encoding.x.shorthand = "seeds_low:Q"
-    thick = thick.transform_filter("isValid(datum.seeds_low)").encode(
-        opacity={"condition": {"test": _SHOWN, "value": 0.45}, "value": 0.1}
-    )
-    mean = (
-        base.mark_point(filled=True, size=70, opacity=1).encode(x=x).transform_filter("isValid(datum.mean)")
-    )
-    defaults = (
-        base.mark_point(filled=False, size=34, strokeWidth=1.3, shape="diamond")
-        .encode(x=alt.X("defaults:Q"))
-        .transform_filter("isValid(datum.defaults)")
-    )
+
+    def mark(field: str, chart: alt.Chart, **more: Any) -> alt.Chart:
+        return chart.transform_filter(f"isValid(datum.{field})").encode(x=x(f"{field}:Q"), **more)
+
     far = "triangle-left" if study.higher_is_better else "triangle-right"
-    beyond = (
-        base.mark_point(filled=True, size=60, shape=far)
-        .encode(x=alt.X("beyond:Q"))
-        .transform_filter("isValid(datum.beyond)")
-    )
-    text = base.mark_text(align="right", fontSize=13).encode(
-        x=alt.XValue(alt.ExprRef("width")), text="text:N", color=alt.value("var(--ink)")
-    )
-    layers = alt.layer(thin, thick, defaults, mean, beyond, text)
-    return layers.properties(height=alt.Step(24)).add_params(_isolated())
+    layers = [
+        mark("low", base.mark_rule(strokeWidth=1.5), x2="high:Q"),
+        mark("seeds_low", base.mark_rule(strokeWidth=6), x2="seeds_high:Q", opacity=look.emphasis(0.45, 0.1)),
+        mark("defaults", base.mark_point(filled=False, size=34, strokeWidth=1.3, shape="diamond")),
+        mark("mean", base.mark_point(filled=True, size=70)),
+        mark("beyond", base.mark_point(filled=True, size=60, shape=far)),
+        base.mark_text(align="right", fontSize=13).encode(
+            x=alt.value(alt.ExprRef("width")), text="text:N", color=alt.value("var(--ink)")
+        ),
+    ]
+    return look.layered(layers, height=24 * len(table["recipe"]))
 
 
 # -- courses -------------------------------------------------------------------------------------------
 
 
-def _courses(
-    source: str, study: Study, title: str, data: dict[str, Table], *, higher: bool
-) -> alt.LayerChart:
+def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, higher: bool) -> dict[str, Any]:
     """One line a recipe, its band, and its name at its end."""
     table, names = data[source], study.names
-    log = source == "loss" and min(v for v in table["low"] if v is not None) > 0
-    whole = layout.whole(table) if not log else _log_range(table)
+    bottom, top = layout.span(table)
+    log = source == "loss" and bottom > 0 and top > 10 * bottom
+    whole = (0.9 * bottom, 1.1 * top) if log else layout.whole(table)
     close = None if log else layout.close_up(table, higher=higher)
     data[f"{source}_ends"] = _ends(table, close or whole, whole, log=log)
-    params = [_isolated(), alt.param(name="room", expr=f"width < 420 ? 8 : {LABEL_ROOM}")]
+    params = [alt.param(name="room", expr=f"width < 360 ? 8 : {LABEL_ROOM}")]
     limits: dict[str, Any] = {"domain": list(whole)}
     if close is not None:
         params.append(alt.param(name="close", value=True))
@@ -191,12 +110,11 @@ def _courses(
         axis=alt.Axis(tickMinStep=1, tickCount=6, format="d"),
     )
     kind = {"type": "log"} if log else {"zero": False}
-    y = alt.Y(
-        "mid:Q",
-        title=None,
-        scale=alt.Scale(nice=False, **kind, **limits),
-        axis=alt.Axis(format="~g") if log else alt.Axis(),
-    )
+    up = alt.Scale(nice=False, **kind, **limits)
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(field, title=None, scale=up, axis=_log_axis(whole) if log else alt.Axis())
+
     tooltip = [
         alt.Tooltip("recipe:N"),
         alt.Tooltip("epoch:Q"),
@@ -204,34 +122,37 @@ def _courses(
         alt.Tooltip("low:Q", title="band from", format=".4g"),
         alt.Tooltip("high:Q", title="to", format=".4g"),
     ]
-    base = _source(source).encode(x=x, **_colour(names))
-    band = base.mark_area(clip=True, strokeWidth=0).encode(
-        y=alt.Y("low:Q"), y2="high:Q", opacity=_emphasis(0.1, 0.0)
-    )
-    line = base.mark_line(clip=True, strokeWidth=1.8).encode(y=y, opacity=_emphasis(1.0, 0.1))
+    base = look.source(source).encode(x=x, **look.colour(names))
+    veil = look.veil(len(study.recipes))
+    band = look.area(base).mark_area(clip=True, strokeWidth=0).encode(y=y("low:Q"), y2="high:Q", opacity=veil)
+    line = base.mark_line(clip=True, strokeWidth=1.8).encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1))
     point = base.mark_point(clip=True, filled=True, size=90).encode(
-        y=alt.Y("mid:Q"), opacity=alt.value(0), tooltip=tooltip
+        y=y("mid:Q"), opacity=alt.value(0), tooltip=tooltip
     )
     where = "close ? datum.close : datum.whole" if close is not None else "datum.whole"
     label = (
-        _source(f"{source}_ends")
+        look.source(f"{source}_ends")
         .transform_calculate(at=where)
         .mark_text(align="left", dx=7, fontSize=11.5, limit=LABEL_ROOM - 10)
         .encode(
-            x=alt.X("epoch:Q"),
-            y=alt.Y("at:Q"),
-            text="recipe:N",
-            color=_colour(names)["color"],
-            opacity={"condition": {"test": f"room > 8 && ({_SHOWN})", "value": 1}, "value": 0},
+            x=x,
+            y=y("at:Q"),
+            # An empty text, not a transparent one: even what cannot be seen takes room from the plot.
+            text=alt.condition("room > 8", alt.Text("recipe:N"), alt.value("")),
+            color=look.colour(names)["color"],
+            opacity=look.emphasis(1.0, 0.0),
         )
     )
     layers = [band, line, point] + ([label] if len(layout.ends(table)) <= HEIGHT // 13 else [])
-    return alt.layer(*layers).properties(height=HEIGHT).add_params(*params)
+    return look.layered(layers, *params, height=HEIGHT)
 
 
-def _log_range(table: Table) -> tuple[float, float]:
-    values = [v for v in table["mid"] + table["low"] + table["high"] if v is not None]
-    return 0.9 * min(values), 1.1 * max(values)
+def _log_axis(limits: tuple[float, float]) -> alt.Axis:
+    """Ticks at 1, 2 and 5, or at powers of ten alone where those are enough."""
+    powers = range(math.floor(math.log10(limits[0])), math.ceil(math.log10(limits[1])) + 1)
+    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
+    ticks = [float(f"{step}e{power}") for power in powers for step in steps]
+    return alt.Axis(format="~g", values=[tick for tick in ticks if limits[0] <= tick <= limits[1]])
 
 
 def _ends(table: Table, close: tuple[float, float], whole: tuple[float, float], *, log: bool) -> Table:
@@ -252,7 +173,7 @@ def _ends(table: Table, close: tuple[float, float], whole: tuple[float, float], 
 # -- learning rates and trials -------------------------------------------------------------------------
 
 
-def _rates(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
+def _rates(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
     """Median and range over seeds by learning rate; crosses where runs diverged; 3e-4 by a rule."""
     low, high = min([*table["rate"], FAMOUS_RATE]), max([*table["rate"], FAMOUS_RATE])
     powers = range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)
@@ -262,7 +183,11 @@ def _rates(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
         scale=alt.Scale(type="log", domain=[low / 1.5, high * 1.5], nice=False),
         axis=alt.Axis(values=[float(f"1e{power}") for power in powers], format=".0e", labelOverlap=True),
     )
-    y = alt.Y("mid:Q", title=None, scale=alt.Scale(zero=False, domain=list(layout.whole(table))))
+    up = alt.Scale(zero=False, nice=False, domain=list(layout.whole(table)))
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(field, title=None, scale=up)
+
     tooltip = [
         alt.Tooltip("recipe:N"),
         alt.Tooltip("rate:Q", title="learning rate", format=".2~g"),
@@ -272,31 +197,30 @@ def _rates(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
         alt.Tooltip("diverged:Q", title="diverged"),
         alt.Tooltip("seeds:Q", title="of seeds"),
     ]
-    base = _source("rates").encode(x=x, **_colour(study.names))
-    line = base.mark_line(strokeWidth=1.6).encode(y=y, opacity=_emphasis(1.0, 0.1))
+    base = look.source("rates").encode(x=x, **look.colour(study.names))
+    line = base.mark_line(strokeWidth=1.6).encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1))
     spread = base.mark_rule(strokeWidth=1.2).encode(
-        y=alt.Y("low:Q"), y2="high:Q", opacity=_emphasis(0.5, 0.05), strokeDash=alt.value([1, 0])
+        y=y("low:Q"), y2="high:Q", opacity=look.emphasis(0.5, 0.05), strokeDash=alt.value([1, 0])
     )
     point = (
         base.mark_point(filled=True, size=36)
-        .encode(y=alt.Y("mid:Q"), opacity=_emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
+        .encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
         .transform_filter("datum.diverged == 0")
     )
     cross = (
         base.mark_point(filled=False, shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2)
-        .encode(y=alt.Y("mid:Q"), opacity=_emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
+        .encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
         .transform_filter("datum.diverged > 0")
     )
-    famous = alt.layer(
-        _source("rates").mark_rule(color="var(--soft)", strokeDash=[2, 3]).encode(x=alt.XDatum(FAMOUS_RATE)),
-        _source("rates")
-        .mark_text(align="left", dx=4, dy=6, baseline="top", color="var(--soft)")
-        .encode(x=alt.XDatum(FAMOUS_RATE), y=alt.YValue(0), text=alt.value("3e-4")),
+    famous = look.source("famous").encode(x=x)
+    rule = famous.mark_rule(color="var(--soft)", strokeDash=[2, 3])
+    name = famous.mark_text(align="left", dx=4, dy=2, baseline="top", color="var(--soft)").encode(
+        y=alt.value(0), text="label:N"
     )
-    return alt.layer(famous, spread, line, point, cross).properties(height=HEIGHT).add_params(_isolated())
+    return look.layered([rule, name, spread, line, point, cross], height=HEIGHT)
 
 
-def _trials(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
+def _trials(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
     """The best of n trials, with the band that holds it."""
     x = alt.X(
         "trials:Q",
@@ -304,10 +228,12 @@ def _trials(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
         scale=alt.Scale(domain=[1, max(2, *table["trials"])], nice=False),
         axis=alt.Axis(tickMinStep=1, format="d"),
     )
-    low, high = layout.close_up(_as_curves(table), higher=study.higher_is_better) or layout.whole(
-        _as_curves(table)
-    )
-    scaling = alt.Scale(zero=False, nice=False, domain=[low, high])
+    low, high = layout.close_up(_as_curves(table), higher=study.higher_is_better) or layout.whole(_as_curves(table))
+    up = alt.Scale(zero=False, nice=False, domain=[low, high])
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(field, title=None, scale=up)
+
     tooltip = [
         alt.Tooltip("recipe:N"),
         alt.Tooltip("trials:Q"),
@@ -315,15 +241,14 @@ def _trials(study: Study, scale: Scale, table: Table) -> alt.LayerChart:
         alt.Tooltip("low:Q", title="band from", format=_number(scale)),
         alt.Tooltip("high:Q", title="to", format=_number(scale)),
     ]
-    base = _source("trials").encode(x=x, **_colour(study.names))
-    band = base.mark_area(clip=True, strokeWidth=0).encode(
-        y=alt.Y("low:Q", title=None, scale=scaling), y2="high:Q", opacity=_emphasis(0.06, 0.0)
-    )
-    line = base.mark_line(clip=True, strokeWidth=1.8).encode(y=alt.Y("best:Q"), opacity=_emphasis(1.0, 0.1))
+    base = look.source("trials").encode(x=x, **look.colour(study.names))
+    veil = look.veil(len(study.recipes))
+    band = look.area(base).mark_area(clip=True, strokeWidth=0).encode(y=y("low:Q"), y2="high:Q", opacity=veil)
+    line = base.mark_line(clip=True, strokeWidth=1.8).encode(y=y("best:Q"), opacity=look.emphasis(1.0, 0.1))
     point = base.mark_point(clip=True, filled=True, size=90).encode(
-        y=alt.Y("best:Q"), opacity=alt.value(0), tooltip=tooltip
+        y=y("best:Q"), opacity=alt.value(0), tooltip=tooltip
     )
-    return alt.layer(band, line, point).properties(height=HEIGHT).add_params(_isolated())
+    return look.layered([band, line, point], height=HEIGHT)
 
 
 def _as_curves(table: Table) -> Table:

@@ -11,12 +11,10 @@ if TYPE_CHECKING:
 
     from thalweg.report.tables import Table
 
-__all__ = ["close_up", "ends", "spaced", "whole", "window"]
+__all__ = ["close_up", "ends", "spaced", "span", "whole", "window"]
 
 
-def window(
-    rows: Sequence[tuple[float | None, float | None, float | None]], *, higher: bool
-) -> tuple[float, float]:
+def window(rows: Sequence[tuple[float | None, float | None, float | None]], *, higher: bool) -> tuple[float, float]:
     """Return the part of the axis that is worth showing for (value, low, high), best first.
 
     All of it, unless a few stragglers would press the others together: those lie farther behind the best
@@ -26,18 +24,23 @@ def window(
     values = [value for value, _, _ in rows if value is not None]
     near = rows[: max(2, (len(rows) + 1) // 2)]
     ends = [end for row in near for end in row if end is not None]
-    spread = max(max(ends) - min(ends), 1e-9 * max(map(abs, ends)), 1e-12)
+    spread = max(ends) - min(ends) or 0.05 * abs(ends[0]) or 1.0
     limit = sign * values[0] - 3 * spread
     kept = [row for row in rows if row[0] is not None and sign * row[0] >= limit]
     ends = [end for row in kept for end in row if end is not None]
-    margin = 0.04 * max(max(ends) - min(ends), spread)
+    margin = 0.04 * (max(ends) - min(ends)) or spread
     return float(f"{min(ends) - margin:.6g}"), float(f"{max(ends) + margin:.6g}")
 
 
-def whole(table: Table) -> tuple[float, float]:
-    """Return the range of a table of curves."""
+def span(table: Table) -> tuple[float, float]:
+    """Return the least and the greatest value in a table of curves, bands included."""
     values = [value for value in table["mid"] + table["low"] + table["high"] if value is not None]
-    low, high = min(values), max(values)
+    return min(values), max(values)
+
+
+def whole(table: Table) -> tuple[float, float]:
+    """Return the range of a table of curves with some margin."""
+    low, high = span(table)
     margin = 0.03 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
 
@@ -79,9 +82,7 @@ def spaced(values: Sequence[float], domain: tuple[float, float], height: float, 
     groups: list[tuple[float, int]] = []  # centre, members
     for target in pixels[order]:
         groups.append((float(target), 1))
-        while len(groups) > 1 and _top(groups[-2], gap) + gap > _top(groups[-1], gap) - _extent(
-            groups[-1], gap
-        ):
+        while len(groups) > 1 and _top(groups[-2], gap) + gap > _top(groups[-1], gap) - _extent(groups[-1], gap):
             (lower, m), (upper, n) = groups[-2:]
             groups[-2:] = [_kept(((lower * m + upper * n) / (m + n), m + n), gap, height)]
     placed = [centre + gap * (i - (n - 1) / 2) for centre, n in groups for i in range(n)]

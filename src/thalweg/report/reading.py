@@ -151,9 +151,9 @@ def _scored(run: RunRecord) -> RunRecord:
 
 
 def flat(toml: str) -> dict[str, Any]:
-    """Return a recipe's values by dotted path; a text that is not TOML has none.
+    r"""Return a recipe's values by dotted path; a text that is not TOML has none.
 
-    >>> flat('epochs = 3\\n[optimizer]\\nname = "sgd"\\nlr = 0.1\\n[[schedule]]\\nname = "cosine"')
+    >>> flat('epochs = 3\n[optimizer]\nname = "sgd"\nlr = 0.1\n[[schedule]]\nname = "cosine"')
     {'epochs': 3, 'optimizer.name': 'sgd', 'optimizer.lr': 0.1, 'schedule.0.name': 'cosine'}
     """
     try:
@@ -175,9 +175,9 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def differences(resolved: str, defaults: str) -> list[tuple[str, Any]]:
-    """Return what one recipe sets otherwise than another, each by the shortest name that is not ambiguous.
+    r"""Return what one recipe sets otherwise than another, each by the shortest name that is not ambiguous.
 
-    >>> differences("[optimizer]\\nlr = 0.03\\nbeta1 = 0.9", "[optimizer]\\nlr = 0.001\\nbeta1 = 0.9")
+    >>> differences("[optimizer]\nlr = 0.03\nbeta1 = 0.9", "[optimizer]\nlr = 0.001\nbeta1 = 0.9")
     [('lr', 0.03)]
     """
     values, others = flat(resolved), flat(defaults)

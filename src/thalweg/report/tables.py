@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from thalweg.record import Curve
-    from thalweg.report.numbers import Scale
     from thalweg.report.reading import Member, Study
+    from thalweg.report.scale import Scale
 
 __all__ = ["BAND", "Table", "tables"]
 
@@ -28,14 +28,14 @@ BAND = (0.1, 0.9)
 
 def tables(study: Study, scale: Scale) -> dict[str, Table]:
     """Return every chart's data by the name of its source; a table without rows is left out."""
-    found = {
+    found: dict[str, Table] = {
         "ranks": _ranks(study, scale),
         "valid": _courses(study, lambda curve: curve.valid * scale.factor, higher=study.higher_is_better),
         "loss": _courses(study, lambda curve: curve.train_loss, higher=False),
         "rates": _rates(study, scale),
         "trials": _trials(study, scale),
     }
-    return {name: table for name, table in found.items() if table and next(iter(table.values()))}
+    return {name: table for name, table in found.items() if table.get("recipe")}
 
 
 # -- the rank picture ----------------------------------------------------------------------------------
@@ -159,9 +159,7 @@ def _trials(study: Study, scale: Scale) -> Table:
     for curve in (study.verdict or {}).get("tuning") or []:
         best = curve.get("best") or []
         sides = {side: curve.get(side) or [None] * len(best) for side in ("low", "high")}
-        for n, value, low, high in zip(
-            curve.get("trials") or [], best, sides["low"], sides["high"], strict=False
-        ):
+        for n, value, low, high in zip(curve.get("trials") or [], best, sides["low"], sides["high"], strict=False):
             if value is None:
                 continue
             columns["recipe"].append(curve.get("name", ""))

@@ -51,8 +51,7 @@ class Schedule:
             steps = dict(part.resolved().values)["steps"]
             if steps is not None and not (0 < steps < 1 or (steps >= 1 and steps == int(steps))):
                 raise InputError(
-                    f"steps of {part.name} takes a whole number of steps or a share of the run below 1, "
-                    f"not {steps!r}"
+                    f"steps of {part.name} takes a whole number of steps or a share of the run below 1, not {steps!r}"
                 )
 
     @property

@@ -37,7 +37,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def at(self, indices: Tensor) -> Split:
+    def at(self, indices: Tensor | slice) -> Split:
         """Return the examples at ``indices`` (any shape, which replaces the first axis)."""
         return Split(_each(self.inputs, lambda x: x[indices]), self.targets[indices])
 
@@ -131,9 +131,7 @@ class Task:
             rows = _split_rows(whole, splits, seed)
             parts = [whole.at(torch.from_numpy(part)) for part in rows]
         else:
-            parts = [
-                _read(part, word, dtype) for part, word in zip((train, valid, test), _WORDS, strict=True)
-            ]
+            parts = [_read(part, word, dtype) for part, word in zip((train, valid, test), _WORDS, strict=True)]
             _check_alike(parts)
         if standardize:
             parts = _standardize(parts)
@@ -149,9 +147,7 @@ class Task:
             try:
                 module = self.factory()
             except Exception as error:
-                raise InputError(
-                    f"the model of task {self.name} could not be made: {_line(error)}"
-                ) from error
+                raise InputError(f"the model of task {self.name} could not be made: {_line(error)}") from error
         if not isinstance(module, nn.Module):
             raise InputError(f"the model of task {self.name} is a {type(module).__name__}, not an nn.Module")
         return module.to(self.dtype)
@@ -191,15 +187,9 @@ def _tensor(value: Any, where: str, dtype: torch.dtype) -> Tensor:
         raise InputError(f"{where} cannot be made a tensor: {_line(error)}") from error
     if tensor.is_floating_point():
         tensor = tensor.to(dtype)
-        bad = (
-            (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1)
-            if tensor.dim()
-            else torch.tensor([False])
-        )
+        bad = (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1) if tensor.dim() else torch.tensor([False])
         if bad.any():
-            raise InputError(
-                f"{where} of example {int(bad.nonzero()[0])} is NaN or infinite; drop it or fill it in"
-            )
+            raise InputError(f"{where} of example {int(bad.nonzero()[0])} is NaN or infinite; drop it or fill it in")
     return tensor
 
 
@@ -218,9 +208,7 @@ def _read(data: Any, word: str, dtype: torch.dtype) -> Split:
     targets = _tensor(raw_targets, f"{word}: the target", dtype)
     lengths = {len(x) if x.dim() else 0 for x in (*_leaves(inputs), targets)}
     if len(lengths) > 1:
-        raise InputError(
-            f"{word}: inputs and targets differ in length ({', '.join(map(str, sorted(lengths)))})"
-        )
+        raise InputError(f"{word}: inputs and targets differ in length ({', '.join(map(str, sorted(lengths)))})")
     if lengths == {0}:
         raise InputError(f"{word} is empty")
     if targets.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
@@ -231,9 +219,7 @@ def _read(data: Any, word: str, dtype: torch.dtype) -> Split:
 def _gather(data: Any, word: str) -> tuple[Any, Any]:
     """Read a map-style dataset once, into stacked tensors."""
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        raise InputError(
-            f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {type(data).__name__}"
-        )
+        raise InputError(f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {type(data).__name__}")
     if len(data) == 0:
         raise InputError(f"{word} is empty")
     samples = []
@@ -267,9 +253,7 @@ def _split_rows(whole: Split, shares: tuple[float, float, float], seed: int) -> 
         raise InputError(f"all targets are of one class ({classes[0]}); there is nothing to learn")
     if counts.min() < 3:
         rare = classes[counts.argmin()]
-        raise InputError(
-            f"class {rare} has {counts.min()} examples; each class needs at least 3, one a split"
-        )
+        raise InputError(f"class {rare} has {counts.min()} examples; each class needs at least 3, one a split")
     return split(len(whole), shares, seed, whole.targets.numpy())
 
 

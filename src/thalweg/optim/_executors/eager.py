@@ -38,4 +38,5 @@ def update(
     p.copy_(new)
     for kept, value in zip(state, after, strict=False):
         kept.copy_(value)
-    return after[len(state) :]
+    scalars_after: list[float] = after[len(state) :]
+    return scalars_after

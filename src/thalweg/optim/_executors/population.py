@@ -99,9 +99,9 @@ class PopulationStep:
             name: Column([row[name] for row in hyperparameters]) for name in technique.hyperparameters
         }
         start = technique.start
-        self.state: list[Any] = [
-            torch.full_like(parameters, start.get(name, 0.0)) for name in technique.state
-        ] + [Column(np.full(len(parameters), start.get(name, 0.0))) for name in technique.scalars]
+        self.state: list[Any] = [torch.full_like(parameters, start.get(name, 0.0)) for name in technique.state] + [
+            Column(np.full(len(parameters), start.get(name, 0.0))) for name in technique.scalars
+        ]
 
     def step(self, gradients: Tensor, t: int, multipliers: np.ndarray) -> None:
         """Update once.
@@ -112,7 +112,5 @@ class PopulationStep:
             multipliers: of each row's ``lr``, shape ``(runs,)``: what its schedule says.
         """
         hyperparameters = {**self.hyperparameters, "lr": self.hyperparameters["lr"] * Column(multipliers)}
-        new, *self.state = self.technique.formula(
-            self.parameters, gradients, *self.state, t=t, **hyperparameters
-        )
+        new, *self.state = self.technique.formula(self.parameters, gradients, *self.state, t=t, **hyperparameters)
         self.parameters.copy_(new)

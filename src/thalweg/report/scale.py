@@ -18,11 +18,11 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Scale:
-    """A metric's face: what its values are multiplied by, how they are written, what they are called.
+    r"""A metric's face: what its values are multiplied by, how they are written, what they are called.
 
     >>> percent = Scale("accuracy", "%", 100.0, 1)
     >>> percent.value(0.9742), percent.interval([0.969, 0.978]), percent.difference(-0.008)
-    ('97.4\\xa0%', '96.9 to 97.8', '−0.8')
+    ('97.4\xa0%', '96.9 to 97.8', '−0.8')
     >>> percent.axis, percent.steps
     ('accuracy (%)', 'points')
     """
@@ -90,7 +90,7 @@ def _widths(study: Study, factor: float) -> list[float]:
 
 
 def _decimals(width: float) -> int:
-    return min(6, max(0, math.ceil(-math.log10(width / 8)))) if width > 0 else 3
+    return min(6, max(0, math.ceil(-math.log10(width / 6)))) if width > 0 else 3
 
 
 def short(value: Any) -> str:

@@ -1,0 +1,184 @@
+"""The command line: parse, call, print. No logic lives here, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thalweg.errors import InputError
+
+if TYPE_CHECKING:
+    from thalweg.recipe import Recipe
+    from thalweg.task import Task
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Which training recipe should I use for my model and my data, and how sure can I be?",
+)
+
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="a built-in task (digits, digits-cnn, wine, breast_cancer, diabetes, docstrings, pysource), "
+        "a CSV file (with --target), or my_task.py:task",
+    ),
+]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column of a CSV file that is predicted")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="where the study is kept; run again to go on")]
+
+
+@app.command()
+def compare(
+    task: TaskName,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=A,B,…",
+            help="what is compared: optimizer=adam,sgd  schedule=constant,'warmup >> cosine'  batch_size=32,64  "
+            "epochs=10,30; several multiply",
+        ),
+    ] = None,
+    recipe: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE.toml", help="a recipe to compare; may be given several times")
+    ] = None,
+    target: Target = None,
+    trials: Annotated[int, typer.Option(help="settings tried for each recipe, its defaults among them")] = 8,
+    seeds: Annotated[int, typer.Option(help="fresh seeds on which defaults and chosen setting are measured")] = 10,
+    epochs: Annotated[int | None, typer.Option(help="of every recipe; the task's own if not given")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="of every recipe; the task's own if not given")] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="20m, 1h30m: replaces trials and seeds by what fits")
+    ] = None,
+    out: Out = None,
+    seed: Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")] = 0,
+    processes: Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")] = None,
+) -> None:
+    """Compare recipes on a task, fairly, and say which is better and how surely."""
+    from thalweg.notation import combine
+    from thalweg.study import parse_duration
+    from thalweg.study import compare as compare_recipes
+
+    seconds = None if budget is None else parse_duration(budget)
+    made, base = _task(task, target, epochs, batch_size)
+    recipes = combine(base, vary or [], recipe or [])
+    try:
+        study = compare_recipes(
+            made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, out=out, processes=processes,
+            command=_command(),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; what is finished is recorded, and the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"\n{study}\n")
+    for warning in study.verdict["warnings"]:
+        typer.echo(f"note: {warning}")
+    typer.echo(f"report: {study.report}")
+
+
+@app.command()
+def train(
+    task: TaskName,
+    recipe: Annotated[Path, typer.Option(metavar="FILE.toml", help="the recipe; ranges take their defaults")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="gets the weights, the recipe and the record")],
+    target: Target = None,
+    epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
+    seed: Annotated[int, typer.Option(help="of the run")] = 0,
+) -> None:
+    """Train one recipe once; leave weights (safetensors), recipe and record."""
+    from thalweg.recipe import Recipe
+    from thalweg.study import train as train_recipe
+
+    made, base = _task(task, target, epochs, None)
+    chosen = Recipe.from_file(recipe, base)
+    try:
+        trained = train_recipe(made, chosen, out=out, seed=seed, command=_command())
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; nothing was written", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(str(trained))
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="a study's directory")]) -> None:
+    """Draw a study's report anew, from its records alone."""
+    from thalweg.record import StoreError
+    from thalweg.report import write
+
+    try:
+        typer.echo(f"report: {write(directory)}")
+    except StoreError as error:
+        raise InputError(str(error)) from error
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a study's directory")],
+    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="its name; the best if not given")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.py", help="printed if not given")] = None,
+) -> None:
+    """Write a recipe of a study as one plain PyTorch script that needs no thalweg."""
+    from thalweg.study import export as export_script
+
+    script = export_script(directory, recipe)
+    if out is None:
+        typer.echo(script)
+        return
+    try:
+        out.write_text(script, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}") from error
+    typer.echo(f"script: {out}")
+
+
+@app.command()
+def techniques(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="optimizer or schedule")] = None,
+) -> None:
+    """List every technique there is, with its formula and source."""
+    from thalweg.catalogue import describe
+
+    typer.echo(describe(kind))
+
+
+@app.command()
+def tasks() -> None:
+    """List the built-in tasks."""
+    from thalweg.task import builtin_tasks
+
+    width = max(map(len, builtin_tasks()))
+    for name, summary in builtin_tasks().items():
+        typer.echo(f"{name:<{width}}  {summary}")
+
+
+def _task(spec: str, target: str | None, epochs: int | None, batch_size: int | None) -> tuple[Task, Recipe]:
+    """Return the task, and the recipe that says what is not varied: the task's own, or what was given."""
+    from thalweg.recipe import Recipe
+    from thalweg.task import resolve
+
+    made = resolve(spec, target=target)
+    size = made.batch_size if batch_size is None else batch_size
+    base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=size)
+    return made, base
+
+
+def _command() -> str:
+    return shlex.join(["thalweg", *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        sys.stderr.write(f"thalweg: {error}\n")
+        sys.exit(2)

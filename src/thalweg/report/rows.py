@@ -1,0 +1,162 @@
+"""The page's tables as rows of text: results by recipe, and who is claimed ahead of whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from thalweg.report.reading import average, differences
+from thalweg.report.scale import MISSING, short, thousands
+
+if TYPE_CHECKING:
+    from thalweg.report.reading import Member, Study
+    from thalweg.report.scale import Scale
+
+__all__ = ["Cell", "Row", "matrix", "pairs", "rows"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe's line in the table of results; texts, ready to print."""
+
+    recipe: str
+    position: int
+    group: str
+    setting: str
+    mean: str
+    crossed: str
+    seeds: str
+    defaults: str
+    defaults_interval: str
+    gap: str
+    failures: str
+    failed: bool
+    steps: str
+    seconds: str
+    state: str
+
+
+def rows(study: Study, scale: Scale) -> list[Row]:
+    """Return the table of results, best first."""
+    return [_row(study, scale, name) for name in study.order]
+
+
+def _row(study: Study, scale: Scale, name: str) -> Row:
+    chosen, defaults = study.arm("chosen", name), study.arm("defaults", name)
+    judged = study.judged.get((name, "chosen"), {})
+    plain = study.judged.get((name, "defaults"), {})
+    failed = judged.get("failures", sum(member.run.status != "finished" for member in chosen))
+    runs = judged.get("runs", len(chosen))
+    return Row(
+        recipe=name,
+        position=study.names.index(name),
+        group=study.group[name] if study.verdict else "",
+        setting=setting(chosen, defaults),
+        mean=scale.number(study.mean(name)),
+        crossed=scale.interval(judged.get("crossed")),
+        seeds=scale.interval(judged.get("seeds")),
+        defaults=scale.number(study.mean(name, "defaults")),
+        defaults_interval=scale.interval(plain.get("crossed") or plain.get("seeds")),
+        gap=_gap(study, scale, chosen),
+        failures=f"{failed} of {runs}" if runs else MISSING,
+        failed=bool(failed),
+        steps=thousands(average(float(member.run.steps) for member in chosen)),
+        seconds=_figures(average(member.run.cpu_seconds for member in chosen)),
+        state=_figures(average(member.run.state_bytes for member in chosen)),
+    )
+
+
+def setting(chosen: list[Member], defaults: list[Member]) -> str:
+    """Return what the chosen setting changes about the defaults, in a few words."""
+    if not chosen or not defaults:
+        return MISSING
+    changed = differences(chosen[0].run.recipe, defaults[0].run.recipe)
+    return ", ".join(f"{name} {short(value)}" for name, value in changed) or "the defaults"
+
+
+def _gap(study: Study, scale: Scale, members: list[Member]) -> str:
+    """How much better a recipe does on what it was trained on, in the metric's steps."""
+    sign = 1.0 if study.higher_is_better else -1.0
+    gaps = [sign * (m.run.train - m.run.test) for m in members if m.run.train == m.run.train]
+    gaps = [gap for gap in gaps if gap == gap]
+    return scale.difference(mean(gaps)) if gaps else MISSING
+
+
+def _figures(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:.2g}" if value < 10 else thousands(value)
+
+
+# -- pairs ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Row against column: ``kind`` is ahead, behind, open (cannot be told apart), self or none."""
+
+    kind: str
+    text: str = ""
+    told: str = ""
+
+
+def matrix(study: Study, scale: Scale) -> list[tuple[str, list[Cell]]]:
+    """Return who is claimed ahead of whom, rows and columns best first; empty without pairs."""
+    found: dict[tuple[str, str], Cell] = {}
+    for pair in _measured(study):
+        a, b, difference = pair["a"], pair["b"], float(pair["difference"])
+        found[a, b] = _cell(study, scale, a, b, difference, pair)
+        found[b, a] = _cell(study, scale, b, a, -difference, pair)
+    if not found:
+        return []
+    table = []
+    for a in study.order:
+        cells = [Cell("self") if a == b else found.get((a, b), Cell("none")) for b in study.order]
+        table.append((a, cells))
+    return table
+
+
+def _cell(study: Study, scale: Scale, a: str, b: str, difference: float, pair: dict[str, Any]) -> Cell:
+    text = scale.difference(difference)
+    better = (difference > 0) == study.higher_is_better
+    if not pair.get("claimed"):
+        return Cell("open", text, f"{a} and {b} cannot be told apart: {text} {scale.steps}".strip())
+    place = "ahead of" if better else "behind"
+    told = f"{a} is {place} {b}: {text} {scale.steps}".strip()
+    return Cell("ahead" if better else "behind", text, told)
+
+
+def pairs(study: Study, scale: Scale) -> list[dict[str, str]]:
+    """Return every difference with both its intervals, the better recipe first, widest apart on top."""
+    lines = []
+    for pair in _measured(study):
+        a, b, difference = pair["a"], pair["b"], float(pair["difference"])
+        sign = 1.0
+        if (difference < 0) == study.higher_is_better and difference:
+            a, b, sign = b, a, -1.0
+        lines.append(
+            (
+                abs(difference),
+                {
+                    "a": a,
+                    "b": b,
+                    "difference": scale.difference(sign * difference),
+                    "crossed": _turned(scale, pair.get("crossed"), sign),
+                    "seeds": _turned(scale, pair.get("seeds"), sign),
+                    "claimed": "ahead" if pair.get("claimed") else "cannot be told apart",
+                },
+            )
+        )
+    return [line for _, line in sorted(lines, key=lambda item: -item[0])]
+
+
+def _measured(study: Study) -> list[dict[str, Any]]:
+    return [p for p in (study.verdict or {}).get("pairs") or [] if p.get("difference") is not None]
+
+
+def _turned(scale: Scale, ends: list[float] | None, sign: float) -> str:
+    if not ends or any(end is None for end in ends):
+        return ""
+    low, high = sorted(sign * end for end in ends)
+    return f"{scale.difference(low)} to {scale.difference(high)}"

@@ -1,0 +1,105 @@
+"""How long a study will take, and how much of one fits into a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from thalweg.errors import InputError
+from thalweg.recipe import Recipe
+from thalweg.study.plan import Job, Protocol, first_arms
+from thalweg.task import Task
+from thalweg.train.planner import Plan
+from thalweg.train.population import steps_per_epoch
+
+__all__ = ["duration", "expected_seconds", "fit", "parse_duration"]
+
+OVERHEAD = 1.25
+"""What measuring in a short trial misses: workers starting, making models, writing records."""
+
+
+def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[int, Plan], processes: int) -> float:
+    """Return the wall seconds that jobs are expected to take."""
+    total = 0.0
+    for job in jobs:
+        batch_size, epochs = job.member.recipe.sizes()
+        total += plans[batch_size].seconds(epochs * steps_per_epoch(task, job.member.recipe), epochs)
+    return OVERHEAD * total / processes
+
+
+def whole_study(
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
+) -> float:
+    """Return the wall seconds of all arms; the chosen arm, not known yet, is taken to cost what the defaults do."""
+    planned = first_arms(recipes, protocol, {})
+    chosen = [planned.jobs[entry.run] for entry in planned.entries if entry.arm == "defaults"]
+    return expected_seconds(task, [*planned.jobs.values(), *chosen], plans, processes)
+
+
+def fit(
+    seconds: float,
+    task: Task,
+    recipes: Mapping[str, Recipe],
+    protocol: Protocol,
+    plans: Mapping[int, Plan],
+    processes: int,
+) -> Protocol:
+    """Return the protocol with trials and seeds scaled alike, for all recipes, so that it takes at most ``seconds``.
+
+    Raises:
+        InputError: not even the smallest study, of two trials and three seeds, fits.
+    """
+
+    def scaled(factor: float) -> Protocol:
+        return replace(
+            protocol,
+            trials=max(2, round(factor * protocol.trials)),
+            seeds=max(3, round(factor * protocol.seeds)),
+            rate_seeds=min(protocol.rate_seeds, max(1, round(factor * protocol.rate_seeds))),
+        )
+
+    least = whole_study(task, recipes, scaled(0), plans, processes)
+    if least > seconds:
+        raise InputError(
+            f"a budget of {duration(seconds)} is too small: two trials and three seeds of each recipe take about "
+            f"{duration(least)}; allow that, or compare fewer recipes or epochs"
+        )
+    low, high = 0.0, 1.0
+    while whole_study(task, recipes, scaled(high), plans, processes) <= seconds and high < 100:
+        low, high = high, 2 * high
+    for _ in range(12):
+        middle = (low + high) / 2
+        fits = whole_study(task, recipes, scaled(middle), plans, processes) <= seconds
+        low, high = (middle, high) if fits else (low, middle)
+    return scaled(low)
+
+
+def parse_duration(text: str) -> float:
+    """Return a duration in seconds.
+
+    >>> parse_duration("20m"), parse_duration("1h30m"), parse_duration("45s")
+    (1200.0, 5400.0, 45.0)
+
+    Raises:
+        InputError: text that is not hours, minutes or seconds, or nothing at all.
+    """
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    seconds = sum(float(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    if not seconds:
+        raise InputError(f'"{text}" is not a length of time; write 20m, 1h30m or 45s')
+    return float(seconds)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it.
+
+    >>> duration(8), duration(95), duration(4000)
+    ('8 s', '1 min 35 s', '1 h 7 min')
+    """
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

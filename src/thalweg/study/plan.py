@@ -1,0 +1,159 @@
+"""What a study runs: which recipes, at which settings, on which seeds, and under which identity.
+
+Every recipe gets the same: its defaults and independent draws from its space in tuning, each trial on its own
+tuning seed; then its defaults and its chosen setting on the same fresh seeds; and a small arm over rates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from thalweg.errors import InputError
+from thalweg.key import Key
+from thalweg.recipe import Recipe, Settings
+from thalweg.record import SCHEMA, Entry, RunRecord
+from thalweg.technique import Choice
+from thalweg.train import Member
+
+__all__ = ["Job", "Planned", "Protocol", "best_trial", "chosen_arm", "first_arms", "identity", "rates"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How much a study spends on each recipe; the same for all.
+
+    Args:
+        trials: settings tried in tuning: the defaults, and ``trials − 1`` draws.
+        seeds: fresh seeds on which the chosen setting and the defaults are measured.
+        rates, rate_seeds: the sensitivity arm: learning rates, and seeds for each.
+        seed: of the study: everything drawn in it follows from it.
+    """
+
+    trials: int = 8
+    seeds: int = 10
+    rates: int = 7
+    rate_seeds: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("seeds", 1), ("rates", 0), ("rate_seeds", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} takes a whole number from {least} up, not {value!r}")
+
+    def as_dict(self) -> dict[str, int]:
+        """Return its fields."""
+        return asdict(self)
+
+    def runs(self, recipes: Mapping[str, Recipe]) -> int:
+        """Return how many runs there are, at most: chosen settings that equal the defaults are run once."""
+        searched = sum(self.trials if recipe.space() else 1 for recipe in recipes.values())
+        curves = sum(bool(rates(recipe, self.rates)) for recipe in recipes.values())
+        return searched + 2 * self.seeds * len(recipes) + self.rates * self.rate_seeds * curves
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made, and its identity."""
+
+    identity: str
+    member: Member
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Runs to be made and why; a run that serves several entries is there once."""
+
+    jobs: dict[str, Job]
+    entries: list[Entry]
+
+
+def identity(fingerprint: Mapping[str, str], recipe: Recipe, seed: int) -> str:
+    """Return a run's identity: a hash of the task's fingerprint, the resolved recipe, and the seed."""
+    whole = json.dumps([SCHEMA, dict(sorted(fingerprint.items())), recipe.toml(), seed])
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _seeds(protocol: Protocol, purpose: str, count: int) -> list[int]:
+    key = Key(protocol.seed) / purpose
+    return [(key / i).integer() for i in range(count)]
+
+
+class _Gather:
+    def __init__(self, fingerprint: Mapping[str, str]) -> None:
+        self.fingerprint = fingerprint
+        self.planned = Planned({}, [])
+
+    def add(self, arm: str, name: str, setting: int, repeat: int, recipe: Recipe, seed: int) -> None:
+        job = Job(identity(self.fingerprint, recipe, seed), Member(recipe, seed))
+        self.planned.jobs.setdefault(job.identity, job)
+        self.planned.entries.append(Entry(arm, name, setting, repeat, job.identity))
+
+
+def trial_settings(name: str, recipe: Recipe, protocol: Protocol) -> list[Settings]:
+    """Return what each trial draws: nothing first, the defaults; then draws keyed by recipe and trial."""
+    if not recipe.space():
+        return [{}]
+    key = Key(protocol.seed) / "draw" / name
+    return [{}, *(recipe.draw(key / trial) for trial in range(1, protocol.trials))]
+
+
+def first_arms(recipes: Mapping[str, Recipe], protocol: Protocol, fingerprint: Mapping[str, str]) -> Planned:
+    """Return what can run before anything is known: tuning, defaults, and the sensitivity to the rate."""
+    gather = _Gather(fingerprint)
+    tuning_seeds = _seeds(protocol, "tuning", protocol.trials)
+    seeds = _seeds(protocol, "reporting", protocol.seeds)
+    rate_seeds = _seeds(protocol, "sensitivity", protocol.rate_seeds)
+    for name, recipe in recipes.items():
+        for trial, settings in enumerate(trial_settings(name, recipe, protocol)):
+            gather.add("tuning", name, trial, 0, recipe.resolved(settings), tuning_seeds[trial])
+        for repeat, seed in enumerate(seeds):
+            gather.add("defaults", name, 0, repeat, recipe.resolved(), seed)
+        for setting, rate in enumerate(rates(recipe, protocol.rates)):
+            for repeat, seed in enumerate(rate_seeds):
+                gather.add("sensitivity", name, setting, repeat, recipe.resolved({"optimizer.lr": rate}), seed)
+    return gather.planned
+
+
+def chosen_arm(
+    recipes: Mapping[str, Recipe],
+    protocol: Protocol,
+    fingerprint: Mapping[str, str],
+    best: Mapping[str, int],
+) -> Planned:
+    """Return the runs of each recipe's chosen trial on the reporting seeds."""
+    gather = _Gather(fingerprint)
+    for name, recipe in recipes.items():
+        settings = trial_settings(name, recipe, protocol)[best[name]]
+        for repeat, seed in enumerate(_seeds(protocol, "reporting", protocol.seeds)):
+            gather.add("chosen", name, 0, repeat, recipe.resolved(settings), seed)
+    return gather.planned
+
+
+def best_trial(entries: Iterable[Entry], runs: Mapping[str, RunRecord], *, higher_is_better: bool) -> dict[str, int]:
+    """Return each recipe's best trial by the validation metric after its last step; the defaults, if none ended."""
+    best: dict[str, tuple[float, int]] = {}
+    for entry in entries:
+        valid = runs[entry.run].valid
+        score = (valid if higher_is_better else -valid) if np.isfinite(valid) else -np.inf
+        if entry.recipe not in best or score > best[entry.recipe][0]:
+            best[entry.recipe] = (score, entry.setting)
+    return {name: trial for name, (_, trial) in best.items()}
+
+
+def rates(recipe: Recipe, count: int) -> list[float]:
+    """Return the learning rates of the sensitivity arm: even in the logarithm, over the space of ``lr``.
+
+    >>> from thalweg.recipe import Recipe
+    >>> [f"{rate:.0e}" for rate in rates(Recipe(), 5)]
+    ['1e-05', '1e-04', '1e-03', '1e-02', '1e-01']
+    """
+    place = recipe.optimizer.space().get("lr") or recipe.optimizer.technique.space.get("lr")
+    if place is None or isinstance(place, Choice) or count < 1:
+        return []
+    return [float(f"{place.at(u):.6g}") for u in np.linspace(0, 1, count)]

@@ -1,0 +1,116 @@
+"""One recipe, trained once: its weights, recipe and record in a directory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import save
+
+from thalweg.errors import InputError
+from thalweg.recipe import Recipe
+from thalweg.record import RecipeRow, RunRecord, Store, StoreError
+from thalweg.study.engine_local import record_of
+from thalweg.study.facts import environment, task_facts
+from thalweg.study.plan import identity
+from thalweg.study.progress import Bar, Quiet, Show
+from thalweg.task import Task
+from thalweg.task.check import check
+from thalweg.task.fingerprint import fingerprint
+from thalweg.train import Member
+from thalweg.train import train as train_members
+
+__all__ = ["Trained", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that is done.
+
+    Attributes:
+        directory: holds ``weights.safetensors``, ``recipe.toml``, ``study.db`` and ``report.html``.
+        record: what the run left behind.
+        metric: its metric's name and unit.
+    """
+
+    directory: Path
+    record: RunRecord
+    metric: tuple[str, str]
+
+    def __str__(self) -> str:
+        name, unit = self.metric
+        show = (lambda x: f"{100 * x:.2f} %") if unit == "%" else (lambda x: f"{x:.4g} {unit}".strip())
+        splits = ("train", "valid", "test")
+        words = ", ".join(f"{split} {show(getattr(self.record, split))}" for split in splits)
+        head = f"diverged: {self.record.reason}" if self.record.reason else f"{name}: {words}"
+        return f"{head}\nweights, recipe, record and report: {self.directory}"
+
+
+def train(
+    task: Task, recipe: Recipe, *, out: Path | str, seed: int = 0, progress: bool = True, command: str = ""
+) -> Trained:
+    """Train one recipe once; ranges in it take their defaults.
+
+    Args:
+        task: what it is trained on.
+        recipe: how.
+        out: the directory that gets weights, recipe, record and report.
+        seed: of the run.
+        progress: show a bar on standard error.
+        command: what the report says to type to repeat it.
+
+    Raises:
+        InputError: the task or recipe cannot be used, or ``out`` holds something else.
+    """
+    from thalweg.report import write
+
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed takes a whole number from 0 up, not {seed!r}")
+    resolved = recipe.resolved()
+    directory = Path(out)
+    show: Show = Bar() if progress else Quiet()
+    check(task)
+    prints = fingerprint(task)
+    run = (identity(prints, resolved, seed), resolved.toml(), seed)
+    _, epochs = resolved.sizes()
+    metric = (task.metric.name, task.metric.unit)
+    resolved.schedule.resolved()
+    try:
+        with Store(directory, write=True) as store:
+            kept = store.runs()
+            if store.get("task") is not None and run[0] not in kept:
+                raise InputError(f"{directory} holds another run or study; choose another --out")
+            if run[0] in kept:
+                return Trained(directory, kept[run[0]], metric)
+            with show:
+                show.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
+                (result,) = train_members(
+                    task, [Member(resolved, seed)], keep_weights=True, on_epoch=lambda: show.epochs(1)
+                )
+            assert result.weights is not None
+            _write(directory / "weights.safetensors", save({k: v.contiguous() for k, v in result.weights.items()}))
+            _write(directory / "recipe.toml", resolved.toml().encode())
+            facts = {
+                "task": task_facts(task),
+                "fingerprint": prints,
+                "protocol": {"seed": seed, "command": command},
+                "environment": environment(1),
+            }
+            store.begin(facts, [RecipeRow(resolved.optimizer.name, recipe.declared().toml())])
+            record = record_of(run, "one by one", result)
+            store.add_run(record)
+            write(directory)
+            return Trained(directory, record, metric)
+    except StoreError as error:
+        raise InputError(str(error)) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

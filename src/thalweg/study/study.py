@@ -1,0 +1,305 @@
+"""A study, from the recipes to the verdict: who is compared, what is left to run, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thalweg.errors import InputError
+from thalweg.recipe import Recipe
+from thalweg.record import RecipeRow, RunRecord, Store, StoreError
+from thalweg.study import verdict as verdicts
+from thalweg.study.budget import duration, expected_seconds, fit, whole_study
+from thalweg.study.engine_local import chunks, execute
+from thalweg.study.facts import cores, environment, task_facts
+from thalweg.study.plan import Planned, Protocol, best_trial, chosen_arm, first_arms
+from thalweg.study.progress import Bar, Quiet, Show
+from thalweg.task import Task
+from thalweg.task.check import check
+from thalweg.task.fingerprint import fingerprint
+from thalweg.technique import Choice
+from thalweg.train.planner import Plan, measure
+
+__all__ = ["Study", "compare"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that is done.
+
+    Attributes:
+        directory: where its records are.
+        verdict: what may be claimed; ``verdict["sentences"]`` says it in words.
+        report: the page that shows it.
+    """
+
+    directory: Path
+    verdict: dict[str, Any]
+    report: Path
+
+    def __str__(self) -> str:
+        return "\n".join(self.verdict["sentences"])
+
+
+def compare(
+    task: Task,
+    recipes: Mapping[str, Recipe] | Sequence[Recipe],
+    *,
+    trials: int = 8,
+    seeds: int = 10,
+    seed: int = 0,
+    budget: float | None = None,
+    out: Path | str | None = None,
+    processes: int | None = None,
+    progress: bool = True,
+    command: str = "",
+) -> Study:
+    """Compare recipes fairly on a task, and return the verdict with its report.
+
+    Every recipe is tuned with the same number of trials, then measured on the same fresh seeds. What is already
+    recorded in ``out`` is not done again.
+
+    Args:
+        task: what the recipes are applied to.
+        recipes: by name; or a sequence, named after what differs.
+        trials: settings tried for each recipe: its defaults, and draws from its space.
+        seeds: fresh seeds on which the defaults and the chosen setting are measured.
+        seed: of the study; everything drawn in it follows from it.
+        budget: wall seconds to spend; replaces ``trials`` and ``seeds`` by what fits, in their proportion.
+        out: the study's directory; ``<task>-study`` if not given.
+        processes: how many work at once; the machine's cores if not given.
+        progress: show lines and a bar on standard error.
+        command: what the report says to type to repeat the study.
+
+    Raises:
+        InputError: anything about the task, the recipes or the directory that cannot be used; nothing is
+            written then.
+
+    >>> import tempfile
+    >>> import thalweg as tw
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     study = tw.compare(tw.task("wine"), {"sgd": tw.Recipe(tw.optim.sgd(), epochs=2),
+    ...                                          "adam": tw.Recipe(tw.optim.adam(), epochs=2)},
+    ...                        trials=1, seeds=2, out=out, progress=False)
+    >>> sorted(row["name"] for row in study.verdict["recipes"] if row["arm"] == "chosen")
+    ['adam', 'sgd']
+    """
+    named = _named(recipes)
+    protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
+    if budget is not None and not budget > 0:
+        raise InputError(f"budget takes seconds above 0, not {budget!r}")
+    if processes is not None and processes < 1:
+        raise InputError(f"processes takes a whole number from 1 up, not {processes!r}")
+    processes = processes or cores()
+    directory = Path(out) if out is not None else Path(f"{task.name}-study")
+    show: Show = Bar() if progress else Quiet()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        check(task)
+        prints = fingerprint(task)
+        rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
+        plans: dict[int, Plan] | None = None
+        if not (directory / "study.db").exists():
+            # Everything that can be refused is, before the directory is touched.
+            plans = {size: measure(task, size) for size in _batch_sizes(named)}
+            if budget is not None:
+                protocol = fit(budget, task, named, protocol, plans, processes)
+            first_arms(named, protocol, prints)
+        with Store(directory, write=True) as store:
+            if plans is None and store.get("plan") is not None:
+                protocol = _continue(store, task, prints, rows, protocol, budget is not None)
+                plans = {int(size): Plan(**plan) for size, plan in store.get("plan")["by_batch_size"].items()}
+            elif plans is None:
+                plans = {size: measure(task, size) for size in _batch_sizes(named)}
+            if store.get("plan") is None:
+                store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
+            work = _Work(task, named, protocol, prints, plans, processes, store, show)
+            return work.run()
+    except StoreError as error:
+        raise InputError(str(error)) from error
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Work:
+    """What `compare` does once the study's store is open."""
+
+    def __init__(
+        self,
+        task: Task,
+        recipes: Mapping[str, Recipe],
+        protocol: Protocol,
+        prints: Mapping[str, str],
+        plans: dict[int, Plan],
+        processes: int,
+        store: Store,
+        show: Show,
+    ) -> None:
+        self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
+        self.plans, self.processes, self.store, self.show = plans, processes, store, show
+
+    def run(self) -> Study:
+        """Run what is missing, arm after arm; then the verdict and the report."""
+        from thalweg.report import write
+
+        first = first_arms(self.recipes, self.protocol, self.prints)
+        self._announce(first)
+        with self.show:
+            self._make(first, "tuning, defaults, rates")
+            best = best_trial(
+                self.store.entries("tuning"), self.store.runs(), higher_is_better=self.task.metric.higher_is_better
+            )
+            self._make(chosen_arm(self.recipes, self.protocol, self.prints, best), "chosen settings")
+        verdict = verdicts.from_store(
+            self.store,
+            generalises={r.optimizer.name: list(r.optimizer.technique.generalises) for r in self.recipes.values()},
+        )
+        assert verdict is not None, "every run has a record"
+        self.store.put("verdict", verdict)
+        return Study(self.store.directory, verdict, write(self.store.directory))
+
+    def _announce(self, first: Planned) -> None:
+        """Say, before the first run, how many there are and how long they will take."""
+        for line in _sentences(self.plans, self.processes):
+            self.show.say(line)
+        done = self.store.finished()
+        left = [job for job in first.jobs.values() if job.identity not in done]
+        total = self.protocol.runs(self.recipes)
+        if not done:
+            seconds = whole_study(self.task, self.recipes, self.protocol, self.plans, self.processes)
+            self.show.say(
+                f"{total} runs of {len(self.recipes)} recipes on {self.task.name}: {self.protocol.trials} trials, "
+                f"then {self.protocol.seeds} seeds; about {duration(seconds)}"
+            )
+        else:
+            kept = f"{len(done)} of at most {total} runs are recorded in {self.store.directory} and are kept"
+            seconds = expected_seconds(self.task, left, self.plans, self.processes)
+            self.show.say(f"{kept}; about {duration(seconds)} for the next {len(left)}" if left else kept)
+
+    def _make(self, planned: Planned, what: str) -> None:
+        """Run and record the planned runs that are not recorded yet."""
+        self.store.add_entries(planned.entries)
+        done = self.store.finished()
+        jobs = [job for job in planned.jobs.values() if job.identity not in done]
+        if not jobs:
+            return
+        names = {entry.run: entry.recipe for entry in planned.entries}
+
+        def record(run: RunRecord) -> None:
+            self.store.add_run(run)
+            self.show.run()
+            if run.status == "failed":
+                self.show.say(f"{names[run.identity]}, seed {run.seed}, failed: {run.reason}")
+
+        self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
+        work = chunks(jobs, self.plans, self.processes)
+        execute(self.task, work, processes=self.processes, on_record=record, on_epochs=self.show.epochs)
+        identities = {job.identity for job in jobs}
+        diverged: dict[str, int] = {}
+        for identity, run in self.store.runs().items():
+            if identity in identities and run.status == "diverged":
+                diverged[names[identity]] = diverged.get(names[identity], 0) + 1
+        if diverged:
+            counted = ", ".join(f"{name} {count}" for name, count in diverged.items())
+            self.show.say(f"{sum(diverged.values())} runs diverged and are counted as failures: {counted}")
+
+
+def _named(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe]:
+    named = dict(recipes) if isinstance(recipes, Mapping) else _name(recipes)
+    if not named:
+        raise InputError("there are no recipes to compare; give at least one")
+    for name, recipe in named.items():
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"recipe {name} is a {type(recipe).__name__}, not a thalweg.Recipe")
+    return named
+
+
+def _name(recipes: Sequence[Recipe]) -> dict[str, Recipe]:
+    """Name recipes after the roles in which they differ."""
+    roles = [
+        r for r in ("optimizer", "schedule", "batch_size", "epochs") if len({getattr(x, r) for x in recipes}) > 1
+    ]
+    names = [" + ".join(str(getattr(x, role)) for role in roles or ["optimizer"]) for x in recipes]
+    if len(set(names)) < len(names):
+        raise InputError("the same recipe is there twice; every recipe is compared once")
+    return dict(zip(names, recipes, strict=True))
+
+
+def _batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:
+    sizes: set[int] = set()
+    for recipe in recipes.values():
+        size = recipe.batch_size
+        sizes.update(size.values if isinstance(size, Choice) else [size])
+    return sorted(sizes)
+
+
+def _sentences(plans: Mapping[int, Plan], processes: int) -> list[str]:
+    many = len(plans) > 1
+    lines = [(f"batch size {size}: " if many else "") + plan.reason for size, plan in plans.items()]
+    return [f"{line}; {processes} processes" if processes > 1 else line for line in lines]
+
+
+def _facts(
+    task: Task,
+    prints: Mapping[str, str],
+    protocol: Protocol,
+    plans: Mapping[int, Plan],
+    processes: int,
+    command: str,
+    recipes: Mapping[str, Recipe],
+) -> dict[str, Any]:
+    """Return what a new study's store says of itself."""
+    return {
+        "task": task_facts(task),
+        "fingerprint": dict(prints),
+        "protocol": {**protocol.as_dict(), "command": command, "runs": protocol.runs(recipes)},
+        "environment": environment(processes),
+        "plan": {
+            "sentences": _sentences(plans, processes),
+            "by_batch_size": {str(size): asdict(plan) for size, plan in plans.items()},
+        },
+    }
+
+
+def _continue(
+    store: Store,
+    task: Task,
+    prints: Mapping[str, str],
+    rows: Sequence[RecipeRow],
+    protocol: Protocol,
+    budgeted: bool,
+) -> Protocol:
+    """Return the protocol of the study that is there, or refuse: it must be this one.
+
+    Raises:
+        InputError: the study is of another task, of a task that has changed, of other recipes, or of another size.
+    """
+    where = store.directory
+    there = store.get("task")["name"]
+    if there != task.name:
+        raise InputError(f"{where} holds a study of the task {there}, not {task.name}; choose another --out")
+    old = store.get("fingerprint")
+    changed = [part for part in prints if prints[part] != old.get(part)]
+    if changed:
+        raise InputError(
+            f"the {' and the '.join(changed)} of task {task.name} changed since the study in {where} began; "
+            "choose another --out"
+        )
+    if store.recipes() != list(rows):
+        names = ", ".join(row.name for row in store.recipes())
+        raise InputError(f"{where} holds a study of other recipes ({names}); choose another --out")
+    kept = Protocol(**{k: v for k, v in store.get("protocol").items() if k in protocol.as_dict()})
+    if budgeted:
+        kept_but_counts = replace(kept, trials=protocol.trials, seeds=protocol.seeds, rate_seeds=protocol.rate_seeds)
+    else:
+        kept_but_counts = kept
+    if kept_but_counts != protocol:
+        differ = [k for k, v in protocol.as_dict().items() if v != kept_but_counts.as_dict()[k]]
+        words = ", ".join(f"{k} {kept.as_dict()[k]} and not {protocol.as_dict()[k]}" for k in differ)
+        raise InputError(f"{where} holds a study with {words}; choose another --out")
+    return kept

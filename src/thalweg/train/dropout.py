@@ -1,0 +1,80 @@
+"""Dropout whose masks are a function of their key: run, step, layer and place; nothing else.
+
+Unmodified modules are caught at ``F.dropout``, alone and under vmap alike, so a run drops the same units in any
+company. Dropout inside torch's own attention and LSTM does not pass there; see `train.step.moves_generator`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["KeyedDropout", "mask", "step_keys"]
+
+_WHOLE = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
+"""What is caught, and how many trailing axes share one mask value."""
+
+# splitmix64's constants (Steele, Lea & Flood 2014), as signed numbers: torch's int64 wraps around.
+_GOLDEN = -0x61C8864680B583EB
+_FIRST = -0x40A7B892E31B1A47
+_SECOND = -0x6B2FB644ECCEEE15
+
+
+class KeyedDropout(TorchFunctionMode):
+    """While active, every dropout draws its mask from ``key`` and from how many came before it.
+
+    Args:
+        key: int64, shape ``()``; under vmap one a run. It holds run and step.
+    """
+
+    def __init__(self, key: Tensor) -> None:
+        super().__init__()
+        self.key = key
+        self.layer = 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function not in _WHOLE:
+            return function(*args, **(kwargs or {}))
+        return self._drop(_WHOLE[function], *args, **(kwargs or {}))
+
+    def _drop(
+        self, shared: int | None, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False  # noqa: A002, ARG002
+    ) -> Tensor:  # fmt: skip
+        if not training or p == 0.0:
+            return input
+        self.layer += 1
+        shape = list(input.shape)
+        if shared is not None:
+            # (N, C, …) or (C, …): channels are dropped whole.
+            shape[len(shape) - shared :] = [1] * shared
+        keep = mask(self.key + self.layer * _GOLDEN, shape, p)
+        return input * keep.to(input.dtype) * (1.0 / (1.0 - p) if p < 1 else 0.0)
+
+
+def mask(key: Tensor, shape: list[int], p: float) -> Tensor:
+    """Return which elements stay, bool, of ``shape``; each leaves with probability ``p``.
+
+    A counter hash (splitmix64's finaliser) of key and place: no state, the same under vmap.
+    """
+    z = torch.arange(1, math.prod(shape) + 1, device=key.device).mul_(_GOLDEN).view(shape) + key
+    z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _FIRST
+    z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _SECOND
+    z = z ^ ((z >> 31) & 0x1FFFFFFFF)
+    return (z & 0xFFFFFFFF) >= round(p * 2**32)
+
+
+def step_keys(keys: np.ndarray, step: int) -> Tensor:
+    """Return the keys of one step, int64, shape ``(runs,)``, from the runs' uint64 keys."""
+    with np.errstate(over="ignore"):
+        z = keys + np.uint64(step % 2**64) * np.uint64(_GOLDEN % 2**64)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST % 2**64)
+        z = z ^ (z >> np.uint64(27))
+    return torch.from_numpy(z.view(np.int64))

@@ -1,0 +1,199 @@
+"""One training step of many models: losses and gradients, one by one or vmapped.
+
+Both ways keep the models' weights as the rows of one matrix, and hand out the same things, so that what trains
+a single model and what trains a population is one loop.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from thalweg.key import Key
+from thalweg.task import Split, Task
+from thalweg.train.dropout import KeyedDropout, step_keys
+
+__all__ = ["EXECUTORS", "Executor", "OneByOne", "Vmapped", "apply", "moves_generator"]
+
+
+class Executor(Protocol):
+    """Models of one architecture, one a row.
+
+    Attributes:
+        parameters: every model's trainable weights, shape ``(runs, weights)``; the optimizer writes here.
+        gradients: of the losses at the last batch, the same shape.
+    """
+
+    parameters: Tensor
+    gradients: Tensor
+
+    def differentiate(self, batch: Split, step: int) -> Tensor:
+        """Fill ``gradients``; return the losses, shape ``(runs,)``. The batch's axes are (run, example, …)."""
+        ...
+
+    def outputs(self, inputs: Any) -> list[Tensor]:
+        """Return each model's outputs in evaluation mode, without gradients, on the same inputs (example, …)."""
+        ...
+
+    def weights(self, row: int) -> dict[str, Tensor]:
+        """Return one model's state dict, copied."""
+        ...
+
+
+def apply(model: Callable[..., Any], inputs: Any) -> Any:
+    """Call a model as its inputs ask for: a tensor, a tuple of arguments, or a dict of keywords."""
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def _flat(module: nn.Module) -> Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in _trainable(module).values()])
+
+
+class _Rows:
+    """What both ways share: the modules as they start, the matrix, and the keys."""
+
+    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+        self.task = task
+        self.modules = [task.model(seed) for seed in seeds]
+        self.parameters = torch.stack([_flat(module) for module in self.modules])
+        self.gradients = torch.zeros_like(self.parameters)
+        self.shapes = {name: p.shape for name, p in _trainable(self.modules[0]).items()}
+        self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self.keys = [Key(seed) / "forward" for seed in seeds]
+        self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
+
+    def named(self, row: Tensor) -> dict[str, Tensor]:
+        """Return a row as parameters by name; views."""
+        pieces = torch.split(row, self.sizes)
+        return {n: piece.view(shape) for piece, (n, shape) in zip(pieces, self.shapes.items(), strict=True)}
+
+
+class OneByOne(_Rows):
+    """Each model by itself: its parameters are views of its row, and backward adds into its row of gradients."""
+
+    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+        super().__init__(task, seeds)
+        for module, row, gradient in zip(self.modules, self.parameters, self.gradients, strict=True):
+            values, gradients = self.named(row), self.named(gradient)
+            for name, p in _trainable(module).items():
+                p.data = values[name]
+                p.grad = gradients[name]
+        self.seeded = moves_generator(task)
+
+    def differentiate(self, batch: Split, step: int) -> Tensor:
+        """See `Executor`."""
+        self.gradients.zero_()
+        losses = torch.empty(len(self.modules), dtype=self.parameters.dtype)
+        keys = step_keys(self.mask_keys, step)
+        for row, module in enumerate(self.modules):
+            module.train()
+            mine = batch.at(torch.tensor(row))
+            if self.seeded:
+                with (self.keys[row] / step).seeded():
+                    losses[row] = self._backward(module, mine, keys[row])
+            else:
+                losses[row] = self._backward(module, mine, keys[row])
+        return losses
+
+    def _backward(self, module: nn.Module, batch: Split, key: Tensor) -> Tensor:
+        with KeyedDropout(key):
+            loss = self.task.loss(apply(module, batch.inputs), batch.targets)
+        torch.autograd.backward(loss)
+        return loss.detach()
+
+    def outputs(self, inputs: Any) -> list[Tensor]:
+        """See `Executor`."""
+        with torch.no_grad():
+            return [apply(module.eval(), inputs) for module in self.modules]
+
+    def weights(self, row: int) -> dict[str, Tensor]:
+        """See `Executor`."""
+        return {name: value.detach().clone() for name, value in self.modules[row].state_dict().items()}
+
+
+class Vmapped(_Rows):
+    """All models at once: ``torch.func.vmap`` over the unmodified module.
+
+    Raises:
+        RuntimeError: the module draws random numbers that have no key; or, on the first step, vmap cannot take
+            the module or the loss.
+    """
+
+    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+        super().__init__(task, seeds)
+        if moves_generator(task):
+            raise RuntimeError("its forward pass draws from torch's global generator, past the keyed masks")
+        frozen = [{n: p for n, p in m.named_parameters() if not p.requires_grad} for m in self.modules]
+        buffers = [{**rest, **dict(m.named_buffers())} for rest, m in zip(frozen, self.modules, strict=True)]
+        self.rest = {name: torch.stack([b[name].detach() for b in buffers]) for name in buffers[0]}
+        self.module = self.modules[0]
+        self._step = vmap(grad_and_value(self._loss, has_aux=True))
+        self._predict = vmap(self._output, in_dims=(0, 0, None))
+
+    def _output(self, row: Tensor, rest: dict[str, Tensor], inputs: Any) -> Any:
+        own = {**self.named(row), **rest}
+        return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
+
+    def _loss(
+        self, row: Tensor, rest: dict[str, Tensor], inputs: Any, targets: Tensor, key: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
+        with KeyedDropout(key):
+            output = self._output(row, rest, inputs)
+        return self.task.loss(output, targets), rest
+
+    def differentiate(self, batch: Split, step: int) -> Tensor:
+        """See `Executor`."""
+        self.module.train()
+        keys = step_keys(self.mask_keys, step)
+        self.gradients, (losses, self.rest) = self._step(
+            self.parameters, self.rest, batch.inputs, batch.targets, keys
+        )
+        detached: Tensor = losses.detach()
+        return detached
+
+    def outputs(self, inputs: Any) -> list[Tensor]:
+        """See `Executor`."""
+        self.module.eval()
+        with torch.no_grad():
+            outputs = self._predict(self.parameters, self.rest, inputs)
+        if not isinstance(outputs, Tensor):
+            raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
+        return list(outputs.unbind(0))
+
+    def weights(self, row: int) -> dict[str, Tensor]:
+        """See `Executor`."""
+        module = copy.deepcopy(self.module)
+        own = {**self.named(self.parameters[row]), **{name: value[row] for name, value in self.rest.items()}}
+        with torch.no_grad():
+            for name, place in (*module.named_parameters(), *module.named_buffers()):
+                place.copy_(own[name])
+        return module.state_dict()
+
+
+EXECUTORS: dict[str, type[OneByOne] | type[Vmapped]] = {"one by one": OneByOne, "vmapped": Vmapped}
+
+
+def moves_generator(task: Task) -> bool:
+    """Return whether a forward pass in training draws from torch's global generator, past the keyed masks.
+
+    Dropout inside ``nn.MultiheadAttention`` or ``nn.LSTM`` does, and so does ``torch.randn`` in a forward.
+    """
+    module = task.model(0).train()
+    batch = task.train.at(torch.arange(min(2, len(task.train))))
+    with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0)):
+        before = torch.get_rng_state()
+        apply(module, batch.inputs)
+        return not torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,155 @@
+"""The charts are valid, hold no data, and ask for no source or field that the page does not give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg.record import Store
+from thalweg.report import layout
+from thalweg.report.charts import charts
+from thalweg.report.reading import differences, read
+from thalweg.report.scale import scale_of, short
+from thalweg.report.tables import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Build = Callable[..., Path]
+
+
+def drawn(directory: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    study = read(directory)
+    scale = scale_of(study)
+    data = tables(study, scale)
+    return charts(study, scale, data), data
+
+
+def units(specification: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for layer in specification.get("layer", []):
+        yield from units({"data": specification.get("data"), **layer})
+    if "mark" in specification:
+        yield specification
+
+
+def fields(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("field"), str):
+            yield value["field"]
+        for child in value.values():
+            yield from fields(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from fields(child)
+
+
+@pytest.mark.parametrize("state", [{}, {"stop": 20}, {"all_diverge": True}, {"higher": False}])
+def test_charts_are_valid_and_fit_their_data(study: Build, state: dict[str, Any]) -> None:
+    specifications, data = drawn(study(**state))
+    assert specifications
+    for specification in specifications.values():
+        alt.LayerChart.from_dict(specification)
+        assert "datasets" not in specification
+        for unit in units(specification):
+            source = data[unit["data"]["name"]]
+            assert "values" not in unit["data"]
+            made = {step["as"] for step in unit.get("transform", []) if "as" in step}
+            assert set(fields(unit["encoding"])) <= source.keys() | made
+
+
+@pytest.mark.parametrize("state", [{}, {"stop": 20}, {"all_diverge": True}, {"higher": False}])
+def test_columns_are_equally_long_and_hold_no_nan(study: Build, state: dict[str, Any]) -> None:
+    _, data = drawn(study(**state))
+    for table in data.values():
+        assert len({len(column) for column in table.values()}) == 1
+        numbers = [value for column in table.values() for value in column if isinstance(value, float)]
+        assert np.isfinite(numbers).all()
+
+
+def test_every_recipe_keeps_its_colour_and_dash_in_every_chart(study: Build) -> None:
+    names = [f"recipe {i}" for i in range(15)]
+    specifications, _ = drawn(study(names, trials=1, seeds=1, rates=1))
+    looks = set()
+    for name in ("valid", "loss", "rates", "trials"):
+        line = next(unit for unit in units(specifications[name]) if unit["mark"]["type"] == "line")
+        colour, dash = (line["encoding"][channel]["scale"] for channel in ("color", "strokeDash"))
+        assert colour["domain"] == dash["domain"] == names
+        looks.add(tuple(zip(colour["range"], map(tuple, dash["range"]), strict=True)))
+    assert len(looks) == 1
+    assert len(set(looks.pop())) == 15
+
+
+def test_the_famous_rate_is_marked(study: Build) -> None:
+    specifications, data = drawn(study())
+    assert data["famous"] == {"rate": [3e-4], "label": ["3e-4"]}
+    low, high = next(units(specifications["rates"]))["encoding"]["x"]["scale"]["domain"]
+    assert low < 3e-4 < high
+
+
+def test_rates_where_runs_diverged_are_marked(study: Build) -> None:
+    _, data = drawn(study(rates=7))
+    assert {0, 3} == set(data["rates"]["diverged"])
+
+
+def test_a_line_goes_on_while_most_of_its_seeds_do_and_ends_with_them(study: Build) -> None:
+    _, data = drawn(study(("adam", "yogi"), seeds=4, epochs=9))  # one of yogi's four diverges
+    assert {name: row[0] for name, row in layout.ends(data["valid"]).items()} == {"adam": 9, "yogi": 9}
+    _, data = drawn(study(all_diverge=True, epochs=9))
+    assert {name: row[0] for name, row in layout.ends(data["valid"]).items()} == {"adam": 5, "sgd": 5}
+
+
+def test_an_unknown_side_of_a_band_closes_on_the_line(study: Build) -> None:
+    _, data = drawn(study(trials=6))
+    rows = zip(data["trials"]["trials"], data["trials"]["best"], data["trials"]["high"], strict=True)
+    for n, best, high in rows:
+        assert high == best if n > 4 else high > best
+
+
+def test_decimals_follow_the_intervals(study: Build) -> None:
+    directory = study()
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        for row in verdict["recipes"]:
+            row["mean"], row["crossed"] = 0.97421, [0.97386, 0.97456]
+        store.put("verdict", verdict)
+    scale = scale_of(read(directory))
+    assert scale.value(0.97421) == "97.42\u00a0%"
+    assert scale.interval([0.97386, 0.97456]) == "97.39 to 97.46"
+    assert scale.difference(-0.001) == "−0.10"
+    assert scale.difference(-1e-9) == "0.00"
+    assert scale.value(None) == scale.value(float("nan")) == "–"
+
+
+def test_a_setting_is_what_differs_by_the_shortest_clear_name() -> None:
+    plain = '[optimizer]\nname = "sgd"\nlr = 0.1\n[loss]\nname = "hinge"'
+    other = '[optimizer]\nname = "adam"\nlr = 0.1\n[loss]\nname = "hinge"'
+    assert differences(other, plain) == [("optimizer.name", "adam")]
+    assert differences("not toml [", plain) == []
+    assert short(0.99871) == "0.9987"
+
+
+@given(
+    st.lists(st.floats(-2, 3), min_size=1, max_size=20),
+    st.sampled_from([200.0, 320.0]),
+)
+def test_labels_stay_apart_in_order_and_inside(values: list[float], height: float) -> None:
+    placed = np.array(layout.spaced(values, (0.0, 1.0), height, 10.0)) * height
+    order = np.argsort(np.clip(values, 0, 1), kind="stable")
+    assert (np.diff(placed[order]) >= 10 - 1e-4).all()
+    if 10 * (len(values) - 1) <= height:
+        assert placed.min() >= -1e-4
+        assert placed.max() <= height + 1e-4
+
+
+def test_stragglers_do_not_press_the_others_together() -> None:
+    near = [(0.97 - 0.001 * i, 0.965 - 0.001 * i, 0.975 - 0.001 * i) for i in range(6)]
+    low, high = layout.window([*near, (0.5, 0.4, 0.6)], higher=True)
+    assert 0.95 < low < 0.96
+    assert 0.975 < high < 0.98
+    assert layout.window([(0.9, None, None)], higher=True) == (0.855, 0.945)
