@@ -65,8 +65,8 @@ def compare(
 ) -> None:
     """Compare recipes on a task, fairly, and say which is better and how surely."""
     from thalweg.notation import combine
-    from thalweg.study import parse_duration
     from thalweg.study import compare as compare_recipes
+    from thalweg.study import parse_duration
 
     seconds = None if budget is None else parse_duration(budget)
     made, base = _task(task, target, epochs, batch_size)

@@ -51,13 +51,13 @@ def parse(role: str, text: str) -> Any:
     return checked(role, value)
 
 
-_CATALOGUES: dict[str, Mapping[str, Any]] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}
+_CATALOGUES: dict[str, dict[str, Any]] = {"optimizer": {**optim.CATALOGUE}, "schedule": {**schedule.CATALOGUE}}
 _RANGES: dict[str, Any] = {"LogUniform": LogUniform, "Uniform": Uniform, "Choice": Choice}
 
 
 def _evaluate(role: str, node: ast.expr) -> Any:
     """Evaluate names of techniques and ranges, calls of them, ``>>`` and literals; nothing else."""
-    catalogue: Mapping[str, Any] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}.get(role, {})
+    catalogue = _CATALOGUES.get(role, {})
     match node:
         case ast.Name(id=name):
             if name not in catalogue:

@@ -120,10 +120,10 @@ class Writer:
         loss = 2.3 * np.exp(-epoch / speed / 2) + 0.02 * np.exp(0.3 * self.random.standard_normal(len(epoch)))
         loss[0] = np.nan
         if diverged:
-            valid[6:], loss[5:] = np.nan, np.nan
+            valid[6:], loss[6:] = 0.1, np.nan  # a model of NaNs answers one class
         train, test, last = min(1.0, plateau + 0.02), plateau - 0.003, valid[-1]
         if diverged:
-            train = test = last = 0.1
+            test, train, last = 0.1, np.nan, np.nan
         if not self.higher:
             valid, train, test, last = 1 - valid, 1 - train, 1 - test, 1 - last
         self.entries.append(Entry(arm, name, setting, repeat, identity))
@@ -148,10 +148,11 @@ class Writer:
         for name in self.names:
             for arm in ("chosen", "defaults"):
                 scores = self.scores(name, arm)
+                lost = int((scores == (0.1 if self.higher else 0.9)).sum())
                 half = 2.3 * scores.std() / len(scores) ** 0.5
                 recipes.append(
                     {
-                        "name": name, "arm": arm, "mean": scores.mean(), "failures": int((scores == 0.1).sum()),
+                        "name": name, "arm": arm, "mean": scores.mean(), "failures": lost,
                         "runs": len(scores), "seeds": [scores.mean() - half, scores.mean() + half],
                         "crossed": [scores.mean() - half - 0.007, scores.mean() + half + 0.007],
                     }
@@ -192,6 +193,7 @@ class Writer:
     def tuning(self, name: str) -> dict[str, Any]:
         found = np.array([run.valid for e, run in zip(self.entries, self.runs, strict=True)
                           if e.arm == "tuning" and e.recipe == name])  # fmt: skip
+        found = np.nan_to_num(found, nan=0.1 if self.higher else 0.9)
         best = np.maximum.accumulate(np.sort(found)) if self.higher else np.minimum.accumulate(-np.sort(-found))
         trials = list(range(1, len(best) + 1))
         low = [float(v) - 0.03 for v in best]

@@ -117,6 +117,27 @@ def test_a_metric_of_which_less_is_better_turns_everything_over(study: Study) ->
     assert 'class="behind"' not in row[0]
 
 
+def test_a_verdict_full_of_gaps_still_has_a_page(study: Study) -> None:
+    directory = study(("adam", "sgd", "yogi"))
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        for row in verdict["recipes"]:
+            row["seeds"] = None
+        verdict["recipes"][0].update(mean=None, crossed=None)
+        verdict["pairs"][0].update(difference=None, crossed=None, seeds=None)
+        verdict["pairs"][1].update(crossed=None, seeds=None)
+        for name in ("detectable", "examples", "level", "warnings", "tuning", "behind"):
+            del verdict[name]
+        store.put("verdict", verdict)
+    page = Page(report.write(directory))
+    assert page.charts() == {"ranks", "valid", "loss", "rates"}
+    with Store(directory, write=True) as store:
+        store.put("verdict", {"sentences": []})
+        for name in ("task", "protocol", "environment", "plan"):
+            store.put(name, None)
+    assert "Results" in Page(report.write(directory)).text
+
+
 HOSTILE = ('<script>alert("x")</script>', "</script><img src=x onerror=alert(1)>", 'it\'s "q" & {{ 7 * 7 }}')
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,8 +262,8 @@ class Store:
         records = {}
         for row in self._database.execute("SELECT * FROM run"):
             scores = [float("nan") if value is None else value for value in row[9:12]]
-            kept = {"curve": curve_of.get(row[0]), "outcomes": outcome_of.get(row[0])}
-            records[row[0]] = RunRecord(*row[:9], *scores, **kept)
+            record = RunRecord(*row[:9], *scores)
+            records[row[0]] = replace(record, curve=curve_of.get(row[0]), outcomes=outcome_of.get(row[0]))
         return records
 
     def _curves(self) -> dict[str, Curve]:

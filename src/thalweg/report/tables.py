@@ -120,9 +120,17 @@ def _matrix(members: list[Member], values: Callable[[Curve], np.ndarray], worst:
     for row, (run, curve) in zip(matrix, curves, strict=True):
         found = values(curve)
         row[curve.epoch] = np.where(np.isfinite(found), found, worst)
-        if run.status == "finished" and len(curve.epoch):
+        if run.status != "finished":
+            row[_end(curve) :] = worst
+        elif len(curve.epoch):
             row[curve.epoch[-1] + 1 :] = row[curve.epoch[-1]]
     return matrix
+
+
+def _end(curve: Curve) -> int:
+    """The epoch in which a run diverged: a model of NaNs may still score something."""
+    lost = curve.epoch[~np.isfinite(curve.train_loss) & (curve.epoch > 0)]
+    return int(lost[0] if len(lost) else curve.epoch[-1])
 
 
 # -- learning rates and trials -------------------------------------------------------------------------

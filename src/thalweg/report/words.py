@@ -68,6 +68,8 @@ def methods(study: Study, scale: Scale) -> list[str]:
             "independent draws from its declared space; the setting with the best validation "
             f"{scale.name} at the end of training was chosen."
         )
+        if protocol["trials"] > 1 and any(len(study.arm("tuning", name)) == 1 for name in study.names):
+            sentences.append("A recipe with nothing to search has its one setting alone.")
     if protocol.get("seeds"):
         sentences.append(
             f"The chosen setting and the defaults were then trained anew with {protocol['seeds']} seeds that "

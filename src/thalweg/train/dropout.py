@@ -55,26 +55,31 @@ class KeyedDropout(TorchFunctionMode):
         if shared is not None:
             # (N, C, …) or (C, …): channels are dropped whole.
             shape[len(shape) - shared :] = [1] * shared
-        keep = mask(self.key + self.layer * _GOLDEN, shape, p)
+        keep = mask(_mix(self.key + _signed(self.layer * _GOLDEN)), shape, p)
         return input * keep.to(input.dtype) * (1.0 / (1.0 - p) if p < 1 else 0.0)
 
 
 def mask(key: Tensor, shape: list[int], p: float) -> Tensor:
     """Return which elements stay, bool, of ``shape``; each leaves with probability ``p``.
 
-    A counter hash (splitmix64's finaliser) of key and place: no state, the same under vmap.
+    A counter hash (splitmix64) of key and place: no state, the same under vmap.
     """
-    z = torch.arange(1, math.prod(shape) + 1, device=key.device).mul_(_GOLDEN).view(shape) + key
+    places = torch.arange(1, math.prod(shape) + 1, device=key.device).mul_(_GOLDEN).view(shape)
+    return (_mix(places + key) & 0xFFFFFFFF) >= round(p * 2**32)
+
+
+def _mix(z: Tensor) -> Tensor:
+    """Return splitmix64's finaliser: every bit of the result depends on every bit of ``z``."""
     z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _FIRST
     z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _SECOND
-    z = z ^ ((z >> 31) & 0x1FFFFFFFF)
-    return (z & 0xFFFFFFFF) >= round(p * 2**32)
+    return z ^ ((z >> 31) & 0x1FFFFFFFF)
+
+
+def _signed(number: int) -> int:
+    """Return a number modulo 2^64 as int64 holds it."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def step_keys(keys: np.ndarray, step: int) -> Tensor:
     """Return the keys of one step, int64, shape ``(runs,)``, from the runs' uint64 keys."""
-    with np.errstate(over="ignore"):
-        z = keys + np.uint64(step % 2**64) * np.uint64(_GOLDEN % 2**64)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST % 2**64)
-        z = z ^ (z >> np.uint64(27))
-    return torch.from_numpy(z.view(np.int64))
+    return _mix(torch.from_numpy(keys.view(np.int64)) + _signed(step * _GOLDEN))

@@ -86,7 +86,7 @@ def _time(task: Task, executor: str, runs: int, batch_size: int) -> tuple[float,
     models = EXECUTORS[executor](task, range(runs))
     rows = torch.arange(batch_size).repeat(runs, 1)
     ingredient = optim.adam().resolved()
-    update = PopulationStep(optim.adam, [dict(ingredient.values)] * runs, models.parameters)  # type: ignore[arg-type]
+    update = PopulationStep(optim.adam, [dict(ingredient.values)] * runs, models.parameters)
 
     def step(number: int) -> None:
         models.differentiate(task.train.at(rows), number)

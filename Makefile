@@ -1,0 +1,40 @@
+# Two commands do all set-up: `make demo` and `make test`. Both need Python 3.11 or newer, and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow check bench clean
+
+demo: .venv/installed
+	$(BIN)/thalweg compare digits --epochs 30 --trials 8 --seeds 10 --out demo \
+		--vary optimizer=sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam_uncorrected,adam,adam_l2,amsgrad,yogi,adamw,nadam
+
+test: .venv/installed-dev check
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed-dev
+	$(BIN)/python bench/study.py --out bench/RESULTS.md
+
+.venv/python:
+	$(PYTHON) -c 'import sys; sys.exit("thalweg needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# The marker files are newer than what they were made from, so that nothing is installed twice.
+.venv/installed: .venv/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build

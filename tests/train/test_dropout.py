@@ -1,0 +1,87 @@
+"""Dropout's masks are functions of run, step, layer and place."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from small import small_digits
+from torch import nn
+from torch.nn import functional as F
+
+from thalweg.train.dropout import KeyedDropout, mask, step_keys
+from thalweg.train.step import moves_generator
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_it_drops_the_share_it_says(p):
+    kept = mask(torch.tensor(12345), [200_000], p).double().mean().item()
+    assert abs(kept - (1 - p)) < 4 * (p * (1 - p) / 200_000) ** 0.5
+
+
+def test_masks_of_neighbouring_places_steps_layers_and_runs_are_independent():
+    keys = (
+        step_keys(np.array([7, 8], dtype=np.uint64), 0).tolist()
+        + step_keys(np.array([7], dtype=np.uint64), 1).tolist()
+    )
+    streams = [mask(torch.tensor(key), [100_000], 0.5) for key in keys]
+    x = torch.ones(100_000)
+    with KeyedDropout(torch.tensor(keys[0])):
+        layers = [F.dropout(x) > 0 for _ in range(3)]
+    # A stream that is another one shifted would be as bad as the same.
+    streams += [*layers, *(stream.roll(1) for stream in layers[:2])]
+    for i, a in enumerate(streams):
+        for b in streams[:i]:
+            table = [[(a & b).sum(), (a & ~b).sum()], [(~a & b).sum(), (~a & ~b).sum()]]
+            assert stats.chi2_contingency(np.array(table)).pvalue > 1e-4
+
+
+def test_the_expectation_stays():
+    x = torch.ones(400, 500)
+    with KeyedDropout(torch.tensor(1)):
+        assert abs(F.dropout(x, 0.3).mean().item() - 1) < 0.01
+        assert F.dropout(x, 0.3).unique().tolist() == pytest.approx([0.0, 1 / 0.7])
+
+
+def test_whole_channels_go_together():
+    x = torch.ones(8, 6, 5, 5)
+    with KeyedDropout(torch.tensor(3)):
+        out = F.dropout2d(x, 0.5)
+    per_channel = out.reshape(8, 6, 25)
+    assert (per_channel.amin(2) == per_channel.amax(2)).all()
+    assert 0 < (per_channel[..., 0] == 0).sum() < 48
+
+
+def test_each_layer_has_its_own_mask_and_each_key_its_own():
+    x = torch.ones(1000)
+    with KeyedDropout(torch.tensor(3)):
+        first, second = F.dropout(x), F.dropout(x)
+    with KeyedDropout(torch.tensor(3)):
+        again = F.dropout(x)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+
+
+def test_evaluation_and_rate_0_leave_everything():
+    x = torch.randn(50)
+    with KeyedDropout(torch.tensor(3)):
+        assert torch.equal(F.dropout(x, 0.5, training=False), x)
+        assert torch.equal(F.dropout(x, 0.0), x)
+        assert torch.equal(F.dropout(x, 1.0), torch.zeros(50))
+
+
+class Hidden(nn.Module):
+    """Dropout inside torch's own attention, which no mode can see."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(64, 4, dropout=0.2, batch_first=True)
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = x.unsqueeze(1)
+        return self.head(self.attention(x, x, x)[0].squeeze(1))
+
+
+def test_hidden_dropout_is_noticed_and_plain_dropout_is_not():
+    assert moves_generator(small_digits(Hidden))
+    assert not moves_generator(small_digits(lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(64, 10))))

@@ -1,0 +1,133 @@
+"""Training many runs at once leaves each as if it were alone."""
+
+import numpy as np
+import pytest
+import torch
+from small import small_digits
+from test_dropout import Hidden
+from torch import nn
+
+from thalweg import optim, schedule
+from thalweg.recipe import Recipe
+from thalweg.train import Member, train
+from thalweg.train.planner import measure
+from thalweg.train.population import batches
+
+
+def member(optimizer, seed=0, **roles):
+    return Member(Recipe(optimizer, **{"epochs": 3, **roles}).resolved(), seed)
+
+
+@pytest.fixture(scope="module")
+def dropout_task():
+    return small_digits(lambda: nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Dropout(0.4), nn.Linear(24, 10)))
+
+
+def test_neighbours_do_not_matter(dropout_task):
+    """Bit for bit, among other optimizers, other seeds, and in a population of another size."""
+    me = member(optim.adam(lr=0.01), seed=5, schedule=schedule.cosine())
+    others = [member(o(), seed) for seed in range(3) for o in (optim.sgd, optim.yogi, optim.nadam)]
+    (one,) = [r for r in [train(dropout_task, [me, *others], "vmapped", keep_weights=True)[0]]]
+    other = train(dropout_task, [*others[:4], me], "vmapped", keep_weights=True)[4]
+    for name, weight in one.weights.items():
+        assert torch.equal(weight, other.weights[name])
+    assert np.array_equal(one.outcomes, other.outcomes)
+
+
+def test_results_come_in_the_members_order(dropout_task):
+    members = [member(o(), seed) for seed in range(2) for o in (optim.yogi, optim.adagrad, optim.sgd)]
+    results = train(dropout_task, members, "vmapped")
+    for one, result in zip(members, results, strict=True):
+        (alone,) = train(dropout_task, [one])
+        assert result.curve.train_loss[1:] == pytest.approx(alone.curve.train_loss[1:], rel=1e-4)
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+def test_a_run_that_diverges_disturbs_nobody_and_scores_as_it_began(dropout_task, executor):
+    calm = [member(optim.adam(), seed) for seed in range(3)]
+    wild = member(optim.sgd(lr=1e30), 7)
+    results = train(dropout_task, [calm[0], wild, *calm[1:]], executor)
+    assert "stopped being finite in epoch 1" in results[1].reason
+    assert np.isnan(results[1].valid)
+    untrained = dropout_task.model(7).eval()
+    with torch.no_grad():
+        score = dropout_task.metric.outcomes(untrained(dropout_task.test.inputs), dropout_task.test.targets)
+    assert np.array_equal(results[1].outcomes, score.numpy())
+    without = train(dropout_task, calm, executor)
+    for result, alone in zip([results[0], *results[2:]], without, strict=True):
+        assert result.reason == ""
+        assert np.array_equal(result.outcomes, alone.outcomes)
+
+
+def test_batch_norms_buffers_are_each_runs_own():
+    task = small_digits(lambda: nn.Sequential(nn.Linear(64, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 10)))
+    members = [member(optim.sgd(lr=0.1), seed) for seed in range(3)]
+    together = train(task, members, "vmapped", keep_weights=True)
+    for one, result in zip(members, together, strict=True):
+        (alone,) = train(task, [one], keep_weights=True)
+        assert result.weights["1.num_batches_tracked"] == alone.weights["1.num_batches_tracked"] == result.steps
+        torch.testing.assert_close(result.weights["1.running_mean"], alone.weights["1.running_mean"])
+
+
+def test_frozen_parameters_stay_and_tied_ones_stay_tied():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(64, 64)
+            self.second = nn.Linear(64, 64)
+            self.second.weight = self.first.weight
+            self.head = nn.Linear(64, 10)
+            self.head.bias.requires_grad_(False)
+
+        def forward(self, x):
+            return self.head(torch.tanh(self.second(torch.tanh(self.first(x)))))
+
+    task = small_digits(Net)
+    for executor in ("one by one", "vmapped"):
+        results = train(task, [member(optim.adam(), s) for s in range(3)], executor, keep_weights=True)
+        for seed, result in enumerate(results):
+            assert torch.equal(result.weights["head.bias"], task.model(seed).head.bias)
+            assert torch.equal(result.weights["first.weight"], result.weights["second.weight"])
+            assert not torch.equal(result.weights["first.weight"], task.model(seed).first.weight)
+
+
+def test_hidden_dropout_is_repeatable_one_by_one():
+    task = small_digits(Hidden)
+    plan = measure(task, 64)
+    assert plan.executor == "one by one"
+    assert "draws from torch's global generator" in plan.reason
+    first, second = (train(task, [member(optim.adam())], keep_weights=True)[0] for _ in range(2))
+    assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())
+
+
+def test_what_vmap_cannot_take_is_said_with_the_reason():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+
+        def forward(self, x):
+            y = self.layer(x)
+            return y if y.sum() > 0 else -y
+
+    plan = measure(small_digits(Branches), 64)
+    assert plan.executor == "one by one"
+    assert "by an if on the tensor's values" in plan.reason
+
+
+def test_batches_cover_an_epoch_once():
+    for n, size in [(10, 3), (9, 3), (7, 64), (1, 64), (65, 64)]:
+        covered = [i for cut in batches(n, size) for i in range(n)[cut]]
+        dropped = n > 1 and n % size == 1
+        assert covered == list(range(n - dropped))
+
+
+def test_the_metric_that_is_one_value_for_a_split(linear_task):
+    import thalweg as tw
+
+    whole = tw.Metric("share of class 3", lambda output, y: (output.argmax(-1) == 3).float().mean(), True)
+    task = small_digits(lambda: nn.Linear(64, 10), metric=whole)
+    for executor in ("one by one", "vmapped"):
+        results = train(task, [member(optim.adam(), s) for s in range(3)], executor)
+        assert all(result.outcomes.shape == (1,) for result in results)
+        assert results[0].test == pytest.approx(results[0].outcomes[0])
