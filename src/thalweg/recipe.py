@@ -119,12 +119,10 @@ class Recipe:
 
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
-        plain: dict[str, Any] = {role: _plain(getattr(self, role)) for role in ("batch_size", "epochs")}
-        plain["optimizer"] = _table(self.optimizer)
-        plain["schedule"] = [_table(part) for part in self.schedule.parts]
-        text = tomli_w.dumps({k: v for k, v in plain.items() if k != "schedule"})
-        # tomli_w would write short tables inline; a schedule's parts read better as tables of their own.
-        return text + "".join(f"\n[[schedule]]\n{tomli_w.dumps(part)}" for part in plain["schedule"])
+        numbers = tomli_w.dumps({role: _plain(getattr(self, role)) for role in ("batch_size", "epochs")})
+        tables = [f"[optimizer]\n{_table(self.optimizer)}"]
+        tables += [f"[[schedule]]\n{_table(part)}" for part in self.schedule.parts]
+        return "\n".join([numbers, *tables])
 
     def digest(self) -> str:
         """Return a hash of the recipe, defaults included; equal for equal recipes, in any process."""
@@ -201,8 +199,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _table(part: Ingredient) -> dict[str, Any]:
-    return {"name": part.name} | {name: _plain(value) for name, value in part.values if value is not None}
+def _table(part: Ingredient) -> str:
+    """Return an ingredient as the lines of a TOML table; ranges stay on their line."""
+    lines = tomli_w.dumps({"name": part.name})
+    for name, value in part:
+        plain = _plain(value)
+        if isinstance(plain, dict):
+            inside = ", ".join(tomli_w.dumps({key: item}).strip() for key, item in plain.items())
+            lines += f"{name} = {{{inside}}}\n"
+        else:
+            lines += tomli_w.dumps({name: plain})
+    return lines
 
 
 def _from_plain(role: str, value: Any) -> Any:
@@ -238,8 +245,10 @@ def _range(name: str, value: Any) -> Any:
             f'{name} takes a value, a list of values, or a range {{low = 1e-4, high = 1e-1, scale = "log"}} '
             'whose scale is "log" or "linear"'
         )
-    low, high = bounds
-    return scales[value["scale"]](low, high)
+    try:
+        return scales[value["scale"]](*bounds)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def _line_of(text: str, role: str, message: str) -> int:

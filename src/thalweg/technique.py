@@ -165,7 +165,7 @@ class Ingredient:
                 raise unknown(f"hyperparameter of {technique.name}", name, known)
             _check_value(technique, name, value, known[name])
         object.__setattr__(self, "technique", technique)
-        object.__setattr__(self, "values", tuple((name, values[name]) for name in known if name in values))
+        object.__setattr__(self, "values", tuple((n, values[n]) for n in known if values.get(n) is not None))
 
     @property
     def name(self) -> str:

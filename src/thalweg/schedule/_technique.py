@@ -48,7 +48,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for part in self.parts:
-            steps = dict(part.resolved().values)["steps"]
+            steps = dict(part.resolved()).get("steps")
             if steps is not None and not (0 < steps < 1 or (steps >= 1 and steps == int(steps))):
                 raise InputError(
                     f"steps of {part.name} takes a whole number of steps or a share of the run below 1, not {steps!r}"
@@ -76,7 +76,7 @@ class Schedule:
         parts = [part.resolved() for part in self.parts]
         if total is None:
             return Schedule(tuple(parts))
-        lengths: list[Any] = [dict(part.values)["steps"] for part in parts]
+        lengths: list[Any] = [dict(part).get("steps") for part in parts]
         lengths = [round(n * total) if n is not None and n < 1 else n for n in lengths]
         left = total - sum(int(n) for n in lengths if n is not None)
         if left < 0:
@@ -94,8 +94,8 @@ class Schedule:
             InputError: a part whose end matters has no length in steps.
         """
         for i, part in enumerate(self.parts):
-            technique, values = part.technique, dict(part.resolved().values)
-            steps: Any = values.pop("steps")
+            technique, values = part.technique, dict(part.resolved())
+            steps: Any = values.pop("steps", None)
             last = i == len(self.parts) - 1
             endless = last and isinstance(technique, ScheduleTechnique) and technique.endless
             if not endless and (steps is None or steps < 1):

@@ -1,0 +1,86 @@
+"""Recipes as one types them on the command line."""
+
+import pytest
+
+from thalweg import optim, schedule
+from thalweg.errors import InputError
+from thalweg.notation import combine, parse
+from thalweg.recipe import Recipe
+from thalweg.technique import Choice, LogUniform
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "value"),
+    [
+        ("optimizer", "adam", optim.adam()),
+        ("optimizer", "adam(lr=0.01, beta1=0.8)", optim.adam(lr=0.01, beta1=0.8)),
+        ("optimizer", "sgd(lr=LogUniform(1e-3, 1))", optim.sgd(lr=LogUniform(1e-3, 1))),
+        ("schedule", "warmup(100) >> cosine", schedule.warmup(100) >> schedule.cosine()),
+        ("schedule", "step(every=10)", schedule.step(every=10)),
+        ("batch_size", "32", 32),
+        ("epochs", "Choice([1, 2])", Choice((1, 2))),
+    ],
+)
+def test_it_reads_what_it_prints(role, text, value):
+    assert parse(role, text) == value
+    assert parse(role, repr(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "message"),
+    [
+        ("optimiser", "adam", 'unknown role "optimiser"; did you mean "optimizer"?'),
+        ("optimizer", "adm", 'unknown optimizer "adm"; did you mean "adam"?'),
+        ("optimizer", "adam(lr=0.1", "cannot be read"),
+        ("optimizer", "adam(0.1)", "name its hyperparameters"),
+        ("optimizer", "__import__('os')", "unknown optimizer"),
+        ("optimizer", "adam(lr=().__class__)", "cannot be"),
+        ("optimizer", "3", "takes an ingredient"),
+        ("schedule", "cosin", 'did you mean "cosine"?'),
+        ("epochs", "many", "epochs takes a whole number"),
+        ("batch_size", "-4", "batch_size takes a whole number from 1 up"),
+    ],
+)
+def test_it_refuses_in_a_sentence(role, text, message):
+    with pytest.raises(InputError) as error:
+        parse(role, text)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_several_roles_multiply():
+    made = combine(Recipe(epochs=2), ["optimizer=sgd,adam(lr=0.1, beta1=0.8)", "batch_size=16,32"], [])
+    assert list(made) == [
+        "sgd + batch_size 16", "sgd + batch_size 32",
+        "adam(lr=0.1, beta1=0.8) + batch_size 16", "adam(lr=0.1, beta1=0.8) + batch_size 32",
+    ]  # fmt: skip
+    assert made["sgd + batch_size 32"] == Recipe(optim.sgd(), batch_size=32, epochs=2)
+
+
+def test_files_are_recipes_and_can_be_varied(tmp_path):
+    (tmp_path / "one.toml").write_text('optimizer = "sgd"')
+    (tmp_path / "two.toml").write_text('optimizer = "adam"\nepochs = 9')
+    files = [tmp_path / "one.toml", tmp_path / "two.toml"]
+    assert combine(Recipe(epochs=4), [], files) == {
+        "one": Recipe(optim.sgd(), epochs=4),
+        "two": Recipe(optim.adam(), epochs=9),
+    }
+    assert list(combine(Recipe(), ["schedule=constant,cosine"], files)) == [
+        "one + constant", "one + cosine", "two + constant", "two + cosine",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        ([], "nothing to compare"),
+        (["optimizer"], 'has no "="'),
+        (["optimizer="], "names nothing to compare"),
+        (["optimizer=adam,,sgd"], "names nothing to compare"),
+        (["optimizer=adam,adam"], "is named twice"),
+        (["optimizer=adam", "optimizer=sgd"], "is there twice"),
+    ],
+)
+def test_a_list_that_compares_nothing_is_refused(vary, message):
+    with pytest.raises(InputError, match=message):
+        combine(Recipe(), vary, [])

@@ -1,0 +1,122 @@
+"""Recipes read and write TOML, hash stably, and refuse what cannot be, by line."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg import optim, schedule
+from thalweg.errors import InputError
+from thalweg.key import Key
+from thalweg.recipe import ROLES, Recipe
+from thalweg.technique import Choice, LogUniform, Uniform
+
+positive = st.floats(1e-8, 0.5)
+places = st.one_of(
+    positive,
+    st.tuples(positive, st.floats(1.1, 1.9)).map(lambda pair: LogUniform(pair[0], pair[0] * pair[1])),
+    st.tuples(positive, st.floats(1.1, 1.9)).map(lambda pair: Uniform(pair[0], pair[0] * pair[1])),
+    st.lists(positive, min_size=1, max_size=3).map(lambda values: Choice(tuple(values))),
+)
+
+
+@st.composite
+def ingredients(draw, catalogue):
+    technique = draw(st.sampled_from(list(catalogue.values())))
+    names = [name for name in technique.hyperparameters if name != "steps"]
+    chosen = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
+    return technique(**{name: draw(places) for name in chosen})
+
+
+@st.composite
+def recipes(draw):
+    parts = draw(st.lists(ingredients(schedule.CATALOGUE), min_size=1, max_size=3))
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole >> part
+    count = st.integers(1, 500)
+    number = st.one_of(count, st.lists(count, min_size=1, max_size=3).map(lambda values: Choice(tuple(values))))
+    return Recipe(draw(ingredients(optim.CATALOGUE)), whole, draw(number), draw(number))
+
+
+@given(recipes())
+def test_toml_is_the_identity(recipe):
+    again = Recipe.from_toml(recipe.toml())
+    assert again == recipe
+    assert again.digest() == recipe.digest()
+    assert Recipe.from_toml(recipe.declared().toml()) == recipe.declared()
+
+
+@given(recipes(), st.integers(0, 99))
+def test_a_draw_resolves_to_values_inside_the_space(recipe, seed):
+    settings = recipe.draw(Key(seed))
+    resolved = recipe.resolved(settings)
+    assert resolved.space() == {} or all(name not in settings for name in resolved.space())
+    assert set(settings) == set(recipe.space())
+    for path, value in settings.items():
+        place = recipe.space()[path]
+        assert value in place.values if isinstance(place, Choice) else place.low <= value <= place.high
+    assert Recipe.from_toml(resolved.toml()) == resolved
+
+
+def test_the_hash_is_the_same_in_another_process():
+    code = "from thalweg.recipe import Recipe; print(Recipe().digest())"
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert there.strip() == Recipe().digest()
+
+
+def test_defaults_are_part_of_a_resolved_recipe():
+    assert "eps = 1e-08" in Recipe(optim.adam(lr=0.1)).resolved().toml()
+
+
+def test_every_role_is_read_from_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'batch_size = 16\nepochs = [3, 6]\n\n[optimizer]\nname = "sgd"\nlr = {low = 0.01, high = 1.0, scale = "log"}\n'
+        '\n[[schedule]]\nname = "warmup"\nsteps = 10\n\n[[schedule]]\nname = "cosine"\n'
+    )
+    recipe = Recipe.from_file(path)
+    assert recipe == Recipe(
+        optim.sgd(lr=LogUniform(0.01, 1.0)), schedule.warmup(10) >> schedule.cosine(), 16, Choice((3, 6))
+    )
+    assert set(ROLES) == {"optimizer", "schedule", "batch_size", "epochs"}
+
+
+def test_what_a_file_leaves_out_is_as_in_the_base():
+    base = Recipe(epochs=3, batch_size=7)
+    assert Recipe.from_toml('optimizer = "sgd"', base=base) == Recipe(optim.sgd(), epochs=3, batch_size=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[optimizer]\nname = "adm"', 'line 2: unknown optimizer "adm"; did you mean "adam"?'),
+        ('epochs = 3\n[optimizr]\nname = "adam"', 'line 2: unknown role "optimizr"; did you mean "optimizer"?'),
+        ('epochs = 3\n\n[optimizer]\nname = "adam"\nlr = "big"', "line 5: lr of adam takes a number, not 'big'"),
+        ('[optimizer]\nname = "adam"\nlrr = 1', 'line 3: unknown hyperparameter of adam "lrr"; did you mean "lr"?'),
+        ('[optimizer]\nname = "adam"\nlr = -1', "line 3: lr of adam takes a number from 0 up, not -1"),
+        ('[optimizer]\nname = "adam"\nbeta1 = 1.0', "line 3: beta1 of adam takes a number from 0 up to, but not, 1"),
+        ('[optimizer]\nname = "adam"\nlr = nan', "line 3: lr of adam takes a number from 0 up, not nan"),
+        ("[optimizer]\nlr = 1", "line 1: optimizer takes a table with a name"),
+        ('batch_size = "x"', "line 1: batch_size takes a whole number from 1 up, not 'x'"),
+        ("epochs = 0", "line 1: epochs takes a whole number from 1 up, not 0"),
+        ("\nepochs = 2.5", "line 2: epochs takes a whole number from 1 up, not 2.5"),
+        ('[optimizer]\nname="adam"\nlr = {low = 1, high = 2}', "line 3: lr takes a value, a list of values, or a range"),
+        ('[optimizer]\nname="adam"\nlr = {low = 2, high = 1, scale = "log"}', "line 3: lr: a logarithmic range needs"),
+        ('[[schedule]]\nname = "cosin"', 'line 2: unknown schedule "cosin"; did you mean "cosine"?'),
+        ("a = = 1", "is not TOML: Invalid value (at line 1, column 5)"),
+    ],
+)
+def test_bad_input_gets_one_sentence_with_the_line(text, message):
+    with pytest.raises(InputError) as error:
+        Recipe.from_toml(text, "mine.toml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("mine.toml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(InputError, match="the recipe nowhere.toml cannot be read: No such file or directory"):
+        Recipe.from_file("nowhere.toml")
