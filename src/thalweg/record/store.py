@@ -120,7 +120,6 @@ class Store:
         return database
 
     def _open_to_write(self) -> sqlite3.Connection:
-        existed = self.path.exists()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             # lockf, not flock: a child process that outlives us does not keep it.
@@ -134,11 +133,10 @@ class Store:
             raise StoreError(f"{self.directory} is in use by another process; wait for it, or stop it") from error
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
-            if existed and database.execute("PRAGMA user_version").fetchone()[0]:
+            if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._check_version(database)
-                database.execute("PRAGMA journal_mode = WAL")
-            else:
-                database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA journal_mode = WAL")
+            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
                 script = resources.files("thalweg.record").joinpath("schema.sql").read_text()
                 database.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA}; COMMIT;")
         except BaseException:

@@ -1,0 +1,116 @@
+"""A study's records: whole or not there, written by one, readable by all, never unpickled."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from thalweg.record import Curve, Entry, RecipeRow, RunRecord, Store, StoreError
+
+
+def run(identity="a", **more):
+    curve = Curve(np.arange(3), np.arange(3) * 5, np.array([np.nan, 0.5, np.inf]), np.array([0.1, 0.6, np.nan]))
+    values = {
+        "identity": identity, "recipe": "epochs = 2\n", "seed": 7, "status": "finished", "reason": "",
+        "executor": "vmapped, 3 together", "steps": 10, "cpu_seconds": 0.25, "state_bytes": 8.0, "train": 0.9,
+        "valid": 0.8, "test": 0.7, "curve": curve, "outcomes": np.array([1.0, 0.0, 1.0], np.float32),
+    }  # fmt: skip
+    return RunRecord(**{**values, **more})
+
+
+def test_what_is_written_is_read(tmp_path):
+    with Store(tmp_path / "new" / "study", write=True) as store:
+        store.begin({"task": {"name": "digits"}}, [RecipeRow("b", "x"), RecipeRow("a", "y")])
+        store.add_entries([Entry("tuning", "a", 1, 0, "a"), Entry("tuning", "b", 0, 0, "b")])
+        store.add_run(run())
+    with Store(tmp_path / "new" / "study") as store:
+        assert store.get("task") == {"name": "digits"}
+        assert store.get("nothing") is None
+        assert [row.name for row in store.recipes()] == ["b", "a"]
+        assert [entry.recipe for entry in store.entries("tuning")] == ["b", "a"]
+        kept = store.runs(curves=True, outcomes=True)["a"]
+        assert kept.outcomes.tolist() == [1.0, 0.0, 1.0]
+        assert kept.curve.step.tolist() == [0, 5, 10]
+        np.testing.assert_array_equal(kept.curve.train_loss, [np.nan, 0.5, np.nan])
+        assert (kept.test, kept.seed, kept.executor) == (0.7, 7, "vmapped, 3 together")
+
+
+def test_the_first_record_of_a_run_stays(tmp_path):
+    with Store(tmp_path, write=True) as store:
+        store.add_run(run(test=0.7))
+        store.add_run(run(test=0.1))
+        assert store.runs()["a"].test == 0.7
+
+
+def test_a_record_is_there_whole_or_not_at_all(tmp_path):
+    short = Curve(np.arange(3), np.arange(3), np.zeros(3), np.zeros(2))
+    with Store(tmp_path, write=True) as store:
+        with pytest.raises(ValueError, match="zip"):
+            store.add_run(run(curve=short))
+        assert store.finished() == set()
+        assert store._database.execute("SELECT count(*) FROM curve").fetchone() == (0,)
+
+
+def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path):
+    code = "import sys; from thalweg.record import Store; Store(sys.argv[1], write=True); print('in')"
+    with Store(tmp_path, write=True):
+        there = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+        assert "is in use by another process" in there.stderr
+        with Store(tmp_path) as reader:
+            assert reader.finished() == set()
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True).stdout
+
+
+def test_a_lock_left_by_the_dead_is_no_lock(tmp_path):
+    """Killed outright, and with a child process that lives on."""
+    code = (
+        "import sys, os, time; from thalweg.record import Store, RecipeRow; s = Store(sys.argv[1], write=True);"
+        "s.begin({'task': 1}, [RecipeRow('a', '')]);"
+        "os.fork() or time.sleep(60); print('in', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, process_group=0)
+    try:
+        assert process.stdout.readline() == b"in\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with Store(tmp_path, write=True) as store:
+            assert store.get("task") == 1
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        time.sleep(0.05)
+
+
+def test_directories_that_are_no_study_are_named(tmp_path):
+    with pytest.raises(StoreError, match="holds no study"):
+        Store(tmp_path)
+    (tmp_path / "study.db").write_bytes(b"not a database at all, but long enough to be looked at" * 50)
+    for write in (False, True):
+        with pytest.raises(StoreError, match=r"cannot be used as a study: file is not a database"):
+            Store(tmp_path, write=write)
+    other = tmp_path / "other"
+    other.mkdir()
+    sqlite3.connect(other / "study.db").execute("CREATE TABLE t (x)").connection.close()
+    for write in (False, True):
+        with pytest.raises(StoreError, match="is not a study of thalweg"):
+            Store(other, write=write)
+
+
+def test_a_study_of_another_version_is_named(tmp_path):
+    Store(tmp_path, write=True).close()
+    database = sqlite3.connect(tmp_path / "study.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(StoreError, match="its tables are version 99"):
+        Store(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written: Not a directory"):
+        Store(tmp_path / "file" / "study", write=True)
