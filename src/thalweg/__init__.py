@@ -11,28 +11,36 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
+    from thalweg import optim, schedule
     from thalweg.key import Key
-    from thalweg.task import Metric, Task, absolute_error, accuracy, squared_error
+    from thalweg.recipe import Recipe
+    from thalweg.study import Study, compare, export
+    from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, squared_error
+    from thalweg.technique import Choice, LogUniform, Uniform
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Key": "key",
-    "Metric": "task",
-    "Task": "task",
-    "absolute_error": "task",
-    "accuracy": "task",
-    "squared_error": "task",
+_HOMES = {
+    "key": ["Key"],
+    "recipe": ["Recipe"],
+    "study": ["Study", "compare", "export"],
+    "task": ["Metric", "Task", "absolute_error", "accuracy", "load_task", "squared_error"],
+    "technique": ["Choice", "LogUniform", "Uniform"],
 }
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["InputError", "Key", "Metric", "Task", "absolute_error", "accuracy", "squared_error"]
+__all__ = [
+    "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "absolute_error",
+    "accuracy", "compare", "export", "load_task", "optim", "schedule", "squared_error",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("optim", "schedule"):
+        return import_module(f"thalweg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
-    home = import_module(f"thalweg.{_HOME[name]}")
-    return home if name == _HOME[name] else getattr(home, name)
+    return getattr(import_module(f"thalweg.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

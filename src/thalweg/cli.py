@@ -163,9 +163,9 @@ def tasks() -> None:
 def _task(spec: str, target: str | None, epochs: int | None, batch_size: int | None) -> tuple[Task, Recipe]:
     """Return the task, and the recipe that says what is not varied: the task's own, or what was given."""
     from thalweg.recipe import Recipe
-    from thalweg.task import resolve
+    from thalweg.task import load_task
 
-    made = resolve(spec, target=target)
+    made = load_task(spec, target=target)
     size = made.batch_size if batch_size is None else batch_size
     base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=size)
     return made, base

@@ -180,8 +180,13 @@ class Writer:
         ]
         return {
             **self.facts()["task"]["metric"], "metric": self.facts()["task"]["metric"]["name"], "level": 0.95,
-            "seeds": self.seeds, "examples": 360, "best": best, "tied": tied, "behind": behind,
-            "detectable": 0.009, "recipes": recipes, "pairs": pairs, "tuning": [self.tuning(n) for n in self.names],
+            "seeds": self.seeds, "examples": 360, "best": best, "tied": [best, *tied], "behind": behind,
+            "gains": [
+                {"name": n, "difference": 0.004, "seeds": [0.002, 0.006], "crossed": [0.001, 0.007], "claimed": True}
+                for n in self.names
+            ],
+            "unjudged": {}, "detectable": 0.009, "recipes": recipes, "pairs": pairs,
+            "tuning": [self.tuning(n) for n in self.names],
             "sentences": [
                 f"{best} is best, and cannot be told apart from {len(tied)} others: {', '.join(tied)}.",
                 f"{len(behind)} recipes are behind.",

@@ -84,18 +84,19 @@ class Study:
         return {(row.get("name", ""), row.get("arm", "chosen")): row for row in rows}
 
     def mean(self, recipe: str, arm: str = "chosen") -> float | None:
-        """Return the mean test metric: the verdict's, or that of the runs that are there."""
+        """Return the mean test metric: the verdict's, which may refuse one, or that of the runs that are there."""
         row = self.judged.get((recipe, arm))
-        if row is not None and row.get("mean") is not None:
-            return float(row["mean"])
+        if row is not None:
+            return None if row.get("mean") is None else float(row["mean"])
         return average(member.run.test for member in self.arm(arm, recipe))
 
     @property
     def group(self) -> dict[str, str]:
-        """Where each recipe stands: ``"first"`` (the best, and those tied with it) or ``"behind"``."""
+        """Where the verdict sees each recipe: "first" (the best, and those tied with it), "behind", or nowhere."""
         verdict = self.verdict or {}
         first = {verdict.get("best"), *(verdict.get("tied") or [])}
-        return {name: "first" if name in first else "behind" for name in self.names}
+        judged = {name for name in self.names if self.judged.get((name, "chosen"), {}).get("mean") is not None}
+        return {name: "first" if name in first else "behind" if name in judged else "" for name in self.names}
 
 
 def average(values: Iterator[float]) -> float | None:

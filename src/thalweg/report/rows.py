@@ -29,6 +29,9 @@ class Row:
     seeds: str
     defaults: str
     defaults_interval: str
+    gain: str
+    gain_interval: str
+    gained: bool
     gap: str
     failures: str
     failed: bool
@@ -46,18 +49,22 @@ def _row(study: Study, scale: Scale, name: str) -> Row:
     chosen, defaults = study.arm("chosen", name), study.arm("defaults", name)
     judged = study.judged.get((name, "chosen"), {})
     plain = study.judged.get((name, "defaults"), {})
+    gain = _gain(study, name)
     failed = judged.get("failures", sum(member.run.status != "finished" for member in chosen))
     runs = judged.get("runs", len(chosen))
     return Row(
         recipe=name,
         position=study.names.index(name),
-        group=study.group[name] if study.verdict else "",
+        group=study.group[name],
         setting=setting(chosen, defaults),
         mean=scale.number(study.mean(name)),
         crossed=scale.interval(judged.get("crossed")),
         seeds=scale.interval(judged.get("seeds")),
         defaults=scale.number(study.mean(name, "defaults")),
         defaults_interval=scale.interval(plain.get("crossed") or plain.get("seeds")),
+        gain=scale.difference(gain["difference"]) if gain else "",
+        gain_interval=_turned(scale, gain.get("crossed") or gain.get("seeds"), 1.0),
+        gained=bool(gain.get("claimed")),
         gap=_gap(study, scale, chosen),
         failures=f"{failed} of {runs}" if runs else MISSING,
         failed=bool(failed),
@@ -73,6 +80,12 @@ def setting(chosen: list[Member], defaults: list[Member]) -> str:
         return MISSING
     changed = differences(chosen[0].run.recipe, defaults[0].run.recipe)
     return ", ".join(f"{name} {short(value)}" for name, value in changed) or "the defaults"
+
+
+def _gain(study: Study, name: str) -> dict[str, Any]:
+    """What the verdict says of chosen − defaults; empty where the defaults were chosen."""
+    found = (gain for gain in (study.verdict or {}).get("gains") or [] if gain.get("name") == name)
+    return next(found, {})
 
 
 def _gap(study: Study, scale: Scale, members: list[Member]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from thalweg import __version__
 from thalweg.task import Task
+from thalweg.train.step import moves_generator, uses_dropout
 
 __all__ = ["cores", "environment", "task_facts"]
 
@@ -25,6 +26,9 @@ def task_facts(task: Task) -> dict[str, Any]:
         "spec": task.origin.spec if task.origin else task.name,
         "metric": {"name": metric.name, "higher_is_better": metric.higher_is_better, "unit": metric.unit},
         "sizes": {"train": len(task.train), "valid": len(task.valid), "test": len(task.test)},
+        "origin": task.origin and {"file": str(task.origin.file), "expression": task.origin.expression},
+        "dropout": uses_dropout(task),
+        "draws": moves_generator(task),
         "parameters": sum(p.numel() for p in task.model(0).parameters()),
     }
 

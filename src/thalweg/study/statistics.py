@@ -71,26 +71,26 @@ class Estimates:
         return None if seeds is None or crossed is None else np.maximum(seeds, crossed)
 
 
-def means(S: ArrayLike) -> Estimates:
-    """Return every recipe's mean, in the order of ``S``, shape ``(recipes, seeds, examples)``.
+def means(scores: ArrayLike) -> Estimates:
+    """Return every recipe's mean, in the order of ``scores``, shape ``(recipes, seeds, examples)``.
 
     Raises:
-        ValueError: a score is not a finite number, or ``S`` has another number of dimensions.
+        ValueError: a score is not a finite number, or ``scores`` has another number of dimensions.
 
     >>> rows = means([[[1.0, 0.0], [1.0, 1.0]]])
     >>> rows.mean.tolist(), rows.seeds(0.05).round(2).tolist()
     ([0.75], [[-2.43, 3.93]])
     """
-    parts = _parts(S)
+    parts = _parts(scores)
     squares = (np.square(part).reshape(len(part), -1).sum(1) for part in (parts.seeds, parts.examples, parts.rest))
     return _estimates(parts, parts.mean, *squares)
 
 
-def differences(S: ArrayLike) -> Estimates:
+def differences(scores: ArrayLike) -> Estimates:
     """Return the paired difference ``S[a] − S[b]`` of all pairs, in the order of ``np.triu_indices(recipes, 1)``.
 
     Raises:
-        ValueError: a score is not a finite number, or ``S`` has another number of dimensions.
+        ValueError: a score is not a finite number, or ``scores`` has another number of dimensions.
 
     >>> rng = np.random.default_rng(0)
     >>> luck = rng.normal(size=(1, 10, 50))  # of the seed and the example, whatever the recipe
@@ -99,7 +99,7 @@ def differences(S: ArrayLike) -> Estimates:
     >>> pairs.mean.round(1).tolist(), pairs.claimed(pair_alpha(3, 10)).tolist()
     ([0.0, -1.0, -1.0], [False, True, True])
     """
-    parts = _parts(S)
+    parts = _parts(scores)
     count = len(parts.mean)
     a, b = np.triu_indices(count, 1)
     rest = [np.square(parts.rest[i] - parts.rest[i + 1 :]).sum((1, 2)) for i in range(count - 1)]
@@ -115,7 +115,7 @@ def differences(S: ArrayLike) -> Estimates:
 def pair_alpha(recipes: int, seeds: int, alpha: float = 0.05) -> float:
     """Return the level at which each pair is tested so that all hold together: max-T, for paired t.
 
-    The largest \\|t\\| over all pairs of recipes that do not differ is free of the scores' scale and of
+    The largest t (its size) over all pairs of recipes that do not differ is free of the scores' scale and of
     whatever a seed does to all of them, so its quantile is simulated from independent normal scores, keyed.
     Holm on paired t is coarser: it takes the pairs for unrelated, though each recipe is in many.
 
@@ -132,7 +132,7 @@ def pair_alpha(recipes: int, seeds: int, alpha: float = 0.05) -> float:
 
 @cache
 def _largest_t(recipes: int, seeds: int) -> Floats:
-    """Draw the largest \\|paired t\\| over all pairs, for recipes that do not differ; shape ``(draws,)``."""
+    """Draw the largest paired t over all pairs, for recipes that do not differ; shape ``(draws,)``."""
     rng = np.random.Generator(np.random.Philox(key=[recipes, seeds]))
     draws = int(np.clip(20_000_000 // recipes**2, 10_000, 100_000))
     block = max(1, 1_000_000 // (recipes * max(recipes, seeds)))

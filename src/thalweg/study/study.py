@@ -82,7 +82,7 @@ def compare(
     >>> import tempfile
     >>> import thalweg as tw
     >>> with tempfile.TemporaryDirectory() as out:
-    ...     study = tw.compare(tw.task("wine"), {"sgd": tw.Recipe(tw.optim.sgd(), epochs=2),
+    ...     study = tw.compare(tw.load_task("wine"), {"sgd": tw.Recipe(tw.optim.sgd(), epochs=2),
     ...                                          "adam": tw.Recipe(tw.optim.adam(), epochs=2)},
     ...                        trials=1, seeds=2, out=out, progress=False)
     >>> sorted(row["name"] for row in study.verdict["recipes"] if row["arm"] == "chosen")

@@ -19,7 +19,7 @@ from thalweg.key import Key
 from thalweg.task import Split, Task
 from thalweg.train.dropout import KeyedDropout, step_keys
 
-__all__ = ["EXECUTORS", "Executor", "OneByOne", "Vmapped", "apply", "moves_generator"]
+__all__ = ["EXECUTORS", "Executor", "OneByOne", "Vmapped", "apply", "moves_generator", "uses_dropout"]
 
 
 class Executor(Protocol):
@@ -191,9 +191,18 @@ def moves_generator(task: Task) -> bool:
 
     Dropout inside ``nn.MultiheadAttention`` or ``nn.LSTM`` does, and so does ``torch.randn`` in a forward.
     """
+    return _probe(task)[1]
+
+
+def uses_dropout(task: Task) -> bool:
+    """Return whether a forward pass in training asks for a dropout mask."""
+    return _probe(task)[0]
+
+
+def _probe(task: Task) -> tuple[bool, bool]:
     module = task.model(0).train()
-    batch = task.train.at(torch.arange(min(2, len(task.train))))
-    with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0)):
+    batch = task.train.at(slice(0, 2))
+    with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0)) as masks:
         before = torch.get_rng_state()
         apply(module, batch.inputs)
-        return not torch.equal(before, torch.get_rng_state())
+        return masks.layer > 0, not torch.equal(before, torch.get_rng_state())

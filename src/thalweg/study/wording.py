@@ -1,0 +1,218 @@
+"""A verdict in plain English, most important first: who cannot be told apart comes before who is ahead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["Face", "claims", "joined", "sentences"]
+
+FEW = 4
+"""Up to so many recipes are told one by one; of more, the nearest and the farthest."""
+
+
+def sentences(verdict: Mapping[str, Any], task: str = "") -> list[str]:
+    """Return what the study may claim, as sentences.
+
+    Args:
+        verdict: as `thalweg.study.verdict.verdict` makes it.
+        task: what the task is called.
+    """
+    words = _Words(verdict)
+    found = [words.first(f"On {task}" if task else "Here")]
+    if words.rows:
+        rest = (words.best, words.behind, words.among_first, words.tuning, words.failures, words.scope)
+        found += [text for part in rest if (text := part())]
+    return found
+
+
+def claims(verdict: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return every (better, worse) that is claimed."""
+    turned = _Words(verdict).turned
+    return {turned(pair)[:2] for pair in verdict["pairs"] if pair["claimed"]}
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write a list as in a sentence.
+
+    >>> joined(["adam", "adamw", "nadam"])
+    'adam, adamw and nadam'
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+class Face:
+    r"""How a metric's values are written: fractions as percent where its unit is ``"%"``, else as they are.
+
+    >>> percent = Face("%")
+    >>> percent.value(0.9742, [0.969, 0.978]), percent.difference(0.021, [0.012, 0.030])
+    ('97.4\xa0% (96.9 to 97.8)', '2.1 points (1.2 to 3.0)')
+    >>> Face("bits").difference(0.0213)
+    '0.02 bits'
+    """
+
+    def __init__(self, unit: str) -> None:
+        self.factor = 100.0 if unit == "%" else 1.0
+        self.unit = "\u00a0%" if unit == "%" else f" {unit}".rstrip()
+        self.steps = " points" if unit == "%" else self.unit
+
+    def value(self, value: float, ends: Sequence[float] | None = None) -> str:
+        """Write a mean, with its interval."""
+        return self._write(value, ends, self.unit)
+
+    def difference(self, value: float, ends: Sequence[float] | None = None) -> str:
+        """Write a difference, with its interval."""
+        return self._write(value, ends, self.steps)
+
+    def _write(self, value: float, ends: Sequence[float] | None, unit: str) -> str:
+        half = (ends[1] - ends[0]) / 2 if ends else abs(value)
+        decimals = _decimals(half * self.factor)
+        low_high = f" ({self._number(ends[0], decimals)} to {self._number(ends[1], decimals)})" if ends else ""
+        return f"{self._number(value, decimals)}{unit}{low_high}"
+
+    def _number(self, value: float, decimals: int) -> str:
+        scaled = value * self.factor
+        text = f"{scaled:.3g}" if decimals > 5 or abs(scaled) >= 1e6 else f"{scaled:.{decimals}f}"
+        return (text if float(text) else text.lstrip("-")).replace("-", "−")
+
+
+def _decimals(half: float) -> int:
+    """As many as an interval bears: its half width gets one figure, two where the first would be 1."""
+    return max(0, -math.floor(math.log10(half / 2))) if half > 0 else 1
+
+
+class _Words:
+    """The sentences of one verdict, each a method; None where there is nothing to say."""
+
+    def __init__(self, verdict: Mapping[str, Any]) -> None:
+        self.verdict = verdict
+        self.face = Face(verdict["unit"])
+        self.higher = verdict["higher_is_better"]
+        chosen = [row for row in verdict["recipes"] if row["arm"] == "chosen" and row["mean"] is not None]
+        self.rows = {row["name"]: row for row in chosen}
+
+    def first(self, where: str) -> str:
+        """Who cannot be told apart, and what would have been seen; or who is ahead of all."""
+        if not self.rows:
+            reasons = [f"{name} ({reason.rstrip('.')})" for name, reason in self.verdict["unjudged"].items()]
+            return f"{where}, no recipe could be judged: {joined(reasons)}."
+        best, tied, count = self.verdict["best"], self.verdict["tied"], len(self.rows)
+        if count == 1:
+            return f"{where}, {best} alone was judged: there is nothing to tell it apart from."
+        if self.verdict["seeds"] < 2:
+            return f"{where}, one seed tells no recipes apart: any difference may be the seed's."
+        if len(tied) == 1:
+            others = f"all {count - 1} others" if count > 2 else next(name for name in self.rows if name != best)
+            return f"{where}, {best} is ahead of {others}."
+        if self._among_first():
+            return f"{where}, {joined(tied[1:])} cannot be told apart from {best}{self._seen()}."
+        if len(tied) == count > FEW:
+            return f"{where}, none of the {count} recipes can be told apart from another{self._seen()}."
+        return f"{where}, {joined(tied)} cannot be told apart{self._seen()}."
+
+    def _seen(self) -> str:
+        """Say what difference from the best would have been seen, and of whom a larger one alone."""
+        best, tied, size = self.verdict["best"], self.verdict["tied"], self.verdict["detectable"]
+        larger = {}
+        for pair in self.verdict["pairs"]:
+            other = pair["b"] if pair["a"] == best else pair["a"]
+            if best in (pair["a"], pair["b"]) and other in tied and pair["detectable"] > size:
+                larger[other] = pair["detectable"]
+        text = f"a difference of {self.face.difference(size)} would have been seen in 4 studies of 5"
+        if larger:
+            most = self.face.difference(max(larger.values()))
+            text += f"; for {joined(list(larger))}, whose scores vary more, one of {most}"
+        return f" ({text})"
+
+    def best(self) -> str:
+        """The best mean, with its interval."""
+        row = self.rows[self.verdict["best"]]
+        mean = self.face.value(row["mean"], row["crossed"] or row["seeds"])
+        which = "a" if len(self.rows) == 1 else "the highest" if self.higher else "the lowest"
+        return f"{row['name']} has {which} mean test {self.verdict['metric']}{' of' if which == 'a' else ','} {mean}."
+
+    def behind(self) -> str | None:
+        """Who is behind the best, and by how much; whether behind the others at the front too."""
+        behind, best, tied = self.verdict["behind"], self.verdict["best"], self.verdict["tied"]
+        if not behind:
+            return None
+        by = [self.face.difference(row["difference"], row["crossed"] or row["seeds"]) for row in behind]
+        names = [row["name"] for row in behind]
+        if len(behind) > FEW:
+            text = f"{best} is ahead of {joined(names)}: of {names[0]} by {by[0]}, and at most, of {names[-1]}, by {by[-1]}"
+        else:
+            text = f"{best} is ahead of {joined([f'{name} by {size}' for name, size in zip(names, by, strict=True)])}"
+        if len(tied) > 1:
+            sure = claims(self.verdict)
+            missing = [name for name in tied[1:] if any((name, other) not in sure for other in names)]
+            if not missing:
+                text += f"; {'so is' if len(tied) == 2 else 'so are'} {joined(tied[1:])}"
+            else:
+                text += f"; that is not claimed of {joined(missing)}, or not of all of them"
+        return f"{text}."
+
+    def among_first(self) -> str | None:
+        """Who is ahead of whom though neither can be told apart from the best: being tied is not transitive."""
+        found = [
+            f"{a} is ahead of {b} by {self.face.difference(size, ends)}" for a, b, size, ends in self._among_first()
+        ]
+        if len(found) > FEW:
+            found = [*found[: FEW - 1], f"so in {len(found) - FEW + 1} more pairs"]
+        return f"Yet {joined(found)}." if found else None
+
+    def _among_first(self) -> list[tuple[str, str, float, Sequence[float]]]:
+        tied = self.verdict["tied"]
+        return [
+            self.turned(pair)
+            for pair in self.verdict["pairs"]
+            if pair["claimed"] and pair["a"] in tied and pair["b"] in tied
+        ]
+
+    def turned(self, pair: Mapping[str, Any]) -> tuple[str, str, float, Sequence[float]]:
+        """Return a claimed pair's better recipe, its worse one, and how far apart they are, with the interval."""
+        ends, size = pair["crossed"] or pair["seeds"], pair["difference"]
+        a, b = (pair["a"], pair["b"]) if (size > 0) == self.higher else (pair["b"], pair["a"])
+        return a, b, abs(size), ends if size > 0 else [-ends[1], -ends[0]]
+
+    def tuning(self) -> str | None:
+        """What tuning bought: the chosen setting against the same recipe's defaults."""
+        gains = self.verdict["gains"]
+        if not gains:
+            return None
+        sides: dict[str, list[tuple[float, str]]] = {"chosen": [], "defaults": []}
+        for gain in gains:
+            if gain["claimed"]:
+                better, _, size, ends = self.turned({**gain, "a": "chosen", "b": "defaults"})
+                sides[better].append((size, f"{gain['name']} {self.face.difference(size, ends)}"))
+        won, lost = ([text for _, text in sorted(side, reverse=True)] for side in sides.values())
+        if not won and not lost:
+            return "Tuning changed no recipe's score by a difference that could be shown."
+        parts = []
+        if won:
+            others = f" (and {len(won) - 1} others less)" if len(won) > FEW else ""
+            parts.append(f"Tuning bought {joined(won[:1] if others else won)}{others} over the defaults")
+        if lost:
+            others = f" (and {len(lost) - 1} others less)" if len(lost) > FEW else ""
+            parts.append(f"{'it' if won else 'Tuning'} cost {joined(lost[:1] if others else lost)}{others}")
+        return f"{'; '.join(parts)}."
+
+    def failures(self) -> str | None:
+        """How many runs of the chosen settings failed, and what became of them."""
+        failed = [row for row in self.rows.values() if row["failures"]]
+        if not failed:
+            return None
+        total = sum(row["failures"] for row in failed)
+        counts = joined([f"{row['failures']} of {row['runs']} of {row['name']}" for row in failed])
+        if total == 1:
+            return f"1 run diverged ({counts}): it counts as a failure, and is scored as the untrained model it was."
+        return f"{total} runs diverged ({counts}): they count as failures, scored as the untrained models they were."
+
+    def scope(self) -> str | None:
+        """What the intervals leave out."""
+        if self.verdict["examples"] > 1 or self.verdict["seeds"] < 2:
+            return None
+        return (
+            "Test examples are not resampled, since this metric has one value for all of them: "
+            "what is said holds for other seeds, not for another test set."
+        )
