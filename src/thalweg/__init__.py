@@ -8,14 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from thalweg import optim, schedule
     from thalweg.key import Key
     from thalweg.recipe import Recipe
     from thalweg.study import Study, compare, export
-    from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, squared_error
+    from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, split, squared_error, standardize
     from thalweg.technique import Choice, LogUniform, Uniform
 
 __version__ = "0.1.0"
@@ -24,14 +24,15 @@ _HOMES = {
     "key": ["Key"],
     "recipe": ["Recipe"],
     "study": ["Study", "compare", "export"],
-    "task": ["Metric", "Task", "absolute_error", "accuracy", "load_task", "squared_error"],
+    "task": ["Metric", "Task", "absolute_error", "accuracy", "load_task", "split", "squared_error", "standardize"],
     "technique": ["Choice", "LogUniform", "Uniform"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "absolute_error",
-    "accuracy", "compare", "export", "load_task", "optim", "schedule", "squared_error",
+    "accuracy", "compare", "export", "load_task", "optim", "schedule", "split", "squared_error",
+    "standardize", "unknown",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Studies: many runs with a plan, and the verdict."""
 
 from thalweg.study.budget import parse_duration
-from thalweg.study.export import export
+from thalweg.study.script import export
 from thalweg.study.single import Trained, train
 from thalweg.study.study import Study, compare
 

@@ -15,9 +15,7 @@ from thalweg.study.engine_local import record_of
 from thalweg.study.facts import environment, task_facts
 from thalweg.study.plan import identity
 from thalweg.study.progress import Bar, Quiet, Show
-from thalweg.task import Task
-from thalweg.task.check import check
-from thalweg.task.fingerprint import fingerprint
+from thalweg.task import Task, check, fingerprint
 from thalweg.train import Member
 from thalweg.train import train as train_members
 

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 __all__ = ["Estimates", "Floats", "differences", "means", "pair_alpha"]
 
@@ -54,13 +54,17 @@ class Estimates:
         return np.zeros(self.mean.shape, bool) if half is None else np.abs(self.mean) > half
 
     def detectable(self, alpha: float, power: float = 0.8) -> Floats | None:
-        """Return the true difference that would be claimed with probability ``power``."""
+        """Return the true difference that would be claimed with probability ``power``.
+
+        In standard errors, it is the noncentrality at which the t statistic exceeds its critical value so often.
+        (The sum of the two quantiles of t that is often taken for it promises 80% and gives 69% with 10 seeds.)
+        """
         error, df = self.crossed_error, self.crossed_df
         if error is None or df is None:
             error, df = self.seed_error, self.seed_df
         if error is None or df is None:
             return None
-        detectable: Floats = error * (stats.t.isf(alpha / 2, df) + stats.t.ppf(power, df))
+        detectable: Floats = error * special.nctdtrinc(df, 1 - power, stats.t.isf(alpha / 2, df))
         return detectable
 
     def _seed_half(self, alpha: float) -> Floats | None:
@@ -96,8 +100,8 @@ def differences(scores: ArrayLike) -> Estimates:
     >>> luck = rng.normal(size=(1, 10, 50))  # of the seed and the example, whatever the recipe
     >>> S = luck + 0.1 * rng.normal(size=(3, 10, 50)) + np.array([0.0, 0.0, 1.0]).reshape(3, 1, 1)
     >>> pairs = differences(S)
-    >>> pairs.mean.round(1).tolist(), pairs.claimed(pair_alpha(3, 10)).tolist()
-    ([0.0, -1.0, -1.0], [False, True, True])
+    >>> pairs.mean.round(1).astype(int).tolist(), pairs.claimed(pair_alpha(3, 10)).tolist()
+    ([0, -1, -1], [False, True, True])
     """
     parts = _parts(scores)
     count = len(parts.mean)

@@ -18,9 +18,7 @@ from thalweg.study.engine_local import chunks, execute
 from thalweg.study.facts import cores, environment, task_facts
 from thalweg.study.plan import Planned, Protocol, best_trial, chosen_arm, first_arms
 from thalweg.study.progress import Bar, Quiet, Show
-from thalweg.task import Task
-from thalweg.task.check import check
-from thalweg.task.fingerprint import fingerprint
+from thalweg.task import Task, check, fingerprint
 from thalweg.technique import Choice
 from thalweg.train.planner import Plan, measure
 

@@ -49,7 +49,7 @@ class Face:
     >>> percent.value(0.9742, [0.969, 0.978]), percent.difference(0.021, [0.012, 0.030])
     ('97.4\xa0% (96.9 to 97.8)', '2.1 points (1.2 to 3.0)')
     >>> Face("bits").difference(0.0213)
-    '0.02 bits'
+    '0.021 bits'
     """
 
     def __init__(self, unit: str) -> None:
@@ -66,8 +66,9 @@ class Face:
         return self._write(value, ends, self.steps)
 
     def _write(self, value: float, ends: Sequence[float] | None, unit: str) -> str:
-        half = (ends[1] - ends[0]) / 2 if ends else abs(value)
-        decimals = _decimals(half * self.factor)
+        decimals = _decimals(self.factor * ((ends[1] - ends[0]) / 2 if ends else abs(value) / 2.5))
+        if ends and ends[0] * ends[1] > 0:  # an end that is not 0 does not look like it
+            decimals = max(decimals, -math.floor(math.log10(self.factor * min(map(abs, ends)))))
         low_high = f" ({self._number(ends[0], decimals)} to {self._number(ends[1], decimals)})" if ends else ""
         return f"{self._number(value, decimals)}{unit}{low_high}"
 
@@ -78,8 +79,8 @@ class Face:
 
 
 def _decimals(half: float) -> int:
-    """As many as an interval bears: its half width gets one figure, two where the first would be 1."""
-    return max(0, -math.floor(math.log10(half / 2))) if half > 0 else 1
+    """As many as an interval bears: its half width gets one figure, two where the first would be below 4."""
+    return max(0, -math.floor(math.log10(half / 4))) if half > 0 else 1
 
 
 class _Words:
@@ -140,16 +141,22 @@ class _Words:
         by = [self.face.difference(row["difference"], row["crossed"] or row["seeds"]) for row in behind]
         names = [row["name"] for row in behind]
         if len(behind) > FEW:
-            text = f"{best} is ahead of {joined(names)}: of {names[0]} by {by[0]}, and at most, of {names[-1]}, by {by[-1]}"
+            ends = f"the nearest, {names[0]}, by {by[0]}, the farthest, {names[-1]}, by {by[-1]}"
+            text = f"{best} is ahead of {joined(names)}: {ends}"
         else:
             text = f"{best} is ahead of {joined([f'{name} by {size}' for name, size in zip(names, by, strict=True)])}"
         if len(tied) > 1:
             sure = claims(self.verdict)
-            missing = [name for name in tied[1:] if any((name, other) not in sure for other in names)]
-            if not missing:
-                text += f"; {'so is' if len(tied) == 2 else 'so are'} {joined(tied[1:])}"
+            ahead = [name for name in tied[1:] if all((name, other) in sure for other in names)]
+            if not ahead:
+                text += f"; that is said of {best} alone"
+            elif len(ahead) <= FEW:
+                text += f"; {'so is' if len(ahead) == 1 else 'so are'} {joined(ahead)}"
+            elif len(ahead) == len(tied) - 1:
+                text += "; so are all that cannot be told apart from it"
             else:
-                text += f"; that is not claimed of {joined(missing)}, or not of all of them"
+                others = joined([name for name in tied[1:] if name not in ahead])
+                text += f"; so are those that cannot be told apart from it, but for {others}"
         return f"{text}."
 
     def among_first(self) -> str | None:
@@ -190,10 +197,10 @@ class _Words:
             return "Tuning changed no recipe's score by a difference that could be shown."
         parts = []
         if won:
-            others = f" (and {len(won) - 1} others less)" if len(won) > FEW else ""
-            parts.append(f"Tuning bought {joined(won[:1] if others else won)}{others} over the defaults")
+            others = f", and {len(won) - 1} others less" if len(won) > FEW else ""
+            parts.append(f"Tuning bought {joined(won[:1] if others else won)} over the defaults{others}")
         if lost:
-            others = f" (and {len(lost) - 1} others less)" if len(lost) > FEW else ""
+            others = f", and {len(lost) - 1} others less" if len(lost) > FEW else ""
             parts.append(f"{'it' if won else 'Tuning'} cost {joined(lost[:1] if others else lost)}{others}")
         return f"{'; '.join(parts)}."
 

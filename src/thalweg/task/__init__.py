@@ -1,6 +1,14 @@
 """What recipes are applied to."""
 
+from thalweg.task.check import check
+from thalweg.task.fingerprint import fingerprint
+from thalweg.task.loading import builtin_tasks, load_task
 from thalweg.task.metric import Metric, absolute_error, accuracy, squared_error
-from thalweg.task.task import Origin, Split, Task
+from thalweg.task.reading import Split, apply
+from thalweg.task.splits import split, standardize
+from thalweg.task.task import Origin, Task
 
-__all__ = ["Metric", "Origin", "Split", "Task", "absolute_error", "accuracy", "squared_error"]
+__all__ = [
+    "Metric", "Origin", "Split", "Task", "absolute_error", "accuracy", "apply", "builtin_tasks", "check",
+    "fingerprint", "load_task", "split", "squared_error", "standardize",
+]  # fmt: skip

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.metric import Metric
-from thalweg.task.splits import split, standardize
+from thalweg.task.reading import WORDS, check_alike, first_line, read, scaled, split_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Origin", "Split", "Task"]
-
-Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Examples in memory: inputs and targets, each with the examples along the first axis.
-
-    ``inputs`` is a tensor ``(N, …)``, or a tuple or dict of such tensors, which a model receives as
-    ``model(x)``, ``model(*x)`` or ``model(**x)``.
-    """
-
-    inputs: Inputs
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def at(self, indices: Tensor | slice) -> Split:
-        """Return the examples at ``indices`` (any shape, which replaces the first axis)."""
-        return Split(_each(self.inputs, lambda x: x[indices]), self.targets[indices])
+__all__ = ["Origin", "Task"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +48,8 @@ class Task:
         standardize: give inputs mean 0 and standard deviation 1, fitted on train alone; per feature for
             ``(N, features)``, per channel for ``(N, channels, …)``.
         dtype: that of the model and of inputs with fractions.
+        epochs, batch_size: what recipes say on this task where they say nothing.
+        note: a sentence for whoever uses the task, such as how a target was understood.
         seed: of the splits.
 
     Raises:
@@ -101,6 +81,9 @@ class Task:
         standardize: bool = False,
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
+        epochs: int = 30,
+        batch_size: int = 64,
+        note: str = "",
     ) -> None:
         if not callable(model) or isinstance(model, nn.Module):
             raise InputError(
@@ -122,19 +105,22 @@ class Task:
         self.splits = splits
         self.standardized = standardize
         self.seed = seed
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.note = note
         self.origin: Origin | None = None
         given = [part is not None for part in (train, valid, test)]
         if (data is not None) == any(given) or (any(given) and not all(given)):
             raise InputError("give either data=, to be split, or train=, valid= and test=, all three")
         if data is not None:
-            whole = _read(data, "data", dtype)
-            rows = _split_rows(whole, splits, seed)
+            whole = read(data, "data", dtype)
+            rows = split_rows(whole, splits, seed)
             parts = [whole.at(torch.from_numpy(part)) for part in rows]
         else:
-            parts = [_read(part, word, dtype) for part, word in zip((train, valid, test), _WORDS, strict=True)]
-            _check_alike(parts)
+            parts = [read(part, word, dtype) for part, word in zip((train, valid, test), WORDS, strict=True)]
+            check_alike(parts)
         if standardize:
-            parts = _standardize(parts)
+            parts = scaled(parts)
         self.train, self.valid, self.test = parts
 
     def model(self, seed: int) -> nn.Module:
@@ -147,7 +133,7 @@ class Task:
             try:
                 module = self.factory()
             except Exception as error:
-                raise InputError(f"the model of task {self.name} could not be made: {_line(error)}") from error
+                raise InputError(f"the model of task {self.name} could not be made: {first_line(error)}") from error
         if not isinstance(module, nn.Module):
             raise InputError(f"the model of task {self.name} is a {type(module).__name__}, not an nn.Module")
         return module.to(self.dtype)
@@ -155,119 +141,3 @@ class Task:
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test"
         return f"<Task {self.name}: {sizes}, {self.metric.name}>"
-
-
-_WORDS = ("train", "valid", "test")
-
-
-def _line(error: BaseException) -> str:
-    """Return an error's first line, with its type where the message alone says too little."""
-    text = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _each(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
-    if isinstance(inputs, Tensor):
-        return change(inputs)
-    if isinstance(inputs, tuple):
-        return tuple(change(x) for x in inputs)
-    return {name: change(x) for name, x in inputs.items()}
-
-
-def _leaves(inputs: Inputs) -> list[Tensor]:
-    if isinstance(inputs, Tensor):
-        return [inputs]
-    return list(inputs) if isinstance(inputs, tuple) else list(inputs.values())
-
-
-def _tensor(value: Any, where: str, dtype: torch.dtype) -> Tensor:
-    try:
-        tensor = value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{where} cannot be made a tensor: {_line(error)}") from error
-    if tensor.is_floating_point():
-        tensor = tensor.to(dtype)
-        bad = (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1) if tensor.dim() else torch.tensor([False])
-        if bad.any():
-            raise InputError(f"{where} of example {int(bad.nonzero()[0])} is NaN or infinite; drop it or fill it in")
-    return tensor
-
-
-def _read(data: Any, word: str, dtype: torch.dtype) -> Split:
-    """Return data of any accepted form as a split in memory."""
-    if not (isinstance(data, tuple | list) and len(data) == 2):
-        data = _gather(data, word)
-    raw, raw_targets = data
-    inputs: Inputs
-    if isinstance(raw, Mapping):
-        inputs = {str(name): _tensor(x, f"{word}: input {name!r}", dtype) for name, x in raw.items()}
-    elif isinstance(raw, tuple):
-        inputs = tuple(_tensor(x, f"{word}: input {i}", dtype) for i, x in enumerate(raw))
-    else:
-        inputs = _tensor(raw, f"{word}: the input", dtype)
-    targets = _tensor(raw_targets, f"{word}: the target", dtype)
-    lengths = {len(x) if x.dim() else 0 for x in (*_leaves(inputs), targets)}
-    if len(lengths) > 1:
-        raise InputError(f"{word}: inputs and targets differ in length ({', '.join(map(str, sorted(lengths)))})")
-    if lengths == {0}:
-        raise InputError(f"{word} is empty")
-    if targets.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
-        targets = targets.long()
-    return Split(inputs, targets)
-
-
-def _gather(data: Any, word: str) -> tuple[Any, Any]:
-    """Read a map-style dataset once, into stacked tensors."""
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        raise InputError(f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {type(data).__name__}")
-    if len(data) == 0:
-        raise InputError(f"{word} is empty")
-    samples = []
-    for i in range(len(data)):
-        sample = data[i]
-        if not (isinstance(sample, tuple | list) and len(sample) == 2):
-            raise InputError(f"{word}: example {i} is not a pair (input, target) but {type(sample).__name__}")
-        samples.append(sample)
-    try:
-        inputs, targets = torch.utils.data.default_collate(samples)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"{word}: examples cannot be stacked, they must have one shape and type: {_line(error)}"
-        ) from error
-    return (tuple(inputs) if isinstance(inputs, list) else inputs), targets
-
-
-def _classes(targets: Tensor) -> bool:
-    return targets.dim() == 1 and not targets.is_floating_point()
-
-
-def _split_rows(whole: Split, shares: tuple[float, float, float], seed: int) -> list[np.ndarray]:
-    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(f"splits= takes three shares above 0 that sum to 1, not {shares}")
-    if not _classes(whole.targets):
-        if len(whole) < 3:
-            raise InputError(f"data has {len(whole)} examples; the three splits need at least 3")
-        return split(len(whole), shares, seed)
-    classes, counts = np.unique(whole.targets.numpy(), return_counts=True)
-    if len(classes) == 1:
-        raise InputError(f"all targets are of one class ({classes[0]}); there is nothing to learn")
-    if counts.min() < 3:
-        rare = classes[counts.argmin()]
-        raise InputError(f"class {rare} has {counts.min()} examples; each class needs at least 3, one a split")
-    return split(len(whole), shares, seed, whole.targets.numpy())
-
-
-def _check_alike(parts: list[Split]) -> None:
-    first = [(x.shape[1:], x.dtype) for x in (*_leaves(parts[0].inputs), parts[0].targets)]
-    for part, word in zip(parts[1:], _WORDS[1:], strict=True):
-        if [(x.shape[1:], x.dtype) for x in (*_leaves(part.inputs), part.targets)] != first:
-            raise InputError(f"{word} differs from train in the shape or type of its examples")
-
-
-def _standardize(parts: list[Split]) -> list[Split]:
-    if not all(x.is_floating_point() for x in _leaves(parts[0].inputs)):
-        raise InputError("standardize=True needs inputs with fractions; these are integers")
-    if isinstance(parts[0].inputs, Tensor):
-        tensors = standardize(*[part.inputs for part in parts])
-        return [Split(x, part.targets) for x, part in zip(tensors, parts, strict=True)]
-    raise InputError("standardize=True takes one input tensor; standardize several yourself")

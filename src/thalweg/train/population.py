@@ -139,6 +139,7 @@ def train(
         reason = ""
         if diverged[row] or not np.isfinite(test_end).all():
             epoch = diverged[row] or epochs
+            valid[epoch:, row] = np.nan
             reason = f"the loss or the weights stopped being finite in epoch {epoch} of {epochs}"
             # A failure is kept in the comparison, as the model that it began as.
             train_end, valid_end = np.array([np.nan]), np.array([np.nan])

@@ -7,7 +7,7 @@ a single model and what trains a population is one loop.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from thalweg.key import Key
-from thalweg.task import Split, Task
+from thalweg.task import Split, Task, apply
 from thalweg.train.dropout import KeyedDropout, step_keys
 
-__all__ = ["EXECUTORS", "Executor", "OneByOne", "Vmapped", "apply", "moves_generator", "uses_dropout"]
+__all__ = ["EXECUTORS", "Executor", "OneByOne", "Vmapped", "moves_generator", "uses_dropout"]
 
 
 class Executor(Protocol):
@@ -44,13 +44,6 @@ class Executor(Protocol):
     def weights(self, row: int) -> dict[str, Tensor]:
         """Return one model's state dict, copied."""
         ...
-
-
-def apply(model: Callable[..., Any], inputs: Any) -> Any:
-    """Call a model as its inputs ask for: a tensor, a tuple of arguments, or a dict of keywords."""
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -19,7 +19,7 @@ from thalweg.optim import _vocabulary
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
 from thalweg.task import metric, splits
-from thalweg.technique import Ingredient, Technique
+from thalweg.technique import Technique
 from thalweg.train import dropout
 
 __all__ = ["export"]
@@ -66,16 +66,17 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     source = _task_file(Path(origin["file"]))
     batch_size, epochs = recipe.sizes()
     parts = [
-        f'"""{task["name"]} with {name}: one run, in plain PyTorch, written by thalweg and without need of it.\n\n'
-        f"With this seed thalweg recorded a test {task['metric']['name']} of {record.test:.6g}.\n"
-        '"""',
+        _HEAD.format(task=task["name"], name=name, metric=task["metric"]["name"], test=record.test),
         _IMPORTS,
         "# ---- the recipe",
-        f"SEED = {record.seed}\nBATCH_SIZE = {batch_size}\nEPOCHS = {epochs}\n"
-        f"OPTIMIZER = {dict(recipe.optimizer)!r}\n"
-        "# what the formula keeps, before the first step: one tensor a parameter; the last SCALARS are plain numbers\n"
-        f"START = {[optimizer.start.get(state, 0.0) for state in (*optimizer.state, *optimizer.scalars)]!r}\n"
-        f"SCALARS = {len(optimizer.scalars)}",
+        _RECIPE.format(
+            seed=record.seed,
+            batch_size=batch_size,
+            epochs=epochs,
+            values=dict(recipe.optimizer),
+            start=[optimizer.start.get(name, 0.0) for name in (*optimizer.state, *optimizer.scalars)],
+            scalars=len(optimizer.scalars),
+        ),
         _words(optimizer),
         _formula(optimizer),
         _schedule(recipe.schedule.resolved(record.steps)),
@@ -180,7 +181,7 @@ def _task_file(path: Path) -> str:
         match node:
             case ast.FunctionDef(name=defined) | ast.ClassDef(name=defined) if defined in _TAKEN:
                 raise InputError(
-                    f"{path} defines {defined}, line {node.lineno}, a name that the script needs for itself; rename it"
+                    f"{path}, line {node.lineno}, defines {defined}, which the script needs for itself; rename it"
                 )
             case ast.ImportFrom(module="__future__"):
                 pass
@@ -195,6 +196,23 @@ def _task_file(path: Path) -> str:
         del lines[node.lineno - 1 : node.end_lineno]
     return "\n".join(lines)
 
+
+_HEAD = '''
+"""{task} with {name}: one run, in plain PyTorch, written by thalweg and without need of it.
+
+With this seed thalweg recorded a test {metric} of {test:.6g}.
+"""
+'''
+
+_RECIPE = """
+SEED = {seed}
+BATCH_SIZE = {batch_size}
+EPOCHS = {epochs}
+OPTIMIZER = {values}
+# What the formula keeps for each parameter, before the first step; the last SCALARS are plain numbers, not tensors.
+START = {start}
+SCALARS = {scalars}
+"""
 
 _IMPORTS = """
 from __future__ import annotations
@@ -218,6 +236,11 @@ from torch.nn import functional as F
 _STANDIN = '''
 class InputError(ValueError):
     """What a task's file raises for input that cannot be used."""
+
+
+def unknown(what, name, known):
+    """Return the error for a name that does not exist."""
+    return InputError(f'unknown {what} "{name}"; known: {", ".join(known)}')
 
 
 class Metric:
@@ -284,7 +307,8 @@ _MODULE = """
 # The task's file imports these names from thalweg; here they stand.
 thalweg = types.ModuleType("thalweg")
 thalweg.__dict__.update(Task=Task, Metric=Metric, InputError=InputError, Key=Key, accuracy=accuracy,
-                        squared_error=squared_error, absolute_error=absolute_error)
+                        squared_error=squared_error, absolute_error=absolute_error,
+                        split=split, standardize=standardize, unknown=unknown)
 sys.modules["thalweg"] = thalweg
 """
 
@@ -294,8 +318,8 @@ def evaluate(model, task, part):
     inputs, targets = part
     model.eval()
     with torch.no_grad():
-        rows = range(0, len(targets), 256)
-        values = [task.metric.outcomes(predict(model, at(inputs, slice(i, i + 256))), targets[i : i + 256]) for i in rows]
+        parts = [slice(i, i + 256) for i in range(0, len(targets), 256)]
+        values = [task.metric.outcomes(predict(model, at(inputs, part)), targets[part]) for part in parts]
         if values[0].dim() == 0:
             return float(task.metric.outcomes(predict(model, inputs), targets))
     return torch.cat(values).double().mean().item()
