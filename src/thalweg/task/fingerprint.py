@@ -28,18 +28,17 @@ def fingerprint(task: Task) -> dict[str, str]:
     with (Key(0) / "fingerprint").seeded():
         module.train()
         loss = task.loss(apply(module, few.inputs), few.targets)
-        loss.backward()
+        torch.autograd.backward(loss)
     norms = [float(p.grad.norm()) if p.grad is not None else 0.0 for p in module.parameters()]
     with torch.no_grad(), (Key(0) / "fingerprint").seeded():
         outcomes = task.metric.outcomes(apply(task.model(0).eval(), few.inputs), few.targets)
-    metric = (task.metric.name, str(task.metric.higher_is_better))
+    words = [task.metric.name, str(task.metric.higher_is_better), *(f"{v:.3g}" for v in outcomes.flatten().tolist())]
+    parts = (task.train, task.valid, task.test)
     return {
-        "data": _hash(x for part in (task.train, task.valid, task.test) for x in _split(part.inputs, part.targets)),
+        "data": _hash(piece for part in parts for piece in _split(part.inputs, part.targets)),
         "model": weights,
-        "loss": _hash([f"{value:.3g}".encode() for value in (float(loss), *norms)]),
-        "metric": _hash(
-            [word.encode() for word in metric] + [f"{float(v):.3g}".encode() for v in outcomes.flatten()]
-        ),
+        "loss": _hash(f"{value:.3g}".encode() for value in (loss.item(), *norms)),
+        "metric": _hash(word.encode() for word in words),
     }
 
 

@@ -98,7 +98,7 @@ def read_rows(path):
     first = text.lstrip("\n").partition("\n")[0]
     separator = max(",;\t", key=first.count)
     table = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
-    found = []
+    found: list = []
     try:
         found.extend((table.line_num, [cell.strip() for cell in cells]) for cells in table if cells)
     except csv.Error as error:
