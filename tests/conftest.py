@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from small import small_digits
 from torch import nn
+
+from small import small_digits
 
 
 @pytest.fixture(autouse=True)

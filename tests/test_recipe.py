@@ -103,8 +103,14 @@ def test_what_a_file_leaves_out_is_as_in_the_base():
         ('batch_size = "x"', "line 1: batch_size takes a whole number from 1 up, not 'x'"),
         ("epochs = 0", "line 1: epochs takes a whole number from 1 up, not 0"),
         ("\nepochs = 2.5", "line 2: epochs takes a whole number from 1 up, not 2.5"),
-        ('[optimizer]\nname="adam"\nlr = {low = 1, high = 2}', "line 3: lr takes a value, a list of values, or a range"),
-        ('[optimizer]\nname="adam"\nlr = {low = 2, high = 1, scale = "log"}', "line 3: lr: a logarithmic range needs"),
+        (
+            '[optimizer]\nname="adam"\nlr = {low = 1, high = 2}',
+            "line 3: lr takes a value, a list of values, or a range",
+        ),
+        (
+            '[optimizer]\nname="adam"\nlr = {low = 2, high = 1, scale = "log"}',
+            "line 3: lr: a logarithmic range needs",
+        ),
         ('[[schedule]]\nname = "cosin"', 'line 2: unknown schedule "cosin"; did you mean "cosine"?'),
         ("a = = 1", "is not TOML: Invalid value (at line 1, column 5)"),
     ],
@@ -118,5 +124,5 @@ def test_bad_input_gets_one_sentence_with_the_line(text, message):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(InputError, match="the recipe nowhere.toml cannot be read: No such file or directory"):
+    with pytest.raises(InputError, match=r"the recipe nowhere\.toml cannot be read: No such file or directory"):
         Recipe.from_file("nowhere.toml")

@@ -6,9 +6,9 @@ import inspect
 import numpy as np
 import pytest
 import torch
-from small import small_digits
 from torch import nn
 
+from small import small_digits
 from thalweg import optim
 from thalweg.catalogue import describe
 from thalweg.errors import InputError
@@ -217,5 +217,5 @@ def test_state_survives_saving_and_copying(cls):
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("lr", [-1.0, float("nan"), float("inf")])
 def test_a_rate_that_cannot_be_is_refused(cls, lr):
-    with pytest.raises(InputError, match="lr of .* takes a number from 0 up"):
+    with pytest.raises(InputError, match=r"lr of .* takes a number from 0 up"):
         cls([nn.Parameter(torch.ones(2))], lr=lr)

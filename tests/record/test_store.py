@@ -59,7 +59,9 @@ def test_a_record_is_there_whole_or_not_at_all(tmp_path):
 def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path):
     code = "import sys; from thalweg.record import Store; Store(sys.argv[1], write=True); print('in')"
     with Store(tmp_path, write=True):
-        there = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+        there = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+        )
         assert "is in use by another process" in there.stderr
         with Store(tmp_path) as reader:
             assert reader.finished() == set()

@@ -23,5 +23,5 @@ def test_an_open_schedule_cannot_be_called_before_its_length_is_known():
 
 
 def test_an_unknown_hyperparameter_is_named():
-    with pytest.raises(InputError, match='unknown hyperparameter of cosine "ends"; did you mean "end"?'):
+    with pytest.raises(InputError, match=r'unknown hyperparameter of cosine "ends"; did you mean "end"\?'):
         schedule.cosine(ends=0.1)

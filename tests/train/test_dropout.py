@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from small import small_digits
 from torch import nn
 from torch.nn import functional as F
 
+from small import small_digits
 from thalweg.train.dropout import KeyedDropout, mask, step_keys
 from thalweg.train.step import moves_generator
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from small import small_digits
 from test_dropout import Hidden
 from torch import nn
 
+from small import small_digits
 from thalweg import optim, schedule
 from thalweg.recipe import Recipe
 from thalweg.train import Member, train
@@ -27,7 +27,7 @@ def test_neighbours_do_not_matter(dropout_task):
     """Bit for bit, among other optimizers, other seeds, and in a population of another size."""
     me = member(optim.adam(lr=0.01), seed=5, schedule=schedule.cosine())
     others = [member(o(), seed) for seed in range(3) for o in (optim.sgd, optim.yogi, optim.nadam)]
-    (one,) = [r for r in [train(dropout_task, [me, *others], "vmapped", keep_weights=True)[0]]]
+    one = train(dropout_task, [me, *others], "vmapped", keep_weights=True)[0]
     other = train(dropout_task, [*others[:4], me], "vmapped", keep_weights=True)[4]
     for name, weight in one.weights.items():
         assert torch.equal(weight, other.weights[name])

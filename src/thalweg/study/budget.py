@@ -95,7 +95,7 @@ def duration(seconds: float) -> str:
     """Return a duration as people say it.
 
     >>> duration(8), duration(95), duration(4000)
-    ('8 s', '1 min 35 s', '1 h 7 min')
+    ('8 s', '1 min 35 s', '1 h 6 min')
     """
     whole = max(1, round(seconds))
     if whole < 60:

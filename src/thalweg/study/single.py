@@ -38,9 +38,11 @@ class Trained:
 
     def __str__(self) -> str:
         name, unit = self.metric
-        show = (lambda x: f"{100 * x:.2f} %") if unit == "%" else (lambda x: f"{x:.4g} {unit}".strip())
-        splits = ("train", "valid", "test")
-        words = ", ".join(f"{split} {show(getattr(self.record, split))}" for split in splits)
+        scores = {split: getattr(self.record, split) for split in ("train", "valid", "test")}
+        shown = {
+            split: f"{100 * x:.2f} %" if unit == "%" else f"{x:.4g} {unit}".strip() for split, x in scores.items()
+        }
+        words = ", ".join(f"{split} {text}" for split, text in shown.items())
         head = f"diverged: {self.record.reason}" if self.record.reason else f"{name}: {words}"
         return f"{head}\nweights, recipe, record and report: {self.directory}"
 

@@ -44,7 +44,7 @@ def load_task(spec: str, *, target: str | None = None) -> Task:
         InputError: there is no such task, file or attribute, or making it failed; one sentence says where.
 
     >>> load_task("wine")
-    <Task wine: 107 train, 35 valid, 36 test, accuracy>
+    <Task wine: 106 train, 36 valid, 36 test, accuracy>
     """
     if target is not None and not _is_table(spec):
         raise InputError(f"--target names a column of a CSV file, and {spec} is not one")

@@ -163,7 +163,8 @@ def scaled(parts: list[Split]) -> list[Split]:
     """Return the splits with inputs scaled by what the first of them shows."""
     if not all(x.is_floating_point() for x in leaves(parts[0].inputs)):
         raise InputError("standardize=True needs inputs with fractions; these are integers")
-    if isinstance(parts[0].inputs, Tensor):
-        tensors = standardize(*[part.inputs for part in parts])
+    tensors = [part.inputs for part in parts if isinstance(part.inputs, Tensor)]
+    if len(tensors) == len(parts):
+        tensors = standardize(*tensors)
         return [Split(x, part.targets) for x, part in zip(tensors, parts, strict=True)]
     raise InputError("standardize=True takes one input tensor; standardize several yourself")

@@ -1,9 +1,11 @@
 """A table in a CSV file: numbers and categories in, one column predicted."""
 
 import csv
+import io
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -97,8 +99,8 @@ def read_rows(path):
         raise InputError(f"{path} is empty")
     first = text.lstrip("\n").partition("\n")[0]
     separator = max(",;\t", key=first.count)
-    table = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
-    found: list = []
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    found: list[Any] = []
     try:
         found.extend((table.line_num, [cell.strip() for cell in cells]) for cells in table if cells)
     except csv.Error as error:
