@@ -74,7 +74,8 @@ def test_defaults_are_part_of_a_resolved_recipe():
 def test_every_role_is_read_from_a_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
-        'batch_size = 16\nepochs = [3, 6]\n\n[optimizer]\nname = "sgd"\nlr = {low = 0.01, high = 1.0, scale = "log"}\n'
+        "batch_size = 16\nepochs = [3, 6]\n\n"
+        '[optimizer]\nname = "sgd"\nlr = {low = 0.01, high = 1.0, scale = "log"}\n'
         '\n[[schedule]]\nname = "warmup"\nsteps = 10\n\n[[schedule]]\nname = "cosine"\n'
     )
     recipe = Recipe.from_file(path)
