@@ -33,6 +33,7 @@ def test_the_seed_interval_is_the_paired_t_interval():
 
 def test_the_crossed_error_is_made_of_the_mean_squares_of_the_two_way_layout():
     S = draw(seeds=5, examples=7)
+    S[:, :, 0] += np.array([[4.0], [0.0], [-6.0]])  # heavy tails
     found = differences(S)
     for i, (a, b) in enumerate(combinations(range(3), 2)):
         D = S[a] - S[b]
@@ -44,7 +45,10 @@ def test_the_crossed_error_is_made_of_the_mean_squares_of_the_two_way_layout():
         )
         assert ms_e > ms_se, "the case this test is for"
         assert found.crossed_error[i] ** 2 == pytest.approx((ms_s + ms_e - ms_se) / (n * m))
-        spread = ms_s**2 / (n - 1) + ms_e**2 / (m - 1) + ms_se**2 / ((n - 1) * (m - 1))
+        tails = stats.kurtosis(D.mean(0))
+        assert tails > 0, "the case this test is for"
+        df_e = 2 / (2 / (m - 1) + tails / m)
+        spread = ms_s**2 / (n - 1) + ms_e**2 / df_e + ms_se**2 / ((n - 1) * (m - 1))
         assert found.crossed_df[i] == pytest.approx((ms_s + ms_e - ms_se) ** 2 / spread)
 
 
@@ -68,6 +72,16 @@ def test_the_crossed_interval_covers_the_mean_of_the_population(n, m, example):
     ends = means(D).crossed(0.05)
     covered = ((ends[:, 0] <= 0) & (ends[:, 1] >= 0)).mean()
     assert 0.935 <= covered <= (0.99 if n == 2 else 0.98)
+
+
+@pytest.mark.parametrize(("m", "share"), [(50, 0.1), (200, 0.02)])
+def test_the_crossed_interval_covers_where_recipes_differ_on_a_few_examples_alone(m, share):
+    rng = np.random.default_rng(4)
+    rare = np.where(rng.random((2000, 1, m)) < share, 1.0, 0.0) * np.where(rng.random((2000, 1, m)) < 0.8, 1, -1)
+    D = rare + 0.002 * rng.normal(size=(2000, 10, 1)) + 0.05 * rng.normal(size=(2000, 10, m))
+    ends = means(D).crossed(0.05)
+    covered = ((ends[:, 0] <= 0.6 * share) & (ends[:, 1] >= 0.6 * share)).mean()
+    assert 0.94 <= covered <= 0.98
 
 
 def test_no_crossed_interval_is_narrower_than_the_one_over_seeds():

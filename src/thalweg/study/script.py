@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,8 @@ from thalweg.errors import InputError, unknown
 from thalweg.optim import _vocabulary
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
+from thalweg.study import script_text as text
+from thalweg.study.script_names import bound, give_way
 from thalweg.task import metric, splits
 from thalweg.technique import Technique
 from thalweg.train import dropout
@@ -63,13 +66,12 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     origin = task["origin"]
     optimizer = recipe.optimizer.technique
     assert isinstance(optimizer, optim.Optimizer)
-    source = _task_file(Path(origin["file"]))
+    path = Path(origin["file"])
+    theirs = _task_file(path)
     batch_size, epochs = recipe.sizes()
-    parts = [
-        _HEAD.format(task=task["name"], name=name, metric=task["metric"]["name"], test=record.test),
-        _IMPORTS,
+    before = [
         "# ---- the recipe",
-        _RECIPE.format(
+        text.RECIPE.format(
             seed=record.seed,
             batch_size=batch_size,
             epochs=epochs,
@@ -86,18 +88,47 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         "# ---- the task",
         _source(splits.split),
         _source(splits.standardize),
-        _STANDIN,
+        text.STANDIN,
         _tail(metric, "def _correct"),
-        _MODULE,
-        "# ---- the task's own file",
-        source,
-        "# ---- training",
-        _training(task, optimizer, origin["expression"]),
+        text.MODULE,
+        _where(path, theirs),
     ]
-    return "\n\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
+    after = ["# ---- training", _training(task, optimizer)]
+    ours = "\n\n\n".join(part.strip("\n") for part in (*before, _MARK, *after) if part.strip())
+    ours = re.sub(r"  # (noqa: [\w, ]+|fmt: skip)$", "", ours, flags=re.MULTILINE)
+    ours = give_way(f"{_imports(ours)}\n\n\n{ours}", bound(theirs)).replace("TASK_EXPRESSION", origin["expression"])
+    head = text.HEAD.format(task=task["name"], name=name, metric=task["metric"]["name"], test=record.test)
+    return f"{head.strip()}\n\n{ours.replace(_MARK, _MARK + chr(10) * 3 + theirs.strip(chr(10)))}\n"
 
 
-def _training(task: dict[str, Any], optimizer: optim.Optimizer, expression: str) -> str:
+_MARK = "# ---- the task's own file"
+
+
+def _imports(ours: str) -> str:
+    """Return the imports that the script's own parts need."""
+    used = {node.id for node in ast.walk(ast.parse(ours)) if isinstance(node, ast.Name)}
+    lines = []
+    for line in text.IMPORTS.strip().splitlines():
+        names = [name for name in bound(line) if name in used or name == "annotations"] if line else []
+        if names and line.startswith("from"):
+            lines.append(f"{line.partition(' import ')[0]} import {', '.join(names)}" if " as " not in line else line)
+        elif names or not line:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _where(path: Path, theirs: str) -> str:
+    """Return lines that let the task's file find what lies beside it."""
+    lines = []
+    if "__file__" in theirs:
+        lines.append(f"__file__ = {str(path)!r}  # the task's file asks where it is")
+    beside = {what.partition(".")[0] for what in bound(theirs).values() if what}
+    if any((path.parent / f"{name}.py").exists() or (path.parent / name / "__init__.py").exists() for name in beside):
+        lines.append(f"sys.path.insert(0, {str(path.parent)!r})  # the task's file imports from there")
+    return "\n".join(lines)
+
+
+def _training(task: dict[str, Any], optimizer: optim.Optimizer) -> str:
     """Return the loop, with the formula's name in it and without what the model does not need."""
     context = {
         (False, False): "",
@@ -105,13 +136,18 @@ def _training(task: dict[str, Any], optimizer: optim.Optimizer, expression: str)
         (False, True): "(forward / step).seeded()",
         (True, True): "(forward / step).seeded(), KeyedDropout(_mix(mask_key + _signed(step * _GOLDEN)))",
     }[task["dropout"], task["draws"]]
-    text = _TRAINING.replace("FORMULA(", f"{optimizer.name}(").replace("= TASK", f"= {expression}")
+    loop = text.TRAINING.replace("FORMULA(", f"{optimizer.name}(")
     if context:
-        return text.replace("CONTEXT", context)
-    lines = text.splitlines()
-    here = next(i for i, line in enumerate(lines) if "CONTEXT" in line)
-    lines[here : here + 2] = [lines[here + 1].removeprefix("    ")]
-    return "\n".join(line for line in lines if "forward =" not in line and "mask_key =" not in line)
+        loop = loop.replace("CONTEXT", context)
+    else:
+        lines = loop.splitlines()
+        here = next(i for i, line in enumerate(lines) if "CONTEXT" in line)
+        lines[here : here + 2] = [lines[here + 1].removeprefix("    ")]
+        loop = "\n".join(lines)
+    unused = ["mask_key"] * (not task["dropout"]) + ["forward"] * (not context)
+    return "\n".join(
+        line for line in loop.splitlines() if not line.strip().startswith(tuple(f"{n} =" for n in unused))
+    )
 
 
 def _source(thing: Any) -> str:
@@ -120,9 +156,9 @@ def _source(thing: Any) -> str:
 
 def _tail(module: ModuleType, start: str, end: str | None = None) -> str:
     """Return a module's source from one line on, up to another."""
-    text = inspect.getsource(module)
-    text = text[text.index(f"\n{start}") :]
-    return text if end is None else text[: text.index(f"\n{end}")]
+    source = inspect.getsource(module)
+    source = source[source.index(f"\n{start}") :]
+    return source if end is None else source[: source.index(f"\n{end}")]
 
 
 def _formula(technique: Technique) -> str:
@@ -135,12 +171,6 @@ def _formula(technique: Technique) -> str:
 def _words(technique: Technique) -> str:
     used = [name for name in _vocabulary.__all__ if name in technique.formula.__code__.co_names]
     return "\n\n\n".join(_source(getattr(_vocabulary, name)) for name in used)
-
-
-_TAKEN = frozenset(
-    {"Key", "KeyedDropout", "at", "evaluate", "mask", "multiplier", "predict", "split", "standardize", "train"}
-)
-"""Names that the script defines, and a task's file must not."""
 
 
 def _schedule(whole: schedule.Schedule) -> str:
@@ -170,203 +200,27 @@ def _task_file(path: Path) -> str:
     """Return the task file's source, without what only a module or a main program needs.
 
     Raises:
-        InputError: the file is gone, or defines a name that the script needs for itself.
+        InputError: the file is gone, or is no longer Python.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8")
+        body = ast.parse(source).body
     except OSError as error:
         raise InputError(f"the task's file {path} cannot be read: {error.strerror}") from error
-    lines = text.splitlines()
-    for node in reversed(ast.parse(text).body):
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"the task's file {path} is not Python any more: {error}") from error
+    lines = source.splitlines()
+    for i, node in reversed(list(enumerate(body))):
         match node:
-            case ast.FunctionDef(name=defined) | ast.ClassDef(name=defined) if defined in _TAKEN:
-                raise InputError(
-                    f"{path}, line {node.lineno}, defines {defined}, which the script needs for itself; rename it"
-                )
             case ast.ImportFrom(module="__future__"):
                 pass
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 pass
             case ast.Assign(targets=[ast.Name(id="__all__")]):
                 pass
-            case ast.Expr(value=ast.Constant(value=str())) if node is ast.parse(text).body[0]:
+            case ast.Expr(value=ast.Constant(value=str())) if i == 0:
                 pass
             case _:
                 continue
         del lines[node.lineno - 1 : node.end_lineno]
     return "\n".join(lines)
-
-
-_HEAD = '''
-"""{task} with {name}: one run, in plain PyTorch, written by thalweg and without need of it.
-
-With this seed thalweg recorded a test {metric} of {test:.6g}.
-"""
-'''
-
-_RECIPE = """
-SEED = {seed}
-BATCH_SIZE = {batch_size}
-EPOCHS = {epochs}
-OPTIMIZER = {values}
-# What the formula keeps for each parameter, before the first step; the last SCALARS are plain numbers, not tensors.
-START = {start}
-SCALARS = {scalars}
-"""
-
-_IMPORTS = """
-from __future__ import annotations
-
-import hashlib
-import math
-import random
-import sys
-import types
-from contextlib import contextmanager
-from math import cos, pi
-from pathlib import Path
-
-import numpy as np
-import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.nn import functional as F
-"""
-
-_STANDIN = '''
-class InputError(ValueError):
-    """What a task's file raises for input that cannot be used."""
-
-
-def unknown(what, name, known):
-    """Return the error for a name that does not exist."""
-    return InputError(f'unknown {what} "{name}"; known: {", ".join(known)}')
-
-
-class Metric:
-    """How good outputs are, example by example."""
-
-    def __init__(self, name, outcomes, higher_is_better, unit=""):
-        self.name, self.outcomes, self.higher_is_better, self.unit = name, outcomes, higher_is_better, unit
-
-
-class Task:
-    """What the task's file says, with its examples as tensors in three splits."""
-
-    def __init__(self, *, model, loss, metric, data=None, train=None, valid=None, test=None, name="task",
-                 splits=(0.6, 0.2, 0.2), standardize=False, dtype=torch.float32, seed=0, **_):
-        self.model, self.loss, self.metric, self.name, self.dtype = model, loss, metric, name, dtype
-        if data is None:
-            parts = [self.tensors(part) for part in (train, valid, test)]
-        else:
-            inputs, targets = self.tensors(data)
-            classes = targets.numpy() if targets.dim() == 1 and not targets.is_floating_point() else None
-            parts = [(at(inputs, rows), targets[rows])
-                     for rows in map(torch.from_numpy, split(len(targets), splits, seed, classes))]
-        if standardize:
-            scaled = globals()["standardize"](*[inputs for inputs, _ in parts])
-            parts = [(inputs, targets) for inputs, (_, targets) in zip(scaled, parts)]
-        self.train, self.valid, self.test = parts
-
-    def tensors(self, data):
-        """Return inputs and targets as tensors, numbers with fractions in the task's type."""
-        if not (isinstance(data, (tuple, list)) and len(data) == 2):
-            data = torch.utils.data.default_collate([data[i] for i in range(len(data))])
-        inputs, targets = data
-        if isinstance(inputs, dict):
-            inputs = {name: self.tensor(x) for name, x in inputs.items()}
-        elif isinstance(inputs, (tuple, list)):
-            inputs = tuple(self.tensor(x) for x in inputs)
-        else:
-            inputs = self.tensor(inputs)
-        targets = self.tensor(targets)
-        small = (torch.uint8, torch.int8, torch.int16, torch.int32)
-        return inputs, targets.long() if targets.dtype in small else targets
-
-    def tensor(self, x):
-        """Return a tensor on the CPU."""
-        x = x.detach().cpu() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-        return x.to(self.dtype) if x.is_floating_point() else x
-
-
-def at(inputs, rows):
-    """Return the inputs of some examples: of a tensor, a tuple of tensors, or a dict of tensors."""
-    if isinstance(inputs, dict):
-        return {name: x[rows] for name, x in inputs.items()}
-    return tuple(x[rows] for x in inputs) if isinstance(inputs, tuple) else inputs[rows]
-
-
-def predict(model, inputs):
-    """Call the model as its inputs ask for."""
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-'''
-
-_MODULE = """
-# The task's file imports these names from thalweg; here they stand.
-thalweg = types.ModuleType("thalweg")
-thalweg.__dict__.update(Task=Task, Metric=Metric, InputError=InputError, Key=Key, accuracy=accuracy,
-                        squared_error=squared_error, absolute_error=absolute_error,
-                        split=split, standardize=standardize, unknown=unknown)
-sys.modules["thalweg"] = thalweg
-"""
-
-_TRAINING = '''
-def evaluate(model, task, part):
-    """Return the metric of a split, the mean over its examples."""
-    inputs, targets = part
-    model.eval()
-    with torch.no_grad():
-        parts = [slice(i, i + 256) for i in range(0, len(targets), 256)]
-        values = [task.metric.outcomes(predict(model, at(inputs, part)), targets[part]) for part in parts]
-        if values[0].dim() == 0:
-            return float(task.metric.outcomes(predict(model, inputs), targets))
-    return torch.cat(values).double().mean().item()
-
-
-def train(task):
-    """Train the recipe once and return the model."""
-    with (Key(SEED) / "init").seeded():
-        model = task.model()
-    model.to(task.dtype)
-    inputs, targets = task.train
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    kept = len(START) - SCALARS
-    state = [[torch.full_like(p, value) for value in START[:kept]] + START[kept:] for p in parameters]
-    forward = Key(SEED) / "forward"
-    mask_key = torch.tensor(forward.integer(63))
-    step = 0
-    for epoch in range(EPOCHS):
-        order = torch.from_numpy((Key(SEED) / "order" / epoch).permutation(len(targets)))
-        total = torch.zeros((), dtype=torch.float64)
-        starts = range(0, len(order), BATCH_SIZE)
-        batches = [order[i : i + BATCH_SIZE] for i in starts]
-        if len(batches) > 1 and len(batches[-1]) == 1:
-            del batches[-1]  # batch norm cannot take one example
-        for rows in batches:
-            model.train()
-            with CONTEXT:
-                loss = task.loss(predict(model, at(inputs, rows)), targets[rows])
-            model.zero_grad(set_to_none=False)
-            loss.backward()
-            total += loss.detach()
-            values = {**OPTIMIZER, "lr": OPTIMIZER["lr"] * multiplier(step)}
-            step += 1
-            with torch.no_grad():
-                for p, kept in zip(parameters, state):
-                    g = p.grad if p.grad is not None else torch.zeros_like(p)
-                    new, *kept[:] = FORMULA(p, g, *kept, t=step, **values)
-                    p.copy_(new)
-        loss = total.item() / len(batches)
-        print(f"epoch {epoch + 1}: loss {loss:.4f}, valid {task.metric.name} {evaluate(model, task, task.valid):.6g}")
-    return model
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    task = TASK
-    model = train(task)
-    print(f"test {task.metric.name} {evaluate(model, task, task.test):.6g}")
-    torch.save(model.state_dict(), "weights.pt")
-'''

@@ -1,0 +1,181 @@
+"""The parts of an exported script that are nowhere else: its head, the stand-in for a task, the loop."""
+
+__all__ = ["HEAD", "IMPORTS", "MODULE", "RECIPE", "STANDIN", "TRAINING"]
+
+HEAD = '''
+"""{task} with {name}: one run, in plain PyTorch, written by thalweg and without need of it.
+
+With this seed thalweg recorded a test {metric} of {test:.6g}.
+"""
+'''
+
+RECIPE = """
+SEED = {seed}
+BATCH_SIZE = {batch_size}
+EPOCHS = {epochs}
+OPTIMIZER = {values}
+# What the formula keeps for each parameter, before the first step; the last SCALARS are plain numbers, not tensors.
+START = {start}
+SCALARS = {scalars}
+"""
+
+IMPORTS = """
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import cos, pi
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.nn import functional as F
+"""
+
+STANDIN = '''
+class InputError(ValueError):
+    """What a task's file raises for input that cannot be used."""
+
+
+def unknown(what, name, known):
+    """Return the error for a name that does not exist."""
+    return InputError(f'unknown {what} "{name}"; known: {", ".join(known)}')
+
+
+class Metric:
+    """How good outputs are, example by example."""
+
+    def __init__(self, name, outcomes, higher_is_better, unit=""):
+        self.name, self.outcomes, self.higher_is_better, self.unit = name, outcomes, higher_is_better, unit
+
+
+scale = standardize
+
+
+class Task:
+    """What the task's file says, with its examples as tensors in three splits."""
+
+    def __init__(self, *, model, loss, metric, data=None, train=None, valid=None, test=None, name="task",
+                 splits=(0.6, 0.2, 0.2), standardize=False, dtype=torch.float32, seed=0, **_):
+        self.model, self.loss, self.metric, self.name, self.dtype = model, loss, metric, name, dtype
+        if data is None:
+            parts = [self.tensors(part) for part in (train, valid, test)]
+        else:
+            inputs, targets = self.tensors(data)
+            classes = targets.numpy() if targets.dim() == 1 and not targets.is_floating_point() else None
+            parts = [(at(inputs, rows), targets[rows])
+                     for rows in map(torch.from_numpy, split(len(targets), splits, seed, classes))]
+        if standardize:
+            scaled = scale(*[inputs for inputs, _ in parts])
+            parts = [(inputs, targets) for inputs, (_, targets) in zip(scaled, parts)]
+        self.train, self.valid, self.test = parts
+
+    def tensors(self, data):
+        """Return inputs and targets as tensors, numbers with fractions in the task's type."""
+        if not (isinstance(data, (tuple, list)) and len(data) == 2):
+            data = torch.utils.data.default_collate([data[i] for i in range(len(data))])
+        inputs, targets = data
+        if isinstance(inputs, dict):
+            inputs = {name: self.tensor(x) for name, x in inputs.items()}
+        elif isinstance(inputs, (tuple, list)):
+            inputs = tuple(self.tensor(x) for x in inputs)
+        else:
+            inputs = self.tensor(inputs)
+        targets = self.tensor(targets)
+        small = (torch.uint8, torch.int8, torch.int16, torch.int32)
+        return inputs, targets.long() if targets.dtype in small else targets
+
+    def tensor(self, x):
+        """Return a tensor on the CPU."""
+        x = x.detach().cpu() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+        return x.to(self.dtype) if x.is_floating_point() else x
+
+
+def at(inputs, rows):
+    """Return the inputs of some examples: of a tensor, a tuple of tensors, or a dict of tensors."""
+    if isinstance(inputs, dict):
+        return {name: x[rows] for name, x in inputs.items()}
+    return tuple(x[rows] for x in inputs) if isinstance(inputs, tuple) else inputs[rows]
+
+
+def predict(model, inputs):
+    """Call the model as its inputs ask for."""
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+'''
+
+MODULE = """
+# A task's file imports these names from thalweg; here they stand.
+thalweg = types.ModuleType("thalweg")
+thalweg.__dict__.update(Task=Task, Metric=Metric, InputError=InputError, Key=Key, accuracy=accuracy,
+                        squared_error=squared_error, absolute_error=absolute_error,
+                        split=split, standardize=standardize, unknown=unknown)
+sys.modules["thalweg"] = thalweg
+"""
+
+TRAINING = '''
+def evaluate(model, task, part):
+    """Return the metric of a split, the mean over its examples."""
+    inputs, targets = part
+    model.eval()
+    with torch.no_grad():
+        parts = [slice(i, i + 256) for i in range(0, len(targets), 256)]
+        values = [task.metric.outcomes(predict(model, at(inputs, part)), targets[part]) for part in parts]
+        if values[0].dim() == 0:
+            return float(task.metric.outcomes(predict(model, inputs), targets))
+    return torch.cat(values).double().mean().item()
+
+
+def train(task):
+    """Train the recipe once and return the model."""
+    with (Key(SEED) / "init").seeded():
+        model = task.model()
+    model.to(task.dtype)
+    inputs, targets = task.train
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    tensors = len(START) - SCALARS
+    state = [[torch.full_like(p, value) for value in START[:tensors]] + START[tensors:] for p in parameters]
+    forward = Key(SEED) / "forward"
+    mask_key = torch.tensor(forward.integer(63))
+    step = 0
+    for epoch in range(EPOCHS):
+        order = torch.from_numpy((Key(SEED) / "order" / epoch).permutation(len(targets)))
+        total = torch.zeros((), dtype=torch.float64)
+        starts = range(0, len(order), BATCH_SIZE)
+        batches = [order[i : i + BATCH_SIZE] for i in starts]
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            del batches[-1]  # batch norm cannot take one example
+        for rows in batches:
+            model.train()
+            with CONTEXT:
+                loss = task.loss(predict(model, at(inputs, rows)), targets[rows])
+            model.zero_grad(set_to_none=False)
+            loss.backward()
+            total += loss.detach()
+            values = {**OPTIMIZER, "lr": OPTIMIZER["lr"] * multiplier(step)}
+            step += 1
+            with torch.no_grad():
+                for p, kept in zip(parameters, state):
+                    g = p.grad if p.grad is not None else torch.zeros_like(p)
+                    new, *kept[:] = FORMULA(p, g, *kept, t=step, **values)
+                    p.copy_(new)
+        loss = total.item() / len(batches)
+        print(f"epoch {epoch + 1}: loss {loss:.4f}, valid {task.metric.name} {evaluate(model, task, task.valid):.6g}")
+    return model
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    task = TASK_EXPRESSION
+    model = train(task)
+    print(f"test {task.metric.name} {evaluate(model, task, task.test):.6g}")
+    torch.save(model.state_dict(), "weights.pt")
+'''
