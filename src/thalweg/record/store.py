@@ -5,9 +5,7 @@ Nothing here knows what a recipe or a model is, and nothing is ever unpickled.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalweg.record.lock import Lock, StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
@@ -25,10 +25,6 @@ __all__ = ["SCHEMA", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "Store
 
 SCHEMA = 1
 """Version of the tables; kept in SQLite's ``user_version``."""
-
-
-class StoreError(ValueError):
-    """A study directory that cannot be used; the message is one sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +96,14 @@ class Store:
     def __init__(self, directory: Path | str, *, write: bool = False) -> None:
         self.directory = Path(directory)
         self.path = self.directory / "study.db"
-        self._lock: int | None = None
+        self._lock = Lock(self.directory) if write else None
         try:
             self._database = self._open_to_write() if write else self._open_to_read()
-        except sqlite3.DatabaseError as error:
+        except BaseException as error:
             self._unlock()
-            raise StoreError(f"{self.path} cannot be used as a study: {error}") from error
+            if isinstance(error, sqlite3.DatabaseError):
+                raise StoreError(f"{self.path} cannot be used as a study: {error}") from error
+            raise
 
     def _open_to_read(self) -> sqlite3.Connection:
         if not self.path.is_file():
@@ -120,17 +118,6 @@ class Store:
         return database
 
     def _open_to_write(self) -> sqlite3.Connection:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            # lockf, not flock: a child process that outlives us does not keep it.
-            self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StoreError(f"{self.directory} cannot be written: {error.strerror}") from error
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._unlock()
-            raise StoreError(f"{self.directory} is in use by another process; wait for it, or stop it") from error
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -141,7 +128,6 @@ class Store:
                 database.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA}; COMMIT;")
         except BaseException:
             database.close()
-            self._unlock()
             raise
         return database
 
@@ -157,7 +143,7 @@ class Store:
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def close(self) -> None:

@@ -28,6 +28,11 @@ from thalweg.train.planner import Plan
 __all__ = ["Chunk", "chunks", "execute", "failed", "record_of"]
 
 
+FEWEST = 3
+"""A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
+run that is left over after a kill must give the bits that it would have given in company."""
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Runs that train together: identities, resolved recipes as TOML, and seeds."""
@@ -51,7 +56,7 @@ def chunks(jobs: Sequence[Job], plans: dict[int, Plan], processes: int) -> list[
         for start in range(0, len(group), size):
             part = group[start : start + size]
             runs = tuple((job.identity, job.member.recipe.toml(), job.member.seed) for job in part)
-            found.append(Chunk(plan.executor if len(part) > 1 else "one by one", runs))
+            found.append(Chunk(plan.executor, runs))
     return found
 
 
@@ -90,16 +95,18 @@ def _train(task: Task, chunk: Chunk, on_epochs: Callable[[int], None]) -> Iterat
     """Yield a chunk's records. Where it fails as a whole, its runs are tried one by one; what fails then, failed."""
     members = [Member(Recipe.from_toml(recipe), seed) for _, recipe, seed in chunk.runs]
     count = len(members)
+    if chunk.executor != "one by one":
+        members += [members[-1]] * (FEWEST - count)
     try:
-        results = train(task, members, chunk.executor, on_epoch=lambda: on_epochs(count))
+        results = train(task, members, chunk.executor, on_epoch=lambda: on_epochs(count))[:count]
     except Exception as error:
-        if count > 1:
+        if count > 1 or chunk.executor != "one by one":
             for run in chunk.runs:
                 yield from _train(task, Chunk("one by one", (run,)), lambda _: None)
             return
         yield failed(chunk.runs[0], f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
         return
-    name = chunk.executor if count == 1 or chunk.executor == "one by one" else f"{chunk.executor}, {count} together"
+    name = chunk.executor if chunk.executor == "one by one" else f"{chunk.executor}, {len(members)} together"
     for run, result in zip(chunk.runs, results, strict=True):
         yield record_of(run, name, result)
 

@@ -17,10 +17,22 @@ from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.recipe import Recipe, Settings
 from thalweg.record import SCHEMA, Entry, RunRecord
+from thalweg.task import Task
 from thalweg.technique import Choice
 from thalweg.train import Member
+from thalweg.train.population import steps_per_epoch
 
-__all__ = ["Job", "Planned", "Protocol", "best_trial", "chosen_arm", "first_arms", "identity", "rates"]
+__all__ = [
+    "Job",
+    "Planned",
+    "Protocol",
+    "best_trial",
+    "check_schedules",
+    "chosen_arm",
+    "first_arms",
+    "identity",
+    "rates",
+]
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,19 @@ def first_arms(recipes: Mapping[str, Recipe], protocol: Protocol, fingerprint: M
             for repeat, seed in enumerate(rate_seeds):
                 gather.add("sensitivity", name, setting, repeat, recipe.resolved({"optimizer.lr": rate}), seed)
     return gather.planned
+
+
+def check_schedules(task: Task, name: str, recipes: Iterable[Recipe]) -> None:
+    """Refuse resolved recipes whose schedule is longer than the run.
+
+    Raises:
+        InputError: with the recipe's name.
+    """
+    for recipe in recipes:
+        try:
+            recipe.schedule.resolved(recipe.sizes()[1] * steps_per_epoch(task, recipe))
+        except InputError as error:
+            raise InputError(f"recipe {name}: {error}; make it shorter, or train longer") from error
 
 
 def chosen_arm(

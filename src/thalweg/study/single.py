@@ -13,7 +13,7 @@ from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study.engine_local import record_of
 from thalweg.study.facts import environment, task_facts
-from thalweg.study.plan import identity
+from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.train import Member
@@ -75,7 +75,7 @@ def train(
     run = (identity(prints, resolved, seed), resolved.toml(), seed)
     _, epochs = resolved.sizes()
     metric = (task.metric.name, task.metric.unit)
-    resolved.schedule.resolved()
+    check_schedules(task, resolved.optimizer.name, [resolved])
     try:
         with Store(directory, write=True) as store:
             kept = store.runs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from thalweg.study import verdict as verdicts
 from thalweg.study.budget import duration, expected_seconds, fit, whole_study
 from thalweg.study.engine_local import chunks, execute
 from thalweg.study.facts import cores, environment, task_facts
-from thalweg.study.plan import Planned, Protocol, best_trial, chosen_arm, first_arms
+from thalweg.study.plan import Planned, Protocol, best_trial, check_schedules, chosen_arm, first_arms, trial_settings
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.technique import Choice
@@ -99,6 +100,9 @@ def compare(
     torch.set_num_threads(1)
     try:
         check(task)
+        for name, recipe in named.items():
+            settings = trial_settings(name, recipe, protocol)
+            check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
         prints = fingerprint(task)
         rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
         plans: dict[int, Plan] | None = None
@@ -107,7 +111,6 @@ def compare(
             plans = {size: measure(task, size) for size in _batch_sizes(named)}
             if budget is not None:
                 protocol = fit(budget, task, named, protocol, plans, processes)
-            first_arms(named, protocol, prints)
         with Store(directory, write=True) as store:
             if plans is None and store.get("plan") is not None:
                 protocol = _continue(store, task, prints, rows, protocol, budget is not None)
@@ -120,6 +123,8 @@ def compare(
             return work.run()
     except StoreError as error:
         raise InputError(str(error)) from error
+    except sqlite3.Error as error:
+        raise InputError(f"{directory} could not be written ({error}); what is recorded there is kept") from error
     finally:
         torch.set_num_threads(threads)
 
@@ -163,6 +168,8 @@ class _Work:
 
     def _announce(self, first: Planned) -> None:
         """Say, before the first run, how many there are and how long they will take."""
+        if self.task.note:
+            self.show.say(self.task.note)
         for line in _sentences(self.plans, self.processes):
             self.show.say(line)
         done = self.store.finished()
@@ -222,10 +229,14 @@ def _name(recipes: Sequence[Recipe]) -> dict[str, Recipe]:
     roles = [
         r for r in ("optimizer", "schedule", "batch_size", "epochs") if len({getattr(x, r) for x in recipes}) > 1
     ]
-    names = [" + ".join(str(getattr(x, role)) for role in roles or ["optimizer"]) for x in recipes]
+    names = [" + ".join(_word(role, getattr(x, role)) for role in roles or ["optimizer"]) for x in recipes]
     if len(set(names)) < len(names):
         raise InputError("the same recipe is there twice; every recipe is compared once")
     return dict(zip(names, recipes, strict=True))
+
+
+def _word(role: str, value: Any) -> str:
+    return str(value) if role in ("optimizer", "schedule") else f"{role} {value}"
 
 
 def _batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:
@@ -288,9 +299,15 @@ def _continue(
             f"the {' and the '.join(changed)} of task {task.name} changed since the study in {where} began; "
             "choose another --out"
         )
-    if store.recipes() != list(rows):
-        names = ", ".join(row.name for row in store.recipes())
+    held = store.recipes()
+    if [row.name for row in held] != [row.name for row in rows]:
+        names = ", ".join(row.name for row in held)
         raise InputError(f"{where} holds a study of other recipes ({names}); choose another --out")
+    differ = [row.name for row, other in zip(rows, held, strict=True) if row != other]
+    if differ:
+        raise InputError(
+            f"{where} holds a study in which {' and '.join(differ)} was another recipe; choose another --out"
+        )
     kept = Protocol(**{k: v for k, v in store.get("protocol").items() if k in protocol.as_dict()})
     if budgeted:
         kept_but_counts = replace(kept, trials=protocol.trials, seeds=protocol.seeds, rate_seeds=protocol.rate_seeds)

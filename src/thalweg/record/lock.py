@@ -1,0 +1,51 @@
+"""One writer a study: a lock that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+__all__ = ["Lock", "StoreError"]
+
+
+class StoreError(ValueError):
+    """A study directory that cannot be used; the message is one sentence that says why."""
+
+
+_HELD: set[Path] = set()
+"""What this process holds: the kernel would give it the same lock twice, and take it away at the first close."""
+
+
+class Lock:
+    """The right to write in a directory, which is made if it is not there.
+
+    ``lockf`` and not ``flock``: a child process that outlives its parent does not keep it.
+
+    Args:
+        directory: whose lock it is.
+
+    Raises:
+        StoreError: the directory cannot be written, or another store writes there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._place = directory.resolve()
+        if self._place in _HELD:
+            raise StoreError(f"{directory} is in use by this process; close the store that writes there")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(f"{directory} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise StoreError(f"{directory} is in use by another process; wait for it, or stop it") from error
+        _HELD.add(self._place)
+
+    def release(self) -> None:
+        """Give the right back."""
+        _HELD.discard(self._place)
+        os.close(self._file)
