@@ -122,6 +122,14 @@ def test_the_level_of_a_pair_is_the_same_in_every_process_and_falls_with_recipes
     assert pair_alpha(6, 10) == pytest.approx(0.00375, rel=0.03)
 
 
+def test_two_seeds_and_many_recipes_have_a_detectable_difference_too():
+    """At one degree of freedom and a small level, where scipy's own solver does not return."""
+    found = differences(np.random.default_rng(0).normal(size=(13, 2, 40)))
+    sizes = found.detectable(pair_alpha(13, 2))
+    assert (sizes > found.seed_error).all()
+    assert np.isfinite(sizes).all()
+
+
 def test_the_detectable_difference_is_claimed_in_four_studies_of_five():
     rng = np.random.default_rng(5)
     sizes = [differences(rng.normal(size=(2, 10, 1))).detectable(0.004)[0] for _ in range(500)]

@@ -25,7 +25,7 @@ def write(directory: Path | str) -> Path:
 
     >>> write("no-such-directory")
     Traceback (most recent call last):
-    thalweg.record.store.StoreError: no-such-directory holds no study: there is no study.db in it
+    thalweg.record.lock.StoreError: no-such-directory holds no study: there is no study.db in it
     """
     from thalweg.report.page import write as write_page
 

@@ -64,8 +64,7 @@ class Estimates:
             error, df = self.seed_error, self.seed_df
         if error is None or df is None:
             return None
-        detectable: Floats = error * special.nctdtrinc(df, 1 - power, stats.t.isf(alpha / 2, df))
-        return detectable
+        return error * _noncentrality(stats.t.isf(alpha / 2, df), df, power)
 
     def _seed_half(self, alpha: float) -> Floats | None:
         return _half(self.seed_error, self.seed_df, alpha)
@@ -233,3 +232,19 @@ def _half(error: Floats | None, df: Floats | None, alpha: float) -> Floats | Non
 
 def _interval(mean: Floats, half: Floats | None) -> Floats | None:
     return None if half is None else np.stack([mean - half, mean + half], axis=1)
+
+
+def _noncentrality(critical: Floats, df: Floats, power: float) -> Floats:
+    """Return the noncentrality δ at which a noncentral t of ``df`` exceeds ``critical`` with probability ``power``.
+
+    Given the scale S, a root of χ² over df, that probability is Φ(δ − critical · S); it is averaged over the
+    quantiles of S and solved for δ by halving. (scipy's ``nctdtrinc`` does not return at 1 degree of freedom.)
+    """
+    shares = (np.arange(400) + 0.5) / 400
+    limits = critical[:, None] * stats.chi.ppf(shares, df[:, None]) / np.sqrt(df[:, None])
+    low, high = np.zeros_like(critical), limits[:, -1] + 10.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = special.ndtr(middle[:, None] - limits).mean(1) > power
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high

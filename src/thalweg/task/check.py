@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from thalweg.errors import InputError
 from thalweg.key import Key
-from thalweg.task.reading import Split, apply, are_classes, first_line, leaves
+from thalweg.task.fingerprint import hash_weights
+from thalweg.task.reading import Split, apply, are_classes, first_line, leaves, type_name
 from thalweg.task.task import Task
 
 __all__ = ["check"]
@@ -22,68 +24,121 @@ def check(task: Task) -> None:
     Raises:
         InputError: one of them cannot do its part; the message says which, on what, and what to change.
     """
-    module = task.model(0)
-    if not any(p.requires_grad for p in module.parameters()):
-        raise InputError(f"the model of task {task.name} has no trainable parameters; there is nothing to train")
-    few = task.train.at(slice(0, 8))
+    module = _model(task)
+    few = _spread(task.train, 8)
     with (Key(0) / "check").seeded():
         output = _forward(task, module.train(), few)
         loss = _loss(task, output, few.targets)
-        _backward(task, module, loss)
+        _gradients(task, module, loss)
+        # As many as training and evaluation will give to the metric at once.
+        many = task.valid.at(slice(0, 256))
         with torch.no_grad():
-            _metric(
-                task, _forward(task, module.eval(), task.valid.at(slice(0, 8))), task.valid.at(slice(0, 8)).targets
-            )
+            _metric(task, _forward(task, module.eval(), _copy(many)), many.targets)
+
+
+def _spread(part: Split, count: int) -> Split:
+    """Return examples from all over a split, copied: neighbours may be of one class."""
+    return part.at(torch.linspace(0, len(part) - 1, min(count, len(part)), dtype=torch.float64).long())
+
+
+def _copy(part: Split) -> Split:
+    return part.at(torch.arange(len(part)))
 
 
 def _shape(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"shape {tuple(value.shape)}, {str(value.dtype).removeprefix('torch.')}"
-    return type(value).__name__
+        return f"shape {tuple(value.shape)}, {type_name(value)}"
+    return f"the type {type(value).__name__}"
+
+
+def _model(task: Task) -> nn.Module:
+    """Return the model of seed 0, which must be another object with the same weights each time."""
+    module, again = task.model(0), task.model(0)
+    who = f"the model of task {task.name}"
+    lazy = [name for name, p in (*module.named_parameters(), *module.named_buffers()) if is_lazy(p)]
+    if lazy:
+        raise InputError(f"{who} has a lazy layer, whose {lazy[0]} has no shape yet; give the layer its sizes")
+    trainable = {id(p) for p in module.parameters() if p.requires_grad}
+    if not trainable:
+        raise InputError(f"{who} has no trainable parameters; there is nothing to train")
+    if trainable & {id(p) for p in again.parameters()}:
+        raise InputError(f"{who} shares its weights with the next one made; make them anew inside model=")
+    if hash_weights(module) != hash_weights(again):
+        raise InputError(
+            f"{who} begins with other weights each time, under one seed; draw them from torch's, numpy's or "
+            "Python's global generator, which are seeded"
+        )
+    return module
 
 
 def _forward(task: Task, module: nn.Module, few: Split) -> Any:
+    kept = [x.clone() for x in leaves(few.inputs)]
+    shapes = " and ".join(_shape(x) for x in kept)
     try:
         output = apply(module, few.inputs)
     except Exception as error:
-        shapes = " and ".join(_shape(x) for x in leaves(few.inputs))
         raise InputError(
             f"the model of task {task.name} cannot take its inputs ({shapes}): {first_line(error)}"
         ) from error
-    if isinstance(output, Tensor) and output.dim() and len(output) != len(few):
+    if isinstance(output, Tensor) and (output.dim() == 0 or len(output) != len(few)):
         raise InputError(
-            f"the model of task {task.name} returns {_shape(output)} for {len(few)} examples; "
-            "the first axis of its output must count the examples"
+            f"the output of the model of task {task.name} has {_shape(output)} for {len(few)} examples; "
+            "its first axis must count the examples"
         )
+    if not all(torch.equal(x, before) for x, before in zip(leaves(few.inputs), kept, strict=True)):
+        raise InputError(f"the model of task {task.name} writes into its inputs; have it work on a copy")
     return output
 
 
 def _loss(task: Task, output: Any, targets: Tensor) -> Tensor:
     both = f"the output has {_shape(output)}, the targets {_shape(targets)}"
+    unlike = (
+        f"the loss of task {task.name} would compare unlike shapes: {both}; "
+        "bring the output into the targets' shape, such as with squeeze(-1)"
+    )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            loss = task.loss(output, targets)
-    except Warning as warning:
-        raise InputError(f"the loss of task {task.name} would compare unlike shapes: {both}") from warning
+            warnings.filterwarnings("error", message="Using a target size")
+            loss = _seeded_loss(task, output, targets)
     except Exception as error:
+        if isinstance(error, UserWarning) and "Using a target size" in str(error):
+            raise InputError(unlike) from error
         raise InputError(
             f"the loss of task {task.name} cannot take the model's output: {_classes(task, output) or both} "
             f"({first_line(error)})"
         ) from error
     if not isinstance(loss, Tensor) or loss.dim() != 0:
         raise InputError(
-            f"the loss of task {task.name} returns {_shape(loss)}, not one number; take the mean over the batch"
+            f"the loss of task {task.name} has {_shape(loss)}, and must be one number, a tensor of shape (); "
+            "take the mean over the batch"
         )
     if not torch.isfinite(loss):
         raise InputError(
             f"the loss of task {task.name} is {loss.item()} before the first step; "
             "look at the range of the inputs (standardize=True helps) and at the model's output"
         )
+    if _broadcasts(task, output, targets, loss):
+        raise InputError(unlike)
     outside = _classes(task, output)
-    if outside and isinstance(output, Tensor) and output.dim() == 2 and output.shape[1] > 1:
+    if outside and output.shape[1] > 1:
         raise InputError(f"the loss of task {task.name} cannot take all targets: {outside}")
     return loss
+
+
+def _seeded_loss(task: Task, output: Any, targets: Tensor) -> Tensor:
+    with (Key(0) / "check" / "loss").seeded():
+        return task.loss(output, targets)
+
+
+def _broadcasts(task: Task, output: Any, targets: Tensor, loss: Tensor) -> bool:
+    """Return whether the loss is another where the output has the targets' shape, as (N, 1) against (N,) makes it."""
+    if not isinstance(output, Tensor) or output.shape == targets.shape or output.numel() != targets.numel():
+        return False
+    try:
+        alike = _seeded_loss(task, output.reshape(targets.shape), targets)
+        return not torch.allclose(alike, loss, rtol=1e-3)
+    except Exception:
+        return False  # it wants the shape that it was given
 
 
 def _classes(task: Task, output: Any) -> str:
@@ -94,27 +149,37 @@ def _classes(task: Task, output: Any) -> str:
     low, high, known = int(every.min()), int(every.max()), output.shape[1]
     if low >= 0 and high < known:
         return ""
+    wrong_start = low < 0 or high - low < known
     return (
-        f"targets are classes {low} to {high}, and a model with {known} outputs knows 0 to {known - 1}; "
-        f"{'count classes from 0' if low > 0 and high == known else f'give it {high + 1} outputs'}"
+        f"targets are classes {low} to {high}, and a model with {known} output{'s' * (known != 1)} knows "
+        f"{f'0 to {known - 1}' if known > 1 else 'class 0'}; "
+        f"{'count classes from 0' if wrong_start else f'give it {high + 1} outputs'}"
     )
 
 
-def _backward(task: Task, module: nn.Module, loss: Tensor) -> None:
-    parameters = [p for p in module.parameters() if p.requires_grad]
+def _gradients(task: Task, module: nn.Module, loss: Tensor) -> None:
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     try:
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     except RuntimeError as error:
         raise InputError(
             f"the loss of task {task.name} has no gradient; something between model and loss leaves the graph "
             f"({first_line(error)})"
         ) from error
     if all(g is None for g in gradients):
-        raise InputError(f"the loss of task {task.name} does not depend on the model's parameters")
+        raise InputError(
+            f"the loss of task {task.name} does not depend on the model's parameters; compute it from the output"
+        )
+    for name, g in zip(named, gradients, strict=True):
+        if g is not None and not torch.isfinite(g.norm()):
+            raise InputError(
+                f"the loss of task {task.name} has a gradient with NaN or infinity in {name} before the first step; "
+                "look for a square root, a logarithm or a division at 0"
+            )
 
 
 def _metric(task: Task, output: Any, targets: Tensor) -> None:
-    name = task.metric.name
+    name, count = task.metric.name, len(targets)
     try:
         values = task.metric.outcomes(output, targets)
     except Exception as error:
@@ -122,8 +187,15 @@ def _metric(task: Task, output: Any, targets: Tensor) -> None:
             f"the metric {name} cannot take the model's output ({_shape(output)}) and targets ({_shape(targets)}): "
             f"{first_line(error)}"
         ) from error
-    if not isinstance(values, Tensor) or tuple(values.shape) not in ((), (len(targets),)):
+    if not isinstance(values, Tensor) or tuple(values.shape) not in ((), (count,)):
         raise InputError(
-            f"the metric {name} returns {_shape(values)} for {len(targets)} examples; "
-            f"it must return one value an example, shape ({len(targets)},), or one for all, shape ()"
+            f"the metric {name} has {_shape(values)} for {count} examples; "
+            f"it must be a tensor with one value an example, shape ({count},), or one for all, shape ()"
+        )
+    bad = ~torch.isfinite(values)
+    if values.dim() and bad.any():
+        row = int(bad.nonzero()[0])
+        raise InputError(
+            f"the metric {name} of example {row} of valid is {values[row].item()} before the first step; "
+            "a run with such an outcome counts as diverged, so define it for every example"
         )

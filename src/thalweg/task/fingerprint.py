@@ -4,56 +4,71 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.key import Key
-from thalweg.task.reading import Inputs, apply
+from thalweg.task.reading import apply, named
 from thalweg.task.task import Task
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "hash_weights"]
 
 
 def fingerprint(task: Task) -> dict[str, str]:
     """Return a hash of each part of a task: ``data``, ``model``, ``loss``, ``metric``.
 
     ``data`` covers all bytes of all splits; ``model`` the names, shapes and values of its initial weights and
-    buffers under a fixed seed; ``loss`` its value and gradients on a few examples, to three digits, which also
-    sees an edited forward pass; ``metric`` its name, direction and outcomes on those examples.
+    buffers under a fixed seed; ``loss`` its value and gradients on a few examples, to three digits, in training and
+    in evaluation, which also sees an edited forward pass; ``metric`` its name, direction and outcomes on those
+    examples. Where one part changes, those after it may change with it, and those before it never do.
     """
-    module = task.model(0)
-    few = task.train.at(slice(0, 16))
-    weights = _hash(_tensors(dict(module.state_dict())))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # initial weights that come from a decomposition depend on it in their last bits
+    try:
+        parts = (task.train, task.valid, task.test)
+        return {
+            "data": _hash(piece for part in parts for piece in _tensors(named(part))),
+            "model": hash_weights(task.model(0)),
+            **_behaviour(task),
+        }
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _behaviour(task: Task) -> dict[str, str]:
+    """Return what loss and metric make of the first training examples."""
+    few = task.train.at(torch.arange(min(16, len(task.train))))
+    module, metric = task.model(0), task.metric
+    with (Key(0) / "fingerprint").seeded(), torch.no_grad():
+        output = apply(module.eval(), few.inputs)
+        quiet = task.loss(output, few.targets)
+        outcomes = metric.outcomes(output, few.targets)
     with (Key(0) / "fingerprint").seeded():
-        module.train()
-        loss = task.loss(apply(module, few.inputs), few.targets)
+        loss = task.loss(apply(module.train(), few.inputs), few.targets)
         torch.autograd.backward(loss)
     norms = [float(p.grad.norm()) if p.grad is not None else 0.0 for p in module.parameters()]
-    with torch.no_grad(), (Key(0) / "fingerprint").seeded():
-        outcomes = task.metric.outcomes(apply(task.model(0).eval(), few.inputs), few.targets)
-    words = [task.metric.name, str(task.metric.higher_is_better), *(f"{v:.3g}" for v in outcomes.flatten().tolist())]
-    parts = (task.train, task.valid, task.test)
+    # A gradient that is 0 but for rounding, such as that of a bias before a batch norm, has no digits to compare.
+    least = 1e-4 * max(norms, default=0.0)
+    values = (quiet.item(), loss.item(), *(norm if not norm < least else 0.0 for norm in norms))
+    words = [metric.name, str(metric.higher_is_better), *(f"{v:.3g}" for v in outcomes.flatten().tolist())]
     return {
-        "data": _hash(piece for part in parts for piece in _split(part.inputs, part.targets)),
-        "model": weights,
-        "loss": _hash(f"{value:.3g}".encode() for value in (loss.item(), *norms)),
+        "loss": _hash(f"{value:.3g}".encode() for value in values),
         "metric": _hash(word.encode() for word in words),
     }
 
 
-def _split(inputs: Inputs, targets: Tensor) -> Iterable[bytes]:
-    if isinstance(inputs, Tensor):
-        named = {"": inputs}
-    else:
-        named = dict(inputs) if isinstance(inputs, dict) else {str(i): x for i, x in enumerate(inputs)}
-    return _tensors({**named, "targets": targets})
+def hash_weights(module: nn.Module) -> str:
+    """Return a hash of the names, shapes, types and values of a module's weights and buffers."""
+    return _hash(_tensors(module.state_dict()))
 
 
-def _tensors(tensors: dict[str, Tensor]) -> Iterable[bytes]:
+def _tensors(tensors: dict[str, Any]) -> Iterable[bytes]:
     for name, x in tensors.items():
-        yield f"{name} {tuple(x.shape)} {x.dtype}".encode()
-        yield x.detach().contiguous().view(torch.uint8).numpy().tobytes() if x.dim() else repr(x.item()).encode()
+        if isinstance(x, Tensor):  # a module may keep other things in its state
+            yield f"{name} {tuple(x.shape)} {x.dtype}".encode()
+            yield x.detach().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def _hash(pieces: Iterable[bytes]) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from thalweg.errors import InputError, unknown
 from thalweg.task.reading import first_line
@@ -32,7 +36,7 @@ def builtin_tasks() -> dict[str, str]:
     return {name: summary for name, (_, _, summary) in _BUILTIN.items()}
 
 
-def load_task(spec: str, *, target: str | None = None) -> Task:
+def load_task(spec: str | os.PathLike[str], *, target: str | None = None) -> Task:
     """Return the task that ``spec`` names.
 
     Args:
@@ -46,6 +50,9 @@ def load_task(spec: str, *, target: str | None = None) -> Task:
     >>> load_task("wine")
     <Task wine: 106 train, 36 valid, 36 test, accuracy>
     """
+    if not isinstance(spec, str | os.PathLike):
+        raise InputError(f"load_task takes a built-in name or a file, not a {type(spec).__name__}")
+    spec = os.fspath(spec)
     if target is not None and not _is_table(spec):
         raise InputError(f"--target names a column of a CSV file, and {spec} is not one")
     if _is_table(spec):
@@ -73,34 +80,45 @@ def _is_table(spec: str) -> bool:
 def _from_table(spec: str, target: str | None) -> Task:
     tabular: Any = importlib.import_module("thalweg.task.tabular")
 
-    path = Path(spec)
-    if not path.exists():
-        raise InputError(f"there is no file {spec}")
+    path = _existing(spec)
     if target is None:
-        columns = ", ".join(tabular.read_rows(path)[0])
-        raise InputError(f"say which column of {spec} is predicted, with --target; it has {columns}")
+        columns = tabular.read_rows(path)[0]
+        shown = ", ".join(columns[:30]) + (f" and {len(columns) - 30} more" if len(columns) > 30 else "")
+        raise InputError(f"say which column of {spec} is predicted, with --target; it has {shown}")
     expression = f"from_csv({str(path.resolve())!r}, {target!r})"
     return _made(tabular.from_csv(path, target), Origin(spec, Path(tabular.__file__), expression))
 
 
 def _from_file(spec: str) -> Task:
     name, _, attribute = spec.rpartition(":") if ".py:" in spec else (spec, "", "task")
-    path = Path(name)
-    if not path.exists():
-        raise InputError(f"there is no file {name}")
+    path = _existing(name)
     module = _load(path)
     if not hasattr(module, attribute):
-        known = [n for n, value in vars(module).items() if isinstance(value, Task)]
-        raise unknown(f"task in {name}:", attribute, known or [n for n in vars(module) if not n.startswith("_")])
+        mine = [n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__ and n[0] != "_"]
+        tasks = [n for n, x in vars(module).items() if isinstance(x, Task)]
+        raise unknown(f"task in {name}:", attribute, [*tasks, *mine])
     found, expression = getattr(module, attribute), attribute
-    if not isinstance(found, Task) and callable(found) and not isinstance(found, type):
+    if callable(found) and not isinstance(found, Task | type | nn.Module):
         expression = f"{attribute}()"
         found = _guarded(path, found)
     if not isinstance(found, Task):
-        raise InputError(f"{spec} is a {type(found).__name__}, not a thalweg.Task")
+        kind = found.__name__ if isinstance(found, type) else f"a {type(found).__name__}"
+        raise InputError(f"{name}:{expression} is {kind}, and must be a thalweg.Task or a function that returns one")
     if found.name == "task":
         found.name = path.stem
     return _made(found, Origin(spec, path.resolve(), expression))
+
+
+def _existing(name: str) -> Path:
+    """Return the path of a file that is there; otherwise suggest its neighbour of a similar name."""
+    path = Path(name)
+    if path.exists():
+        return path
+    folder = path.parent
+    beside = [x.name for x in folder.iterdir() if x.suffix == path.suffix] if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    remedy = f"did you mean {folder / near[0]}?" if near else "look at its path"
+    raise InputError(f"there is no file {name}; {remedy}")
 
 
 def _load(path: Path) -> Any:
@@ -108,7 +126,7 @@ def _load(path: Path) -> Any:
     try:
         ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}," if isinstance(error, SyntaxError) else ""
+        line = f", line {error.lineno}," if isinstance(error, SyntaxError) and error.lineno else ""
         raise InputError(f"{path}{line} is not Python: {getattr(error, 'msg', error)}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
@@ -118,12 +136,33 @@ def _load(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _look_beside(path.resolve().parent)
     loader = spec.loader
-    _guarded(path, lambda: loader.exec_module(module))
+    try:
+        _guarded(path, lambda: loader.exec_module(module))
+    except InputError:
+        sys.modules.pop(name, None)
+        raise
     return module
+
+
+_FOLDERS: list[str] = []
+"""Where task files were loaded from, the last one first."""
+
+
+def _look_beside(folder: Path) -> None:
+    """Have imports look in a task file's own folder first, and forget what another's folder gave by the same name."""
+    here = str(folder)
+    for name, module in list(sys.modules.items()):
+        origin = getattr(module, "__file__", None) or ""
+        root = name.partition(".")[0]
+        elsewhere = any(origin.startswith((f"{f}/{root}.py", f"{f}/{root}/")) for f in _FOLDERS if f != here)
+        if elsewhere and ((folder / f"{root}.py").exists() or (folder / root).is_dir()):
+            del sys.modules[name]
+    for places in (_FOLDERS, sys.path):
+        if here in places:
+            places.remove(here)
+        places.insert(0, here)
 
 
 def _guarded(path: Path, call: Any) -> Any:
@@ -133,5 +172,7 @@ def _guarded(path: Path, call: Any) -> Any:
     except (Exception, SystemExit) as error:
         here = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path.resolve())]
         line = f", line {here[-1].lineno}" if here else ""
-        what = str(error) if isinstance(error, InputError) else first_line(error)
+        what = first_line(error)
+        if isinstance(error, SystemExit):
+            what = 'it ends the program; put that under if __name__ == "__main__"'
         raise InputError(f"{path}{line}: {what}") from error

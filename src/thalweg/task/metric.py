@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from thalweg.errors import InputError
+
 __all__ = ["Metric", "absolute_error", "accuracy", "squared_error"]
 
 
@@ -36,6 +38,12 @@ class Metric:
 
 
 def _correct(output: Tensor, targets: Tensor) -> Tensor:
+    if output.dim() != 2 or targets.dim() != 1 or output.shape[1] < 2:
+        raise InputError(
+            f"accuracy compares scores (N, classes) with classes (N,), not shape {tuple(output.shape)} with "
+            f"{tuple(targets.shape)}; for one score an example, give a Metric of your own, "
+            "such as lambda output, y: ((output > 0) == (y > 0)).float()"
+        )
     return (output.argmax(-1) == targets).float()
 
 

@@ -14,8 +14,8 @@ from thalweg.errors import InputError
 from thalweg.task.splits import split, standardize
 
 __all__ = [
-    "WORDS", "Inputs", "Split", "apply", "are_classes", "check_alike", "first_line", "leaves", "read",
-    "scaled", "split_rows",
+    "WORDS", "Inputs", "Split", "apply", "are_classes", "check_alike", "first_line", "leaves", "named",
+    "read", "scaled", "split_rows", "type_name",
 ]  # fmt: skip
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
@@ -52,6 +52,8 @@ def apply(model: Any, inputs: Any) -> Any:
 
 def first_line(error: BaseException) -> str:
     """Return an error's first line, with its type where the message alone says too little."""
+    if isinstance(error, InputError):
+        return str(error)
     text = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -72,17 +74,51 @@ def leaves(inputs: Inputs) -> list[Tensor]:
     return list(inputs) if isinstance(inputs, tuple) else list(inputs.values())
 
 
+_UNINDEXED = (torch.uint16, torch.uint32, torch.uint64)
+
+
 def _tensor(value: Any, where: str, dtype: torch.dtype) -> Tensor:
     try:
-        tensor = value.detach().cpu() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+        raw = value.detach().cpu() if isinstance(value, Tensor) else _from_array(np.asarray(value), where)
+    except InputError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{where} cannot be made a tensor: {first_line(error)}") from error
-    if tensor.is_floating_point():
-        tensor = tensor.to(dtype)
-        bad = (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1) if tensor.dim() else torch.tensor([False])
+    if raw.layout != torch.strided:
+        raise InputError(f"{where} is a sparse tensor; call its to_dense()")
+    if raw.dtype in _UNINDEXED:
+        raise InputError(f"{where} is {type_name(raw)}, of which torch cannot take rows; convert it to int64")
+    tensor = raw.to(dtype) if raw.is_floating_point() else raw
+    if tensor.dim() and tensor.numel():
+        bad = (~torch.isfinite(tensor)).reshape(len(tensor), -1).any(1)
         if bad.any():
-            raise InputError(f"{where} of example {int(bad.nonzero()[0])} is NaN or infinite; drop it or fill it in")
+            row = int(bad.nonzero()[0])
+            fits = "is NaN or infinite; drop it or fill it in"
+            if torch.isfinite(raw[row]).all():
+                fits = f"is too large for {type_name(tensor)}; scale it"
+            raise InputError(f"{where} of example {row} {fits}")
     return tensor
+
+
+def _from_array(array: np.ndarray, where: str) -> Tensor:
+    if array.dtype.kind not in "biufc":
+        what = {"U": "text", "S": "text", "M": "dates", "O": "Python objects"}.get(array.dtype.kind, str(array.dtype))
+        raise InputError(f"{where} is {what}, not numbers; write quantities as floats, and classes as 0, 1, …")
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def named(part: Split) -> dict[str, Tensor]:
+    """Return a split's tensors by what a message calls them."""
+    if isinstance(part.inputs, Tensor):
+        return {"inputs": part.inputs, "targets": part.targets}
+    names = part.inputs if isinstance(part.inputs, dict) else range(len(part.inputs))
+    inputs = {f"input {name!r}": x for name, x in zip(names, leaves(part.inputs), strict=True)}
+    return {**inputs, "targets": part.targets}
+
+
+def type_name(tensor: Tensor) -> str:
+    """Return a tensor's type without torch's name before it."""
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def read(data: Any, word: str, dtype: torch.dtype) -> Split:
@@ -98,11 +134,14 @@ def read(data: Any, word: str, dtype: torch.dtype) -> Split:
     else:
         inputs = _tensor(raw, f"{word}: the input", dtype)
     targets = _tensor(raw_targets, f"{word}: the target", dtype)
-    lengths = {len(x) if x.dim() else 0 for x in (*leaves(inputs), targets)}
-    if len(lengths) > 1:
-        raise InputError(f"{word}: inputs and targets differ in length ({', '.join(map(str, sorted(lengths)))})")
-    if lengths == {0}:
-        raise InputError(f"{word} is empty")
+    lengths = {name: len(x) if x.dim() else None for name, x in named(Split(inputs, targets)).items()}
+    if len(lengths) == 1:
+        raise InputError(f"{word} has no inputs, only targets")
+    if None in lengths.values() or len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{name} {'one number alone' if n is None else n}" for name, n in lengths.items())
+        raise InputError(f"{word}: lengths differ ({counts}); the first axis of each counts the examples")
+    if lengths["targets"] == 0:
+        raise InputError(f"{word} is empty; there is nothing to learn from")
     if targets.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
         targets = targets.long()
     return Split(inputs, targets)
@@ -110,23 +149,47 @@ def read(data: Any, word: str, dtype: torch.dtype) -> Split:
 
 def _gather(data: Any, word: str) -> tuple[Any, Any]:
     """Read a map-style dataset once, into stacked tensors."""
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        raise InputError(f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {type(data).__name__}")
+    unfit = _unfit(data)
+    if unfit:
+        raise InputError(f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {unfit}")
     if len(data) == 0:
-        raise InputError(f"{word} is empty")
+        raise InputError(f"{word} is empty; there is nothing to learn from")
     samples = []
     for i in range(len(data)):
-        sample = data[i]
+        try:
+            sample = data[i]
+        except Exception as error:
+            raise InputError(f"{word}: example {i} cannot be read: {first_line(error)}") from error
         if not (isinstance(sample, tuple | list) and len(sample) == 2):
-            raise InputError(f"{word}: example {i} is not a pair (input, target) but {type(sample).__name__}")
+            size = f" of {len(sample)}" if isinstance(sample, tuple | list) else ""
+            raise InputError(f"{word}: example {i} is not a pair (input, target) but a {type(sample).__name__}{size}")
         samples.append(sample)
     try:
         inputs, targets = torch.utils.data.default_collate(samples)
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:
         raise InputError(
             f"{word}: examples cannot be stacked, they must have one shape and type: {first_line(error)}"
         ) from error
-    return (tuple(inputs) if isinstance(inputs, list) else inputs), targets
+    inputs = tuple(inputs) if isinstance(inputs, list) else inputs
+    if not all(isinstance(x, Tensor) for x in (*leaves(inputs), targets)):
+        kinds = " and ".join(type(x).__name__ for x in samples[0])
+        raise InputError(f"{word}: examples cannot be stacked, they are {kinds}; make them tensors or numbers")
+    return inputs, targets
+
+
+def _unfit(data: Any) -> str:
+    """Return what data is, and the remedy, if it is neither a pair nor a map-style dataset."""
+    kind = type(data).__name__
+    match data:
+        case torch.utils.data.DataLoader():
+            return f"a {kind}; give the loader's dataset"
+        case torch.utils.data.IterableDataset():
+            return f"the IterableDataset {kind}; collect its examples in a list"
+        case [Tensor() | np.ndarray(), *_]:
+            return f"{len(data)} tensors; several inputs go into a tuple of their own: ((a, b), targets)"
+        case Mapping() | str() | Tensor() | np.ndarray():
+            return f"a {kind}"
+    return "" if hasattr(data, "__getitem__") and hasattr(data, "__len__") else f"a {kind}"
 
 
 def are_classes(targets: Tensor) -> bool:
@@ -136,33 +199,28 @@ def are_classes(targets: Tensor) -> bool:
 
 def split_rows(whole: Split, shares: tuple[float, float, float], seed: int) -> list[np.ndarray]:
     """Return the rows of train, valid and test, stratified where targets are classes."""
-    if len(shares) != 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise InputError(f"splits= takes three shares above 0 that sum to 1, not {shares}")
-    if not are_classes(whole.targets):
-        if len(whole) < 3:
-            raise InputError(f"data has {len(whole)} examples; the three splits need at least 3")
-        return split(len(whole), shares, seed)
-    classes, counts = np.unique(whole.targets.numpy(), return_counts=True)
-    if len(classes) == 1:
-        raise InputError(f"all targets are of one class ({classes[0]}); there is nothing to learn")
-    if counts.min() < 3:
-        rare = classes[counts.argmin()]
-        raise InputError(f"class {rare} has {counts.min()} examples; each class needs at least 3, one a split")
-    return split(len(whole), shares, seed, whole.targets.numpy())
+    return split(len(whole), shares, seed, whole.targets.numpy() if are_classes(whole.targets) else None)
 
 
 def check_alike(parts: list[Split]) -> None:
-    """Refuse splits whose examples differ in shape or type."""
-    first = [(x.shape[1:], x.dtype) for x in (*leaves(parts[0].inputs), parts[0].targets)]
-    for part, word in zip(parts[1:], WORDS[1:], strict=True):
-        if [(x.shape[1:], x.dtype) for x in (*leaves(part.inputs), part.targets)] != first:
-            raise InputError(f"{word} differs from train in the shape or type of its examples")
+    """Refuse splits whose examples differ in shape or type, and a training split of one class."""
+    first, *others = ({name: (type_name(x), *x.shape[1:]) for name, x in named(part).items()} for part in parts)
+    for kinds, word in zip(others, WORDS[1:], strict=True):
+        if list(kinds) != list(first):
+            raise InputError(f"{word} has {', '.join(kinds)}, and train {', '.join(first)}; make them alike")
+        for name, kind in kinds.items():
+            if kind != first[name]:
+                ours, theirs = (f"{k[0]}, shape {k[1:]}" for k in (kind, first[name]))
+                raise InputError(f"an example's {name} in {word} differ from train's: {ours}, and not {theirs}")
+    targets = parts[0].targets
+    if are_classes(targets) and (targets == targets[0]).all():
+        raise InputError(f"all targets of train are of one class ({targets[0].item()}); there is nothing to learn")
 
 
 def scaled(parts: list[Split]) -> list[Split]:
     """Return the splits with inputs scaled by what the first of them shows."""
     if not all(x.is_floating_point() for x in leaves(parts[0].inputs)):
-        raise InputError("standardize=True needs inputs with fractions; these are integers")
+        raise InputError("standardize=True takes inputs with fractions, not integers; convert them to floats")
     tensors = [part.inputs for part in parts if isinstance(part.inputs, Tensor)]
     if len(tensors) == len(parts):
         tensors = standardize(*tensors)

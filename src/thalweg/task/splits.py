@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.errors import InputError
 from thalweg.key import Key
 
 __all__ = ["split", "standardize"]
@@ -18,16 +19,39 @@ def split(
 
     With ``classes``, shape ``(n,)``, each class is divided by the same shares, and is in every set.
 
+    Raises:
+        InputError: the shares are not three numbers above 0 that sum to 1, or there are fewer than three rows
+            (of a class).
+
     >>> [part.tolist() for part in split(5, (0.6, 0.2, 0.2), seed=0)]
     [[2, 3, 4], [0], [1]]
     """
+    try:
+        numbers = [float(share) for share in shares]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != 3 or min(numbers) <= 0 or not abs(sum(numbers) - 1) <= 1e-6:
+        raise InputError(f"splits takes three shares above 0 that sum to 1, such as (0.6, 0.2, 0.2), not {shares!r}")
+    labels = np.zeros(n, np.int64) if classes is None else np.asarray(classes)
+    if labels.shape != (n,):
+        raise InputError(f"classes takes one value a row, shape ({n},), not {labels.shape}")
     key = Key(seed) / "split"
-    groups = [np.arange(n)] if classes is None else [np.flatnonzero(classes == c) for c in np.unique(classes)]
     parts: list[list[np.ndarray]] = [[], [], []]
-    for number, rows in enumerate(groups):
-        shuffled = rows[(key / number).permutation(len(rows))]
-        n_valid, n_test = (max(1, round(share * len(rows))) for share in shares[1:])
-        n_train = max(1, len(rows) - n_valid - n_test)
+    for number, label in enumerate(np.unique(labels) if n else [0]):
+        rows = np.flatnonzero(labels == label)
+        count = len(rows)
+        if count < 3:
+            few = f"{count} example{'s' * (count != 1)}"
+            if classes is None:
+                raise InputError(f"there are {few} to split; train, valid and test need one each")
+            raise InputError(
+                f"class {label} has {few}, and every class needs 3, one for each split; drop it or join it with "
+                "another, or make the targets floats if they are quantities"
+            )
+        shuffled = rows[(key / number).permutation(count)]
+        n_valid = min(max(1, round(numbers[1] * count)), count - 2)
+        n_test = min(max(1, round(numbers[2] * count)), count - n_valid - 1)
+        n_train = count - n_valid - n_test
         for part, chunk in zip(parts, np.split(shuffled, [n_train, n_train + n_valid]), strict=True):
             part.append(chunk)
     return [np.sort(np.concatenate(part)) for part in parts]
@@ -38,12 +62,19 @@ def standardize(train: Tensor, *others: Tensor) -> list[Tensor]:
 
     Per feature for shape ``(N, features)``, per channel for ``(N, channels, …)``.
 
+    Raises:
+        InputError: something else than tensors of numbers with fractions.
+
     >>> a, b = standardize(torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0]]))
     >>> a.flatten().tolist(), b.item()
     ([-1.0, 1.0], 2.0)
     """
+    if not all(isinstance(x, Tensor) and x.is_floating_point() for x in (train, *others)):
+        raise InputError("standardize takes tensors of numbers with fractions; convert other inputs to floats first")
     axes = [0, *range(2, train.dim())]
     mean = train.mean(axes, keepdim=True)
     deviation = train.std(axes, correction=0, keepdim=True)
-    deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+    # What rounding leaves of a constant's deviation is no scale.
+    constant = train.amax(axes, keepdim=True) == train.amin(axes, keepdim=True)
+    deviation = torch.where(constant | (deviation == 0), torch.inf, deviation)
     return [(x - mean) / deviation for x in (train, *others)]

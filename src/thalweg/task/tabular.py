@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from thalweg import InputError, Metric, Task, accuracy, split, squared_error, un
 SHARES = (0.6, 0.2, 0.2)
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 FEW = 20
-"""Up to so many different whole numbers are classes; more of them are a quantity."""
+"""Up to so many different whole numbers may be classes; more of them are a quantity."""
 
 
 class MLP(nn.Module):
@@ -43,9 +44,10 @@ def from_csv(path, target, name=None):
     """Return the task of predicting one column of a CSV file from the others.
 
     A column whose values are all numbers is numeric, and scaled to mean 0 and standard deviation 1; any other is a
-    category, one input a category. The target is a quantity when it is numeric, unless it has at most 20 different
-    values, all whole numbers: then, and when it is text, these are classes. Whatever is fitted is fitted on the
-    training rows alone; a category that they do not have is no input.
+    category, one input a category. The target is a quantity when it is numeric, unless it has few different values
+    (at most 20, and at most a third of the rows), all whole numbers: then, and when it is text, these are classes.
+    Whatever is fitted is fitted on the training rows alone; a category that they do not have is no input, and so is
+    a column that is constant in them.
 
     Args:
         path: a CSV file with a header, separated by commas, semicolons or tabs, in UTF-8.
@@ -59,20 +61,20 @@ def from_csv(path, target, name=None):
     path = Path(path)
     header, rows, numbers = read_rows(path)
     if target not in header:
-        raise unknown(f"column of {path.name}", target, header)
+        raise unknown(f"column of {path.name}:", target, header)
     columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     if len(header) < 2:
         raise InputError(f"{path.name} has one column alone; there is nothing to predict {target} from")
-    values, classes, note = read_target(path, target, columns.pop(target), numbers)
+    texts = columns.pop(target)
+    values, classes, note = read_target(path, target, texts, numbers)
     train, valid, test = split(len(rows), SHARES, 0, values if classes else None)
     if not classes:
-        deviation = values[train].std()
-        if deviation == 0:
-            raise InputError(f'column "{target}" of {path.name} has one value alone; there is nothing to learn')
-        values = ((values - values[train].mean()) / deviation).astype(np.float32)
+        values = scale(path, target, values, numbers, train)
+        if values is None:
+            raise InputError(f'column "{target}" of {path.name} is constant in the training rows; nothing to learn')
     parts = [read_feature(path, column, texts, numbers, train) for column, texts in columns.items()]
     inputs = np.concatenate(parts, axis=1)
-    if not inputs.shape[1] or not inputs[train].any():
+    if not inputs.shape[1]:
         raise InputError(f"every column of {path.name} beside {target} is constant; there is nothing to learn from")
     return Task(
         name=name or path.stem,
@@ -87,96 +89,132 @@ def from_csv(path, target, name=None):
 
 
 def read_rows(path):
-    """Return a file's header, its rows, and each row's number in the file."""
+    """Return a file's header, its rows, and each row's number in the file; empty lines count, and are left out."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise InputError(f"{path} is not UTF-8 text (line {line}); save it as UTF-8") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}; give a CSV file") from error
     if not text.strip():
-        raise InputError(f"{path} is empty")
-    first = text.lstrip("\n").partition("\n")[0]
+        raise InputError(f"{path} is empty; give a CSV file with a header and rows")
+    first = re.sub(r'"[^"]*"', "", text[:65536]).lstrip().partition("\n")[0]
     separator = max(",;\t", key=first.count)
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     found: list[Any] = []
+    number = 0
     try:
-        found.extend((table.line_num, [cell.strip() for cell in cells]) for cells in table if cells)
+        table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        for number, cells in enumerate(table, 1):
+            if len(cells) > 1 or any(cell.strip() for cell in cells):
+                found.append((number, [cell.strip() for cell in cells]))
     except csv.Error as error:
-        raise InputError(f"{path}, row {table.line_num}, cannot be read as CSV: {error}") from error
+        why = "a quotation mark is never closed" if "unexpected end" in str(error) else str(error)
+        raise InputError(f"{path.name}, row {number + 1}, cannot be read as CSV: {why}; correct it") from error
     (_, header), *rows = found
-    twice = [name for name, count in Counter(header).items() if count > 1]
+    twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
-        raise InputError(f'{path.name} has the column "{twice[0]}" twice')
+        raise InputError(f'{path.name} has the column "{twice[0]}" twice; rename one or drop it')
     if "" in header:
-        raise InputError(f"column {header.index('') + 1} of {path.name} has no name")
+        raise InputError(f"column {header.index('') + 1} of {path.name} has no name; name it or drop it")
     if not rows:
-        raise InputError(f"{path.name} has a header and no rows")
+        raise InputError(f"{path.name} has a header and no rows; there is nothing to learn from")
     for number, row in rows:
         if len(row) != len(header):
-            raise InputError(f"{path.name}, row {number}, has {len(row)} values, and the header {len(header)}")
+            many = f"{len(row)} value{'s' * (len(row) != 1)}, and the header {len(header)}"
+            raise InputError(f"{path.name}, row {number}, has {many}; correct it or drop it")
     if len(rows) < 10:
-        raise InputError(f"{path.name} has {len(rows)} rows; train, valid and test need 10 at the least")
+        raise InputError(f"{path.name} has {len(rows)} row{'s' * (len(rows) != 1)}; train, valid and test need 10")
     return header, [row for _, row in rows], [number for number, _ in rows]
 
 
 def read_column(path, column, texts, numbers):
     """Return a column as float64 if it is numeric, else None; refuse missing and infinite values."""
-    values, odd = np.zeros(len(texts)), []
+    values = np.zeros(len(texts))
+    missing: list[int] = []
+    words: list[int] = []
     for i, text in enumerate(texts):
         try:
             values[i] = float(text)
         except ValueError:
-            odd.append(i)
-    missing = [i for i in odd if texts[i].lower() in MISSING]
-    numeric = len(odd) == len(missing) < len(texts)
-    if not numeric:
-        missing = [i for i in missing if not texts[i]]
-    if numeric:
-        missing += np.flatnonzero(np.isnan(values)).tolist()
+            (missing if text.lower() in MISSING else words).append(i)
+        else:
+            if math.isnan(values[i]):
+                missing.append(i)
+
+    def place(i):
+        said = f'"{texts[i]}"' if texts[i] else "empty"
+        return f'{path.name}, row {numbers[i]}, column "{column}", is {said}'
+
+    odd = {*missing, *words}
+    given = [value for i, value in enumerate(values) if i not in odd]
+    few = len(words) <= max(1, 0.05 * len(texts)) or len(set(given)) > FEW
+    numeric = len(given) > len(words) and few
+    if not numeric:  # there, "NA" or "none" may well be a category
+        missing = [i for i in missing if texts[i].lower() in ("", "nan")]
     if missing:
-        row, text = numbers[min(missing)], texts[min(missing)]
-        what = "empty" if not text else f'"{text}"'
         more = f" ({len(missing)} values are missing in this column)" if len(missing) > 1 else ""
+        raise InputError(f"{place(missing[0])}; fill missing values in, or drop the row{more}")
+    plain = [i for i in words if is_number(re.sub(r"[\s,'’%$€£]", "", texts[i]))]
+    if plain and (numeric or len(plain) == len(words)):
+        raise InputError(f"{place(plain[0])}; write it as a plain number such as 1234.5, without commas and signs")
+    if numeric and words:
+        raise InputError(f"{place(words[0])}, and the others are numbers; correct it, or drop the row")
+    if not numeric:
+        return None
+    if np.isinf(values).any():
+        raise InputError(f"{place(int(np.isinf(values).argmax()))}, which is infinite; correct it, or drop the row")
+    return values
+
+
+def is_number(text):
+    """Return whether a text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def scale(path, column, values, numbers, train):
+    """Return a column as float32 with the training rows' mean 0 and deviation 1; None if it is constant in them."""
+    if values[train].min() == values[train].max():  # its deviation may be a rounding error
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = values[train].mean(), values[train].std()
+        scaled = ((values - mean) / deviation).astype(np.float32)
+    if not (math.isfinite(deviation) and np.isfinite(scaled).all()):
+        largest = int(np.abs(values).argmax())
         raise InputError(
-            f'{path.name}, row {row}, column "{column}", is {what}; fill missing values in, or drop the row{more}'
+            f'{path.name}, row {numbers[largest]}, column "{column}", is {values[largest]:g}, '
+            "which is too large to be scaled with the others; correct it, or drop the row"
         )
-    if numeric and np.isinf(values).any():
-        row = numbers[int(np.isinf(values).argmax())]
-        raise InputError(f'{path.name}, row {row}, column "{column}", is infinite')
-    if not numeric and len(odd) <= 0.05 * len(texts):
-        raise InputError(
-            f'{path.name}, row {numbers[odd[0]]}, column "{column}", is "{texts[odd[0]]}"; the others are numbers'
-        )
-    return values if numeric else None
+    return scaled
 
 
 def read_target(path, column, texts, numbers):
     """Return the target's values, the names of its classes (none for a quantity), and a note that says which."""
     values = read_column(path, column, texts, numbers)
-    if values is not None:
-        different = np.unique(values)
-        if len(different) > FEW or (different != np.round(different)).any():
-            if len(different) == 1:
-                raise InputError(f'column "{column}" of {path.name} has one value alone; there is nothing to learn')
-            note = f"{column} is taken for a quantity ({len(different)} different numbers)"
-            return values, [], note
-        texts = [f"{value:g}" for value in values]
-        classes = [f"{value:g}" for value in different]
-    else:
+    if values is None:
         classes = sorted(set(texts))
-    counts = Counter(texts)
+    else:
+        different = np.unique(values)
+        whole = (different == np.round(different)).all()
+        if len(different) > 1 and not (whole and len(different) <= min(FEW, len(texts) / 3)):
+            return values, [], f"{column} is taken for a quantity ({len(different)} different numbers)"
+        classes = [str(int(value)) for value in different]
+        texts = [str(int(value)) for value in values]
+    where = f'column "{column}" of {path.name}'
     if len(classes) == 1:
-        raise InputError(f'column "{column}" of {path.name} has one class alone, "{classes[0]}"; nothing to learn')
+        raise InputError(f"{where} has the same value in every row; there is nothing to learn")
     if len(classes) > len(texts) / 3:
-        raise InputError(
-            f'column "{column}" of {path.name} has {len(classes)} classes in {len(texts)} rows; is it a name?'
-        )
+        raise InputError(f"{where} has {len(classes)} classes in {len(texts)} rows; group them, or predict another")
+    counts = Counter(texts)
     rare = min(classes, key=lambda c: counts[c])
     if counts[rare] < 3:
         raise InputError(
-            f'class "{rare}" of column "{column}" has {counts[rare]} rows; each class needs 3, one for each split'
+            f'class "{rare}" of {where} has {counts[rare]} row{"s" * (counts[rare] != 1)}, and every class needs 3, '
+            "one for each split; drop it or join it with another"
         )
     number = {name: i for i, name in enumerate(classes)}
     shown = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
@@ -188,16 +226,16 @@ def read_feature(path, column, texts, numbers, train):
     """Return a column as inputs, float32 (rows, inputs), fitted on the training rows."""
     values = read_column(path, column, texts, numbers)
     if values is not None:
-        mean, deviation = values[train].mean(), values[train].std()
-        if not math.isfinite(deviation) or deviation == 0:
-            return np.zeros((len(texts), 0 if deviation == 0 else 1), np.float32)
-        return ((values - mean) / deviation).astype(np.float32)[:, None]
+        scaled = scale(path, column, values, numbers, train)
+        return np.zeros((len(texts), 0), np.float32) if scaled is None else scaled[:, None]
     known = sorted({texts[i] for i in train})
-    if len(known) > max(50, len(train) / 10):
+    if len(known) > max(50, min(500, len(train) / 10)) or len(known) == len(train):
         raise InputError(
             f'column "{column}" of {path.name} has {len(known)} different texts in {len(train)} training rows; '
             "drop it if it is a name or a date, or group it"
         )
+    if len(known) == 1:
+        known = []
     place = {name: i for i, name in enumerate(known)}
     codes = np.array([place.get(text, -1) for text in texts])
     return (codes[:, None] == np.arange(len(known))).astype(np.float32)

@@ -53,8 +53,8 @@ class Task:
         seed: of the splits.
 
     Raises:
-        InputError: data that cannot be used (empty, NaN, ragged, lengths that differ, a class too rare
-            to be in every split), or arguments that do not fit together.
+        InputError: data that cannot be used (empty, NaN, ragged, lengths that differ, one class alone or one
+            too rare to be in every split), or arguments that do not fit together.
 
     >>> import torch
     >>> from torch import nn
@@ -90,6 +90,8 @@ class Task:
                 "model= takes a function that makes a fresh module, such as the class itself "
                 "or lambda: Net(10); a module made once would be trained on by every run"
             )
+        if isinstance(loss, type):
+            raise InputError(f"loss= takes a function (output, targets) -> scalar; make one of it: {loss.__name__}()")
         if not callable(loss):
             raise InputError(f"loss= takes a function (output, targets) -> scalar, not {type(loss).__name__}")
         if not isinstance(metric, Metric):
@@ -97,6 +99,8 @@ class Task:
                 "metric= takes thalweg.accuracy, squared_error, absolute_error or "
                 f"Metric(name, outcomes, higher_is_better), not {type(metric).__name__}"
             )
+        if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise InputError(f"dtype= takes a type of numbers with fractions, such as torch.float64, not {dtype!r}")
         self.name = name
         self.factory = model
         self.loss = loss
@@ -118,7 +122,7 @@ class Task:
             parts = [whole.at(torch.from_numpy(part)) for part in rows]
         else:
             parts = [read(part, word, dtype) for part, word in zip((train, valid, test), WORDS, strict=True)]
-            check_alike(parts)
+        check_alike(parts)
         if standardize:
             parts = scaled(parts)
         self.train, self.valid, self.test = parts

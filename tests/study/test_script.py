@@ -1,0 +1,209 @@
+"""An exported script trains the same run without thalweg: nobody is locked in."""
+
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg.errors import InputError
+from thalweg.optim import CATALOGUE
+from thalweg.record import Store
+
+ODD = '''
+"""A task of one's own, with a bit of everything, and with names that the script has too."""
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import beside
+import thalweg as tw
+from thalweg import Key
+
+__all__ = ["task"]
+
+SEED, EPOCHS, BATCH_SIZE, pi, F = 3, 1000, 1, 4, "mine"
+rows = np.loadtxt(Path(__file__).with_name("rows.csv"), delimiter=",", dtype=np.float32)
+
+
+def train(): ...
+def evaluate(model): ...
+def split(x): ...
+def mask(x): ...
+def cos(x): ...
+
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 12)
+        self.norm = nn.BatchNorm1d(12)
+        self.drop = nn.Dropout(0.3)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.frozen = nn.Parameter(torch.eye(12), requires_grad=False)
+        self.out = nn.Linear(12, 2)
+
+    def forward(self, x, y):
+        h = self.norm(self.a(x)) * torch.sigmoid(self.scale * y)
+        return self.out(self.drop(torch.tanh(h @ self.frozen)))
+
+
+def task():
+    x, y = torch.from_numpy(rows[:, :4]), torch.from_numpy(rows[:, 4:5])
+    target = (beside.signal(x) + y[:, 0] > 0).long()
+    weights = torch.tensor([1.0, 1.5])
+    return tw.Task(model=Gate, data=((x, y), target), metric=tw.accuracy, seed=SEED,
+                   loss=lambda output, t: nn.functional.cross_entropy(output, t, weights))
+
+
+if __name__ == "__main__":
+    raise SystemExit("not in the script")
+'''
+
+
+@pytest.fixture
+def odd(tmp_path):
+    import numpy as np
+
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "odd_task.py").write_text(ODD)
+    (folder / "beside.py").write_text("def signal(x):\n    return x[:, 0] * x[:, 1]\n")
+    np.savetxt(folder / "rows.csv", np.random.default_rng(0).normal(size=(150, 5)), delimiter=",")
+    return f"{folder}/odd_task.py:task"
+
+
+@pytest.fixture
+def table(tmp_path):
+    lines = [f"{i % 7},{'ab'[i % 2]},{(i * 37 % 11) / 3 + i % 2:.3f}" for i in range(80)]
+    (tmp_path / "rows.csv").write_text("\n".join(["size,kind,price", *lines]) + "\n")
+    return str(tmp_path / "rows.csv")
+
+
+def printed(script, folder):
+    """Return the lines that a script prints where thalweg cannot be imported."""
+    blocked = folder / "blocked" / "thalweg"
+    blocked.mkdir(parents=True, exist_ok=True)
+    (blocked / "__init__.py").write_text("raise ImportError('thalweg is not installed')")
+    path = folder / "script.py"
+    path.write_text(script)
+    environment = {"PYTHONPATH": str(folder / "blocked"), "PYTHONWARNINGS": "error", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, str(path)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "weights.pt").exists()
+    return done.stdout.splitlines()
+
+
+def run(script, folder):
+    """Return the test metric that a script prints last."""
+    return float(printed(script, folder)[-1].split()[-1])
+
+
+def recorded(out, name):
+    with Store(out) as store:
+        runs = store.runs()
+        return next(runs[e.run] for e in store.entries("chosen") if e.recipe == name).test
+
+
+def study(task, out, recipes, **more):
+    return tw.compare(task, recipes, trials=2, seeds=2, processes=1, out=out, progress=False, **more)
+
+
+def test_a_task_of_ones_own_trains_the_same_without_thalweg(odd, tmp_path):
+    slow = tw.schedule.warmup(3) >> tw.schedule.cosine()
+    recipes = {name: tw.Recipe(CATALOGUE[name](), slow, epochs=4) for name in ("nadam", "sgd", "yogi")}
+    study(tw.load_task(odd), tmp_path / "study", recipes)
+    for name in recipes:
+        assert run(tw.export(tmp_path / "study", name), tmp_path) == pytest.approx(recorded(tmp_path / "study", name))
+
+
+@pytest.mark.parametrize("spec", ["digits", "diabetes", "table"])
+def test_a_task_of_thalwegs_own_trains_the_same_without_thalweg(spec, table, tmp_path):
+    task = tw.load_task(table, target="price") if spec == "table" else tw.load_task(spec)
+    study(task, tmp_path / "study", {"adagrad": tw.Recipe(tw.optim.adagrad(), tw.schedule.step(20), epochs=25)})
+    script = tw.export(tmp_path / "study")
+    assert run(script, tmp_path) == pytest.approx(recorded(tmp_path / "study", "adagrad"), rel=1e-4)
+
+
+def test_every_optimizer_and_schedule_trains_the_same_in_its_script(tmp_path):
+    whole = tw.schedule.warmup(3) >> tw.schedule.exponential(steps=5) >> tw.schedule.step(4) >> tw.schedule.constant()
+    recipes = {name: tw.Recipe(optimizer(), whole, epochs=10) for name, optimizer in CATALOGUE.items()}
+    study(tw.load_task("wine"), tmp_path / "study", recipes)
+    for name in CATALOGUE:
+        (tmp_path / f"{name}.py").write_text(tw.export(tmp_path / "study", name))
+    driver = "import runpy\n" + "".join(f"runpy.run_path('{name}.py', run_name='__main__')\n" for name in CATALOGUE)
+    (tmp_path / "weights.pt").touch()
+    lines = [line for line in printed(driver, tmp_path) if line.startswith("test ")]
+    expected = [recorded(tmp_path / "study", name) for name in CATALOGUE]
+    assert [float(line.split()[-1]) for line in lines] == pytest.approx(expected, rel=1e-4)
+    assert len(set(expected)) > 3, "they end differently, so that a formula in the wrong script would be seen"
+
+
+def test_dropout_inside_torchs_own_layers_is_seeded_as_in_the_study(tmp_path):
+    (tmp_path / "hidden.py").write_text("""
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+import thalweg as tw
+
+class Hidden(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside = nn.LSTM(8, 8, num_layers=2, dropout=0.5, batch_first=True)
+        self.drop = nn.Dropout(0.2)
+        self.out = nn.Linear(8, 10)
+
+    def forward(self, x):
+        return self.out(self.drop(self.inside(x.view(-1, 8, 8))[0][:, -1]))
+
+inputs, targets = load_digits(return_X_y=True)
+task = tw.Task(model=Hidden, data=(inputs[:200], targets[:200]), loss=nn.functional.cross_entropy, metric=tw.accuracy)
+""")
+    out = tmp_path / "study"
+    study(tw.load_task(f"{tmp_path}/hidden.py:task"), out, {"adam": tw.Recipe(tw.optim.adam(lr=0.02), epochs=3)})
+    assert run(tw.export(out), tmp_path) == pytest.approx(recorded(out, "adam"))
+
+
+def test_what_cannot_be_exported_is_said(tmp_path):
+    with pytest.raises(InputError, match="holds no study"):
+        tw.export(tmp_path / "nowhere")
+    out = tmp_path / "study"
+    study(small_digits(lambda: nn.Linear(64, 10)), out, {"sgd": tw.Recipe(epochs=1), "adam": tw.Recipe(epochs=2)})
+    with pytest.raises(InputError, match='unknown recipe "adm"; did you mean "adam"'):
+        tw.export(out, "adm")
+    with pytest.raises(InputError, match=r"was made in Python, not by a file; put it into my_task.py"):
+        tw.export(out)
+
+
+def test_a_task_file_that_is_gone_or_broken_is_said(odd, tmp_path):
+    out = tmp_path / "study"
+    study(tw.load_task(odd), out, {"sgd": tw.Recipe(tw.optim.sgd(), epochs=1)})
+    path = tmp_path / "odd" / "odd_task.py"
+    path.write_text("def (")
+    with pytest.raises(InputError, match="is not Python any more"):
+        tw.export(out)
+    path.unlink()
+    with pytest.raises(InputError, match=r"odd_task.py cannot be read: No such file"):
+        tw.export(out)
+
+
+def test_an_unfinished_study_is_not_exported(tmp_path, monkeypatch):
+    from thalweg.study import study as module
+
+    def stop(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "chosen_arm", stop)
+    with pytest.raises(KeyboardInterrupt):
+        study(tw.load_task("wine"), tmp_path, {"sgd": tw.Recipe(epochs=1), "adam": tw.Recipe(epochs=2)})
+    with pytest.raises(InputError, match="is not finished; run its command again, then export"):
+        tw.export(tmp_path)
