@@ -64,7 +64,8 @@ class Estimates:
             error, df = self.seed_error, self.seed_df
         if error is None or df is None:
             return None
-        return error * _noncentrality(stats.t.isf(alpha / 2, df), df, power)
+        detectable: Floats = error * _noncentrality(stats.t.isf(alpha / 2, df), df, power)
+        return detectable
 
     def _seed_half(self, alpha: float) -> Floats | None:
         return _half(self.seed_error, self.seed_df, alpha)
@@ -242,7 +243,8 @@ def _noncentrality(critical: Floats, df: Floats, power: float) -> Floats:
     """
     shares = (np.arange(400) + 0.5) / 400
     limits = critical[:, None] * stats.chi.ppf(shares, df[:, None]) / np.sqrt(df[:, None])
-    low, high = np.zeros_like(critical), limits[:, -1] + 10.0
+    low: Floats = np.zeros_like(critical)
+    high: Floats = limits[:, -1] + 10.0
     for _ in range(40):
         middle = (low + high) / 2
         enough = special.ndtr(middle[:, None] - limits).mean(1) > power
