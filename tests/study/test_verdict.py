@@ -46,6 +46,13 @@ def test_who_cannot_be_told_apart_is_said_first_with_what_would_have_been_seen()
     assert ahead.endswith("; so is adamw."), "both pairs with sgd are claimed"
 
 
+def test_of_many_that_cannot_be_told_apart_the_headline_gives_the_number_and_the_next_sentence_the_names():
+    near = {f"r{i}": arm(0.95 + 0.0001 * i) for i in range(6)}
+    first, second, *_ = judge({"sgd": arm(0.8), **near})["sentences"]
+    assert first.startswith("On digits, 6 of 7 recipes cannot be told apart (")
+    assert second.endswith("; beside it stand r4, r3, r2, r1 and r0.")
+
+
 @pytest.mark.parametrize("metric", [ACCURACY, ERROR])
 def test_better_follows_the_metrics_direction(metric):
     arms = {"low": arm(0.2), "high": arm(0.9), "middle": arm(0.5)}

@@ -106,11 +106,14 @@ class _Words:
         if len(tied) == 1:
             others = f"all {count - 1} others" if count > 2 else next(name for name in self.rows if name != best)
             return f"{where}, {best} is ahead of {others}."
+        many = len(tied) > FEW
         if self._among_first():
-            return f"{where}, {joined(tied[1:])} cannot be told apart from {best}{self._seen()}."
-        if len(tied) == count > FEW:
+            who = f"{len(tied) - 1} of {count} recipes" if many else joined(tied[1:])
+            return f"{where}, {who} cannot be told apart from {best}{self._seen()}."
+        if many and len(tied) == count:
             return f"{where}, none of the {count} recipes can be told apart from another{self._seen()}."
-        return f"{where}, {joined(tied)} cannot be told apart{self._seen()}."
+        who = f"{len(tied)} of {count} recipes" if many else joined(tied)
+        return f"{where}, {who} cannot be told apart{self._seen()}."
 
     def _seen(self) -> str:
         """Say what difference from the best would have been seen, and of whom a larger one alone."""
@@ -127,11 +130,13 @@ class _Words:
         return f" ({text})"
 
     def best(self) -> str:
-        """The best mean, with its interval."""
-        row = self.rows[self.verdict["best"]]
+        """The best mean, with its interval; and who stands with it, where the first sentence only counts them."""
+        row, tied = self.rows[self.verdict["best"]], self.verdict["tied"]
         mean = self.face.value(row["mean"], row["crossed"] or row["seeds"])
         which = "a" if len(self.rows) == 1 else "the highest" if self.higher else "the lowest"
-        return f"{row['name']} has {which} mean test {self.verdict['metric']}{' of' if which == 'a' else ','} {mean}."
+        beside = f"; beside it stand {joined(tied[1:])}" if FEW < len(tied) < len(self.rows) else ""
+        of = " of" if which == "a" else ","
+        return f"{row['name']} has {which} mean test {self.verdict['metric']}{of} {mean}{beside}."
 
     def behind(self) -> str | None:
         """Who is behind the best, and by how much; whether behind the others at the front too."""
