@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -25,24 +26,26 @@ def check(task: Task) -> None:
         InputError: one of them cannot do its part; the message says which, on what, and what to change.
     """
     module = _model(task)
+    start = hash_weights(module)
     few = _spread(task.train, 8)
     with (Key(0) / "check").seeded():
         output = _forward(task, module.train(), few)
+        if hash_weights(task.model(0)) != start:
+            raise InputError(
+                f"the model of task {task.name} shares what its forward pass writes, such as the running mean of a "
+                "batch norm, with the next one made; make it anew inside model="
+            )
         loss = _loss(task, output, few.targets)
         _gradients(task, module, loss)
-        # As many as training and evaluation will give to the metric at once.
-        many = task.valid.at(slice(0, 256))
+        # As many as training and evaluation will give to the metric at once; copied, in case something writes.
+        many = task.valid.at(torch.arange(min(256, len(task.valid))))
         with torch.no_grad():
-            _metric(task, _forward(task, module.eval(), _copy(many)), many.targets)
+            _metric(task, _forward(task, module.eval(), many), many.targets)
 
 
 def _spread(part: Split, count: int) -> Split:
     """Return examples from all over a split, copied: neighbours may be of one class."""
     return part.at(torch.linspace(0, len(part) - 1, min(count, len(part)), dtype=torch.float64).long())
-
-
-def _copy(part: Split) -> Split:
-    return part.at(torch.arange(len(part)))
 
 
 def _shape(value: Any) -> str:
@@ -55,9 +58,13 @@ def _model(task: Task) -> nn.Module:
     """Return the model of seed 0, which must be another object with the same weights each time."""
     module, again = task.model(0), task.model(0)
     who = f"the model of task {task.name}"
-    lazy = [name for name, p in (*module.named_parameters(), *module.named_buffers()) if is_lazy(p)]
-    if lazy:
-        raise InputError(f"{who} has a lazy layer, whose {lazy[0]} has no shape yet; give the layer its sizes")
+    for name, p in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(p):
+            raise InputError(f"{who} has a lazy layer, whose {name} has no shape yet; give the layer its sizes")
+        if p.device.type != "cpu":
+            raise InputError(f"{who} has its {name} on {p.device}, and the data are on the CPU; make it there")
+    if module.train() is not module:
+        raise InputError(f"{who} has a train() of its own that does not return the model; end it with return self")
     trainable = {id(p) for p in module.parameters() if p.requires_grad}
     if not trainable:
         raise InputError(f"{who} has no trainable parameters; there is nothing to train")
@@ -117,11 +124,16 @@ def _loss(task: Task, output: Any, targets: Tensor) -> Tensor:
             f"the loss of task {task.name} is {loss.item()} before the first step; "
             "look at the range of the inputs (standardize=True helps) and at the model's output"
         )
-    if _broadcasts(task, output, targets, loss):
+    if _broadcasts(task, output, targets):
         raise InputError(unlike)
     outside = _classes(task, output)
-    if outside and output.shape[1] > 1:
-        raise InputError(f"the loss of task {task.name} cannot take all targets: {outside}")
+    if outside:
+        beyond = targets.clone()
+        beyond[0], beyond[-1] = _extremes(task)
+        try:
+            _seeded_loss(task, output, beyond)
+        except Exception as error:
+            raise InputError(f"the loss of task {task.name} cannot take all targets: {outside}") from error
     return loss
 
 
@@ -130,23 +142,36 @@ def _seeded_loss(task: Task, output: Any, targets: Tensor) -> Tensor:
         return task.loss(output, targets)
 
 
-def _broadcasts(task: Task, output: Any, targets: Tensor, loss: Tensor) -> bool:
-    """Return whether the loss is another where the output has the targets' shape, as (N, 1) against (N,) makes it."""
+def _broadcasts(task: Task, output: Any, targets: Tensor) -> bool:
+    """Return whether the loss pairs every output with every target, as (N, 1) against (N,) makes it.
+
+    Then it does not matter whose target is whose. Where output or targets are all the same it never does, and some
+    losses see little but the larger of the two: a right guess is tried as well.
+    """
     if not isinstance(output, Tensor) or output.shape == targets.shape or output.numel() != targets.numel():
         return False
-    try:
-        alike = _seeded_loss(task, output.reshape(targets.shape), targets)
-        return not torch.allclose(alike, loss, rtol=1e-3)
-    except Exception:
-        return False  # it wants the shape that it was given
+    others = targets.roll(1, 0)
+    for guess in (output.detach(), targets.reshape(output.shape).to(output.dtype)):
+        try:
+            mine, theirs = (float(_seeded_loss(task, guess, y)) for y in (targets, others))
+        except Exception:
+            return False  # it looks into what it is given
+        if not (math.isfinite(mine) and math.isclose(mine, theirs, rel_tol=1e-4)):
+            return False
+    return not torch.equal(targets, others)
+
+
+def _extremes(task: Task) -> tuple[int, int]:
+    """Return the least and the greatest class of all splits."""
+    every = torch.cat([part.targets for part in (task.train, task.valid, task.test)])
+    return int(every.min()), int(every.max())
 
 
 def _classes(task: Task, output: Any) -> str:
     """Return what is wrong with the number of classes, if anything is."""
     if not (isinstance(output, Tensor) and output.dim() == 2 and are_classes(task.train.targets)):
         return ""
-    every = torch.cat([part.targets for part in (task.train, task.valid, task.test)])
-    low, high, known = int(every.min()), int(every.max()), output.shape[1]
+    (low, high), known = _extremes(task), output.shape[1]
     if low >= 0 and high < known:
         return ""
     wrong_start = low < 0 or high - low < known
@@ -179,7 +204,7 @@ def _gradients(task: Task, module: nn.Module, loss: Tensor) -> None:
 
 
 def _metric(task: Task, output: Any, targets: Tensor) -> None:
-    name, count = task.metric.name, len(targets)
+    name, count, kept = task.metric.name, len(targets), targets.clone()
     try:
         values = task.metric.outcomes(output, targets)
     except Exception as error:
@@ -192,6 +217,8 @@ def _metric(task: Task, output: Any, targets: Tensor) -> None:
             f"the metric {name} has {_shape(values)} for {count} examples; "
             f"it must be a tensor with one value an example, shape ({count},), or one for all, shape ()"
         )
+    if not torch.equal(targets, kept):
+        raise InputError(f"the metric {name} writes into its targets; have it work on a copy")
     bad = ~torch.isfinite(values)
     if values.dim() and bad.any():
         row = int(bad.nonzero()[0])

@@ -68,7 +68,7 @@ def _tensors(tensors: dict[str, Any]) -> Iterable[bytes]:
     for name, x in tensors.items():
         if isinstance(x, Tensor):  # a module may keep other things in its state
             yield f"{name} {tuple(x.shape)} {x.dtype}".encode()
-            yield x.detach().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
+            yield x.detach().to_dense().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def _hash(pieces: Iterable[bytes]) -> str:

@@ -60,7 +60,7 @@ def load_task(spec: str | os.PathLike[str], *, target: str | None = None) -> Tas
     if spec.endswith(".py") or ".py:" in spec:
         return _from_file(spec)
     if spec not in _BUILTIN:
-        if Path(spec).exists():
+        if _exists(spec):
             raise InputError(f"{spec} is neither a CSV file (.csv, .tsv) nor a Python file (.py)")
         raise unknown("task", spec, _BUILTIN)
     home, expression, _ = _BUILTIN[spec]
@@ -112,13 +112,17 @@ def _from_file(spec: str) -> Task:
 def _existing(name: str) -> Path:
     """Return the path of a file that is there; otherwise suggest its neighbour of a similar name."""
     path = Path(name)
-    if path.exists():
+    if _exists(name):
         return path
     folder = path.parent
     beside = [x.name for x in folder.iterdir() if x.suffix == path.suffix] if folder.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     remedy = f"did you mean {folder / near[0]}?" if near else "look at its path"
     raise InputError(f"there is no file {name}; {remedy}")
+
+
+def _exists(name: str) -> bool:
+    return os.path.exists(name)  # noqa: PTH110 – Path.exists raises for names that are too long
 
 
 def _load(path: Path) -> Any:

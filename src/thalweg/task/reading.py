@@ -79,6 +79,8 @@ _UNINDEXED = (torch.uint16, torch.uint32, torch.uint64)
 
 def _tensor(value: Any, where: str, dtype: torch.dtype) -> Tensor:
     try:
+        if np.ma.is_masked(value):
+            raise InputError(f"{where} has masked values; fill them in, or drop their examples")
         raw = value.detach().cpu() if isinstance(value, Tensor) else _from_array(np.asarray(value), where)
     except InputError:
         raise

@@ -97,8 +97,6 @@ def read_rows(path):
         raise InputError(f"{path} is not UTF-8 text (line {line}); save it as UTF-8") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}; give a CSV file") from error
-    if not text.strip():
-        raise InputError(f"{path} is empty; give a CSV file with a header and rows")
     first = re.sub(r'"[^"]*"', "", text[:65536]).lstrip().partition("\n")[0]
     separator = max(",;\t", key=first.count)
     found: list[Any] = []
@@ -111,6 +109,8 @@ def read_rows(path):
     except csv.Error as error:
         why = "a quotation mark is never closed" if "unexpected end" in str(error) else str(error)
         raise InputError(f"{path.name}, row {number + 1}, cannot be read as CSV: {why}; correct it") from error
+    if not found:
+        raise InputError(f"{path} is empty; give a CSV file with a header and rows")
     (_, header), *rows = found
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:

@@ -131,7 +131,7 @@ class Task:
         """Return a fresh module in ``dtype``, its initial weights keyed by ``seed``.
 
         Raises:
-            InputError: the factory raised, or made something that is not a module.
+            InputError: the factory raised, or made something that is not a module of real numbers.
         """
         with (Key(seed) / "init").seeded():
             try:
@@ -140,6 +140,12 @@ class Task:
                 raise InputError(f"the model of task {self.name} could not be made: {first_line(error)}") from error
         if not isinstance(module, nn.Module):
             raise InputError(f"the model of task {self.name} is a {type(module).__name__}, not an nn.Module")
+        for name, x in (*module.named_parameters(), *module.named_buffers()):
+            if x.is_complex():  # whose imaginary part a conversion would drop
+                raise InputError(
+                    f"the model of task {self.name} has complex numbers in {name}; "
+                    "keep real and imaginary parts side by side, as torch.view_as_real does"
+                )
         return module.to(self.dtype)
 
     def __repr__(self) -> str:
