@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from thalweg import optim
 from thalweg.catalogue import describe
 from thalweg.errors import InputError
 from thalweg.latex import latex
+from thalweg.optim._batch import Batch
 from thalweg.optim._executors import eager
 from thalweg.optim._executors.population import PopulationStep
+from thalweg.optim._stub import stub
 from thalweg.recipe import Recipe
 from thalweg.train import Member, train
 
@@ -74,7 +77,7 @@ def test_torch_has_the_same_trajectory(float64, name, arguments, formula):
     ours, optimizer = _trained(lambda p: getattr(optim, name)(p, **arguments))
     theirs, _ = _trained(lambda p: getattr(torch.optim, name)(p, **arguments))
     assert (ours - theirs).abs().max() <= 1e-12
-    assert optimizer.select(optimizer.param_groups[0])[0] is optim.CATALOGUE[formula]
+    assert optimizer.face.select(optimizer.param_groups[0], name)[0] is optim.CATALOGUE[formula]
 
 
 def test_every_optimizer_is_compared_with_torch_or_torch_lacks_it():
@@ -83,32 +86,55 @@ def test_every_optimizer_is_compared_with_torch_or_torch_lacks_it():
 
 @by_name
 def test_a_population_steps_each_run_as_if_alone(technique):
-    """Rows of one matrix with their own hyperparameters, against the formula with plain numbers; bit for bit."""
+    """Rows of one matrix with their own hyperparameters, against each row by itself; bit for bit."""
     rng = np.random.default_rng(0)
-    rows, n, steps = 5, 17, 20
+    rows, shapes, steps = 5, [(3, 4), (5,)], 20
     values = [
-        {name: value * rng.uniform(0.5, 1.0) for name, value in technique.hyperparameters.items()}
+        {n: v * rng.uniform(0.5, 1.0) if isinstance(v, float) else v for n, v in technique.hyperparameters.items()}
         for _ in range(rows)
     ]
     multipliers = rng.uniform(0.1, 1.0, (steps, rows))
-    start = torch.from_numpy(rng.standard_normal((rows, n))).float()
-    gradients = torch.from_numpy(rng.standard_normal((steps, rows, n))).float()
-
-    together = start.clone()
-    update = PopulationStep(technique, values, together)
+    torch.manual_seed(0)
+    together, gradients = torch.randn(rows, 17), torch.randn(steps, rows, 17)
+    start = together.clone()
+    update = PopulationStep(technique, values, together, shapes)
     for t in range(steps):
         update.step(gradients[t], t + 1, multipliers[t])
-
     for row in range(rows):
-        alone = start[row].clone()
-        state = [torch.full_like(alone, technique.start.get(name, 0.0)) for name in technique.state]
-        scalars = [technique.start.get(name, 0.0) for name in technique.scalars]
+        alone = start[row : row + 1].clone()
+        update = PopulationStep(technique, [values[row]], alone, shapes)
         for t in range(steps):
-            numbers = {**values[row], "lr": values[row]["lr"] * multipliers[t, row]}
-            scalars = eager.update(
-                technique, alone, gradients[t, row], state, scalars, t=t + 1, hyperparameters=numbers
-            )
-        assert torch.equal(alone, together[row])
+            update.step(gradients[t, row : row + 1], t + 1, multipliers[t, row : row + 1])
+        assert torch.equal(alone[0], together[row])
+
+
+EXECUTORS = ["fused", "eager"]
+
+
+@by_name
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_every_executor_takes_the_same_step(technique, dtype):
+    """The kernel against the formula as it stands: within rounding of the square root, after ten steps."""
+    if technique.scope != "element":
+        pytest.skip("has one executor")
+    torch.manual_seed(0)
+    start, gradients = torch.randn(1003, dtype=dtype), torch.randn(10, 1003, dtype=dtype)
+    ends = []
+    for executor in EXECUTORS:
+        p, state = start.clone(), None
+        kept = {}
+        batch = None
+        for t in range(10):
+            if batch is None:
+                wide = torch.promote_types(dtype, torch.float32)
+                state = eager.begin(technique, p, wide)
+                kept = {"step": torch.tensor(0.0), **dict(zip(technique.state, state, strict=True))}
+                kept |= {n: torch.tensor(technique.start.get(n, 0.0)) for n in technique.scalars}
+                batch = Batch(technique, (), executor, [p], [kept], technique.state, technique.scalars)
+            batch.run([gradients[t]], technique.hyperparameters)
+        ends.append(p.double())
+    scale = ends[1].abs().max()
+    assert (ends[0] - ends[1]).abs().max() <= 8 * torch.finfo(dtype).eps * scale
 
 
 NETS = {
@@ -219,3 +245,8 @@ def test_state_survives_saving_and_copying(cls):
 def test_a_rate_that_cannot_be_is_refused(cls, lr):
     with pytest.raises(InputError, match=r"lr of .* takes a number from 0 up"):
         cls([nn.Parameter(torch.ones(2))], lr=lr)
+
+
+def test_the_stub_says_what_the_declarations_say():
+    path = Path(optim.__file__).with_name("__init__.pyi")
+    assert path.read_text() == stub(), "run python -m thalweg.optim._stub"

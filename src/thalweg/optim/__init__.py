@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from thalweg.optim._adadelta import adadelta
 from thalweg.optim._adagrad import adagrad
@@ -19,19 +19,6 @@ from thalweg.optim._rmsprop import rmsprop
 from thalweg.optim._sgd import sgd
 from thalweg.optim._technique import Optimizer
 from thalweg.optim._yogi import yogi
-
-if TYPE_CHECKING:
-    from thalweg.optim._classes import (
-        SGD,
-        Adadelta,
-        Adagrad,
-        Adam,
-        AdamUncorrected,
-        AdamW,
-        NAdam,
-        RMSprop,
-        Yogi,
-    )
 
 CATALOGUE: dict[str, Optimizer] = {
     technique.name: technique

@@ -5,6 +5,7 @@ from thalweg.technique import LogUniform
 
 @optimizer(
     state=("c",),
+    sparse=True,
     source="Duchi, Hazan & Singer 2011, Adaptive Subgradient Methods",
     space={"lr": LogUniform(1e-4, 1e0)},
 )

@@ -3,6 +3,7 @@ from thalweg.technique import LogUniform
 
 
 @optimizer(
+    sparse=True,
     source="Robbins & Monro 1951, A Stochastic Approximation Method",
     space={"lr": LogUniform(1e-3, 1e1)},
 )

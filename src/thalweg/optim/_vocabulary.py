@@ -1,14 +1,15 @@
-"""The words a formula may use beside arithmetic: what every executor can carry out."""
+"""The words a formula may use beside arithmetic: what every executor can carry out.
+
+A formula is called with torch tensors, with the population's per-run columns, or with plain numbers; the first two
+carry each operation as a method.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-__all__ = ["maximum", "sign", "sqrt", "where"]
-
-# A formula is called with torch tensors, with the population's per-run columns, or with plain numbers;
-# the first two carry the operation as a method.
+__all__ = ["absolute", "maximum", "minimum", "sign", "sqrt", "where"]
 
 
 def sqrt(x: Any) -> Any:
@@ -21,11 +22,29 @@ def sign(x: Any) -> Any:
     return x.sign() if hasattr(x, "sign") else (x > 0) - (x < 0)
 
 
+def absolute(x: Any) -> Any:
+    """Return the absolute value, element by element."""
+    return abs(x)
+
+
 def maximum(a: Any, b: Any) -> Any:
-    """Return the larger of two tensors of one shape, element by element."""
-    return a.maximum(b)
+    """Return the larger of two, element by element; one of them may be a number."""
+    if hasattr(a, "maximum"):
+        return a.maximum(b) if hasattr(b, "maximum") else a.clamp(min=b)
+    return b.clamp(min=a) if hasattr(b, "clamp") else max(a, b)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """Return the smaller of two, element by element; one of them may be a number."""
+    if hasattr(a, "minimum"):
+        return a.minimum(b) if hasattr(b, "minimum") else a.clamp(max=b)
+    return b.clamp(max=a) if hasattr(b, "clamp") else min(a, b)
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Return ``a`` where the condition holds, else ``b``, element by element."""
-    return a.where(condition, b)
+    """Return ``a`` where the condition holds, else ``b``, element by element; either may be a number."""
+    if isinstance(condition, bool):
+        return a if condition else b
+    if hasattr(a, "where"):
+        return a.where(condition, b)
+    return b.where(~condition, a) if hasattr(b, "where") else condition * a + ~condition * b

@@ -110,7 +110,7 @@ def train(
     ranks = sorted(range(len(members)), key=lambda i: members[i].recipe.optimizer.name)
     rows = [members[i] for i in ranks]
     models = EXECUTORS[executor](task, [row.seed for row in rows])
-    updates = _updates(rows, models.parameters)
+    updates = _updates(rows, models)
     cuts = batches(len(task.train), batch_size)
     total = epochs * len(cuts)
     multipliers = np.stack([row.recipe.schedule.multipliers(total) for row in rows])
@@ -172,7 +172,7 @@ def _diverged(losses: np.ndarray, parameters: Tensor) -> list[int]:
     return [int(epoch) for epoch in np.where((first == 0) & broken, len(bad), first)]
 
 
-def _updates(rows: Sequence[Member], parameters: Tensor) -> list[tuple[PopulationStep, slice]]:
+def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationStep, slice]]:
     """Return, for each formula, its step and the slice of rows that use it."""
     found, start = [], 0
     for _, group in groupby(rows, key=lambda row: row.recipe.optimizer.name):
@@ -181,7 +181,7 @@ def _updates(rows: Sequence[Member], parameters: Tensor) -> list[tuple[Populatio
         technique = ingredients[0].technique
         assert isinstance(technique, Optimizer)
         values: list[Any] = [dict(ingredient.values) for ingredient in ingredients]
-        found.append((PopulationStep(technique, values, parameters[part]), part))
+        found.append((PopulationStep(technique, values, models.parameters[part], models.shapes), part))
         start = part.stop
     return found
 

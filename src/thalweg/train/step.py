@@ -7,6 +7,7 @@ a single model and what trains a population is one loop.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -28,10 +29,12 @@ class Executor(Protocol):
     Attributes:
         parameters: every model's trainable weights, shape ``(runs, weights)``; the optimizer writes here.
         gradients: of the losses at the last batch, the same shape.
+        shapes: of the parameters that make up a row, in order.
     """
 
     parameters: Tensor
     gradients: Tensor
+    shapes: list[tuple[int, ...]]
 
     def differentiate(self, batch: Split, step: int) -> Tensor:
         """Fill ``gradients``; return the losses, shape ``(runs,)``. The batch's axes are (run, example, …)."""
@@ -62,15 +65,16 @@ class _Rows:
         self.modules = [task.model(seed) for seed in seeds]
         self.parameters = torch.stack([_flat(module) for module in self.modules])
         self.gradients = torch.zeros_like(self.parameters)
-        self.shapes = {name: p.shape for name, p in _trainable(self.modules[0]).items()}
-        self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self.names = list(_trainable(self.modules[0]))
+        self.shapes = [tuple(p.shape) for p in _trainable(self.modules[0]).values()]
+        self.sizes = [math.prod(shape) for shape in self.shapes]
         self.keys = [Key(seed) / "forward" for seed in seeds]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
     def named(self, row: Tensor) -> dict[str, Tensor]:
         """Return a row as parameters by name; views."""
         pieces = torch.split(row, self.sizes)
-        return {n: piece.view(shape) for piece, (n, shape) in zip(pieces, self.shapes.items(), strict=True)}
+        return {n: piece.view(s) for piece, n, s in zip(pieces, self.names, self.shapes, strict=True)}
 
 
 class OneByOne(_Rows):

@@ -1,0 +1,187 @@
+"""A formula as machine code: one pass over memory, built with LLVM in some hundredths of a second.
+
+The kernel walks the rows of a table of addresses, so that one call updates every tensor of a group, or every run of a
+population, whatever their sizes and hyperparameters. It computes in the order in which the formula is written; a
+product that is added to something may be rounded with the sum.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from thalweg.optim._executors.lifting import lift
+from thalweg.optim._technique import Optimizer
+
+__all__ = ["WIDTHS", "kernel"]
+
+WIDTHS = {"float32": 4, "float64": 8, "bfloat16": 2}
+"""Types of parameters that a kernel takes, and their bytes. State is float32 where parameters are bfloat16."""
+
+_INT, _LONG, _SHORT = ir.IntType(32), ir.IntType(64), ir.IntType(16)
+_RULES = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
+_SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
+
+
+@cache
+def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Callable[[int, int, int], None]:
+    """Return a formula's compiled step, ``(table, start, stop)``; the GIL is free while it runs.
+
+    ``table`` is the address of an int64 matrix of addresses, a row for each piece of memory to update: elements,
+    constants, parameter, gradient, and a column for each state. Rows ``start`` to ``stop`` are updated.
+
+    Args:
+        technique: an optimizer of scope ``element``.
+        dtype: a name in `WIDTHS`.
+        before: names in `lifting.BEFORE`.
+    """
+    module = _Builder(technique, dtype, before).module
+    target = _target()
+    compiled = llvm.parse_assembly(str(module))
+    compiled.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = True
+    passes = llvm.create_pass_builder(target, tuning)
+    passes.getModulePassManager().run(compiled, passes)
+    engine = llvm.create_mcjit_compiler(compiled, target)
+    engine.finalize_object()
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("run"))
+
+    def step(table: int, start: int, stop: int) -> None:
+        run(table, start, stop)
+
+    step.engine = engine  # type: ignore[attr-defined]  # the code lives as long as its engine
+    return step
+
+
+@cache
+def _target() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features, opt=3
+    )
+
+
+class _Builder:
+    """Writes two functions: ``row`` updates one piece of memory, ``run`` walks the table."""
+
+    def __init__(self, technique: Optimizer, dtype: str, before: tuple[str, ...]) -> None:
+        self.lifted = lift(technique, before)
+        self.brain = dtype == "bfloat16"
+        self.number = ir.DoubleType() if dtype == "float64" else ir.FloatType()
+        self.stored = _SHORT if self.brain else self.number
+        self.module = ir.Module(technique.name)
+        self.words: dict[str, ir.Function] = {}
+        kinds = [self.stored, self.stored, *[self.number] * (len(self.lifted.inputs) - 2)]
+        pointers = [kind.as_pointer() for kind in kinds]
+        self.row = ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), [_LONG, self.number.as_pointer(), *pointers]), "row"
+        )
+        for argument in self.row.args[1:]:
+            argument.add_attribute("noalias")  # so that the loop needs no check before it is vectorised
+        self._write_row()
+        self._write_run([self.number.as_pointer(), *pointers])
+
+    def _write_row(self) -> None:
+        count, constants, *places = self.row.args
+        entry, loop, end = (self.row.append_basic_block(name) for name in ("entry", "loop", "end"))
+        self.code = code = ir.IRBuilder(entry)
+        names = {f"c{i}": code.load(code.gep(constants, [_LONG(i)])) for i in range(self.lifted.count)}
+        code.cbranch(code.icmp_signed(">", count, _LONG(0)), loop, end)
+        code.position_at_end(loop)
+        at = code.phi(_LONG)
+        at.add_incoming(_LONG(0), entry)
+        for name, place in zip(self.lifted.inputs, places, strict=True):
+            value = code.load(code.gep(place, [at]))
+            names[name] = self._widened(value) if value.type is not self.number else value
+        for name, expression in self.lifted.body:
+            names[name] = self._value(expression, names)
+        results = [self._value(expression, names) for expression in self.lifted.outputs]
+        # The gradient, second of the places, is read alone.
+        for value, place in zip(results, [places[0], *places[2:]], strict=True):
+            code.store(self._rounded(value) if place.type.pointee is _SHORT else value, code.gep(place, [at]))
+        following = code.add(at, _LONG(1))
+        at.add_incoming(following, code.block)
+        code.cbranch(code.icmp_signed("<", following, count), loop, end)
+        code.position_at_end(end)
+        code.ret_void()
+
+    def _write_run(self, pointers: list[ir.Type]) -> None:
+        run = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [_LONG.as_pointer(), _LONG, _LONG]), "run")
+        table, start, stop = run.args
+        entry, loop, end = (run.append_basic_block(name) for name in ("entry", "loop", "end"))
+        code = ir.IRBuilder(entry)
+        code.cbranch(code.icmp_signed("<", start, stop), loop, end)
+        code.position_at_end(loop)
+        at = code.phi(_LONG)
+        at.add_incoming(start, entry)
+        first = code.mul(at, _LONG(1 + len(pointers)))
+        cells = [code.load(code.gep(table, [code.add(first, _LONG(i))])) for i in range(1 + len(pointers))]
+        addresses = [code.inttoptr(cell, pointer) for cell, pointer in zip(cells[1:], pointers, strict=True)]
+        code.call(self.row, [cells[0], *addresses])
+        following = code.add(at, _LONG(1))
+        at.add_incoming(following, loop)
+        code.cbranch(code.icmp_signed("<", following, stop), loop, end)
+        code.position_at_end(end)
+        code.ret_void()
+
+    def _value(self, node: ast.expr, names: dict[str, Any]) -> Any:
+        code = self.code
+        match node:
+            case ast.Name(id=name):
+                return names[name]
+            case ast.Constant(value=int() | float() as value):
+                exact = float(value) if isinstance(self.number, ir.DoubleType) else ctypes.c_float(value).value
+                return ir.Constant(self.number, exact)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return code.fneg(self._value(operand, names))
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=2)):
+                base = self._value(left, names)
+                return code.fmul(base, base)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _RULES:
+                left_value, right_value = self._value(left, names), self._value(right, names)
+                return getattr(code, _RULES[type(op)])(left_value, right_value, flags=("contract",))
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _SIGNS:
+                return code.fcmp_ordered(_SIGNS[type(op)], self._value(left, names), self._value(right, names))
+            case ast.Call(func=ast.Name(id=word), args=arguments):
+                return self._call(word, [self._value(argument, names) for argument in arguments])
+        raise AssertionError(f"no kernel for {ast.unparse(node)}: a formula keeps to its vocabulary")
+
+    def _call(self, word: str, values: list[Any]) -> Any:
+        code = self.code
+        match word, values:
+            case "where", [condition, a, b]:
+                return code.select(condition, a, b)
+            case "sign", [x]:
+                one, zero = ir.Constant(self.number, 1.0), ir.Constant(self.number, 0.0)
+                above = code.select(code.fcmp_ordered(">", x, zero), one, zero)
+                return code.select(code.fcmp_ordered("<", x, zero), ir.Constant(self.number, -1.0), above)
+        intrinsic = {
+            "sqrt": "llvm.sqrt", "absolute": "llvm.fabs", "maximum": "llvm.maximum", "minimum": "llvm.minimum",
+        }[word]  # fmt: skip
+        if word not in self.words:
+            kind = ir.FunctionType(self.number, [self.number] * len(values))
+            self.words[word] = self.module.declare_intrinsic(intrinsic, [self.number], kind)
+        return code.call(self.words[word], values)
+
+    def _widened(self, bits: Any) -> Any:
+        """Return bfloat16 as float32: it is the upper half."""
+        code = self.code
+        return code.bitcast(code.shl(code.zext(bits, _INT), _INT(16)), self.number)
+
+    def _rounded(self, value: Any) -> Any:
+        """Return float32 as bfloat16, rounded to the nearest, ties to even; NaN stays NaN."""
+        code = self.code
+        bits = code.bitcast(value, _INT)
+        odd = code.and_(code.lshr(bits, _INT(16)), _INT(1))
+        near = code.lshr(code.add(code.add(bits, odd), _INT(0x7FFF)), _INT(16))
+        broken = code.fcmp_unordered("!=", value, value)
+        return code.trunc(code.select(broken, _INT(0x7FC0), near), _SHORT)
