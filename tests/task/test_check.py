@@ -148,6 +148,7 @@ HEALTHY = {
     # losses
     "Huber": quantity(model=lambda: Of(lambda m, x: m["a"](x).squeeze(-1), a=nn.Linear(4, 1)), loss=nn.HuberLoss()),
     "targets take the output's axis": quantity(loss=lambda o, y: F.mse_loss(o, y[:, None])),
+    "targets all the same": quantity(data=(x, torch.full((60,), 2.0)), loss=lambda o, y: F.mse_loss(o, y[:, None])),
     "the output loses its axis": quantity(loss=lambda o, y: F.mse_loss(o.squeeze(-1), y)),
     "large targets": quantity(data=(x, 1e6 + 10 * numbers), loss=lambda o, y: F.mse_loss(o[:, 0], y)),
     "counts": quantity(data=(x, 40 + 5 * three.float()), loss=lambda o, y: F.poisson_nll_loss(o, y[:, None])),

@@ -30,6 +30,11 @@ class Net(nn.Module):
         return self.out(self.drop(self.act(self.hidden(x)))) / self.temperature
 
 
+class Sharper(Net):
+    def forward(self, x):
+        return super().forward(x) * (1.0 if self.training else 2.0)
+
+
 class Renamed(Net):
     def __init__(self):
         super().__init__()
@@ -89,6 +94,12 @@ CHANGES = {
         "loss",
         "data model metric",
     ),
+    "the loss's value in training alone": (
+        net(loss=lambda o, y: F.cross_entropy(o, y) + 0.1 * o.requires_grad),
+        "loss",
+        "data model metric",
+    ),
+    "the forward pass in evaluation alone": (net(model=Sharper), "loss", "data model metric"),
     "the metric's name": (net(metric=tw.Metric("other", tw.accuracy.outcomes, True)), "metric", "data model loss"),
     "its direction": (net(metric=tw.Metric("accuracy", tw.accuracy.outcomes, False)), "metric", "data model loss"),
     "its outcomes": (

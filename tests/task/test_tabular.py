@@ -162,9 +162,13 @@ def test_the_same_table_written_otherwise_is_the_same_task(load, text):
     assert same(load(text), load(table()))
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_name(load):
+    assert same(load("\ufeff" + written(table()), target="size"), load(table(), target="size"))
+
+
 def test_separators_and_newlines_within_quotes_belong_to_the_value(load):
     names = ["red, dark", "green;\tlight", 'blue\nor "azure"'] * 20
-    task = load(table(colour=names, **{"size, in m²\n(net)": SIZES}))
+    task = load(table(colour=names, **{"size; in; m²;;\n(net)": SIZES}))
     assert task.train.inputs.shape == (36, 5)
     order = load(table(colour=["c", "b", "a"] * 20, other=SIZES))
     assert same(task, order)
