@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ import typer
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from thalweg.recipe import Recipe
     from thalweg.task import Task
 
@@ -64,21 +67,18 @@ def compare(
     processes: Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")] = None,
 ) -> None:
     """Compare recipes on a task, fairly, and say which is better and how surely."""
-    from thalweg.notation import combine
-    from thalweg.study import compare as compare_recipes
-    from thalweg.study import parse_duration
+    with _stopping("what is finished is recorded, and the same command goes on from there"):
+        from thalweg.notation import combine
+        from thalweg.study import compare as compare_recipes
+        from thalweg.study import parse_duration
 
-    seconds = None if budget is None else parse_duration(budget)
-    made, base = _task(task, target, epochs, batch_size)
-    recipes = combine(base, vary or [], recipe or [])
-    try:
+        seconds = None if budget is None else parse_duration(budget)
+        made, base = _task(task, target, epochs, batch_size)
+        recipes = combine(base, vary or [], recipe or [])
         study = compare_recipes(
             made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, out=out, processes=processes,
             command=_command(),
         )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; what is finished is recorded, and the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
     typer.echo(f"\n{study}\n")
     for warning in study.verdict["warnings"]:
         typer.echo(f"note: {warning}")
@@ -95,16 +95,13 @@ def train(
     seed: Annotated[int, typer.Option(help="of the run")] = 0,
 ) -> None:
     """Train one recipe once; leave weights (safetensors), recipe and record."""
-    from thalweg.recipe import Recipe
-    from thalweg.study import train as train_recipe
+    with _stopping("the run is not recorded, and the same command begins it anew"):
+        from thalweg.recipe import Recipe
+        from thalweg.study import train as train_recipe
 
-    made, base = _task(task, target, epochs, None)
-    chosen = Recipe.from_file(recipe, base)
-    try:
+        made, base = _task(task, target, epochs, None)
+        chosen = Recipe.from_file(recipe, base)
         trained = train_recipe(made, chosen, out=out, seed=seed, command=_command())
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; nothing was written", err=True)
-        raise typer.Exit(130) from None
     typer.echo(str(trained))
 
 
@@ -169,6 +166,16 @@ def _task(spec: str, target: str | None, epochs: int | None, batch_size: int | N
     size = made.batch_size if batch_size is None else batch_size
     base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=size)
     return made, base
+
+
+@contextmanager
+def _stopping(so: str) -> Iterator[None]:
+    """Turn Ctrl-C into one line, and the exit code that shells give it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; {so}", err=True)
+        raise typer.Exit(130) from None
 
 
 def _command() -> str:

@@ -73,17 +73,19 @@ def _evaluate(role: str, node: ast.expr) -> Any:
                 raise unknown(role, name, catalogue or _RANGES)
             args = [_evaluate(role, a) for a in positional]
             values = {k.arg: _evaluate(role, k.value) for k in keywords if k.arg is not None}
+            if len(values) < len(keywords):
+                raise InputError(f"{ast.unparse(node)} cannot be read: name each of its hyperparameters once")
             try:
                 return maker(*args, **values)
             except TypeError as error:
                 raise InputError(f"{ast.unparse(node)} cannot be read: name its hyperparameters") from error
         case ast.BinOp(left=left, op=ast.RShift(), right=right) if role == "schedule":
-            return _evaluate(role, left) >> _evaluate(role, right)
+            return checked(role, _evaluate(role, left)) >> checked(role, _evaluate(role, right))
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return tuple(_evaluate(role, item) for item in items)
     try:
         return ast.literal_eval(node)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{role} cannot be {ast.unparse(node)}") from error
 
 
@@ -123,7 +125,7 @@ def combine(base: Recipe, vary: Sequence[str], files: Sequence[Path]) -> dict[st
         files: recipes in TOML.
 
     Raises:
-        InputError: text that cannot be read, nothing to compare, or a name that comes twice.
+        InputError: text that cannot be read, nothing to compare, or a name or recipe that comes twice.
     """
     roles: dict[str, list[str]] = {}
     for text in vary:
@@ -142,4 +144,8 @@ def combine(base: Recipe, vary: Sequence[str], files: Sequence[Path]) -> dict[st
     for stem, recipe in bases.items():
         varied = grid(recipe, roles) if roles else {"": recipe}
         recipes |= {" + ".join(word for word in (stem, name) if word): r for name, r in varied.items()}
+    first: dict[Recipe, str] = {}
+    for name, recipe in recipes.items():
+        if first.setdefault(recipe, name) != name:
+            raise InputError(f"{first[recipe]} and {name} are the same recipe; every recipe is compared once")
     return recipes

@@ -240,7 +240,7 @@ def _range(name: str, value: Any) -> Any:
     scales = {"log": LogUniform, "linear": Uniform}
     bounds: list[Any] = [value.get("low"), value.get("high")]
     numbers = all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds)
-    if set(value) != {"low", "high", "scale"} or value["scale"] not in scales or not numbers:
+    if set(value) != {"low", "high", "scale"} or value["scale"] not in list(scales) or not numbers:
         raise InputError(
             f'{name} takes a value, a list of values, or a range {{low = 1e-4, high = 1e-1, scale = "log"}} '
             'whose scale is "log" or "linear"'

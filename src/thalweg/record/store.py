@@ -6,6 +6,7 @@ Nothing here knows what a recipe or a model is, and nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -96,8 +97,11 @@ class Store:
     def __init__(self, directory: Path | str, *, write: bool = False) -> None:
         self.directory = Path(directory)
         self.path = self.directory / "study.db"
-        self._lock = Lock(self.directory) if write else None
+        self._lock: Lock | None = None
         try:
+            if write and self._is_there():
+                self._connect().close()  # what is no study is refused before anything is written beside it
+            self._lock = Lock(self.directory) if write else None
             self._database = self._open_to_write() if write else self._open_to_read()
         except BaseException as error:
             self._unlock()
@@ -106,7 +110,7 @@ class Store:
             raise
 
     def _open_to_read(self) -> sqlite3.Connection:
-        if not self.path.is_file():
+        if not self._is_there():
             raise StoreError(f"{self.directory} holds no study: there is no study.db in it")
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
@@ -117,11 +121,23 @@ class Store:
             raise
         return database
 
-    def _open_to_write(self) -> sqlite3.Connection:
+    def _is_there(self) -> bool:
+        return os.path.exists(self.path)  # noqa: PTH110 – Path.exists raises for names that are too long
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file, which is a study or still empty."""
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
             if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 self._check_version(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _open_to_write(self) -> sqlite3.Connection:
+        database = self._connect()
+        try:
             database.execute("PRAGMA journal_mode = WAL")
             if database.execute("PRAGMA user_version").fetchone()[0] == 0:
                 script = resources.files("thalweg.record").joinpath("schema.sql").read_text()
@@ -158,6 +174,8 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise StoreError(f"{self.path} could not be read or written: {error}") from error
 
     # -- the study -----------------------------------------------------------------------------------
 
@@ -171,8 +189,8 @@ class Store:
         row = self._database.execute("SELECT value FROM study WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def begin(self, facts: dict[str, Any], recipes: Sequence[RecipeRow]) -> None:
-        """Write a new study's facts and recipes, all or nothing."""
+    def begin(self, facts: dict[str, Any], recipes: Sequence[RecipeRow], runs: Iterable[RunRecord] = ()) -> None:
+        """Write a new study's facts and recipes, and the runs that it begins with, all or nothing."""
         with _transaction(self._database):
             for name, value in facts.items():
                 self.put(name, value)
@@ -180,6 +198,8 @@ class Store:
                 "INSERT INTO recipe VALUES (?, ?, ?)",
                 [(row.name, position, row.declared) for position, row in enumerate(recipes)],
             )
+            for run in runs:
+                self._insert(run)
 
     def recipes(self) -> list[RecipeRow]:
         """Return the compared recipes in the order in which they were named."""
@@ -207,30 +227,33 @@ class Store:
     def add_run(self, run: RunRecord) -> None:
         """Write a run with its curve and outcomes, all or nothing; the first record of a run stays."""
         with _transaction(self._database):
-            row = (
-                run.identity, run.recipe, run.seed, run.status, run.reason, run.executor, run.steps,
-                run.cpu_seconds, run.state_bytes, _real(run.train), _real(run.valid), _real(run.test),
-            )  # fmt: skip
-            cursor = self._database.execute(f"INSERT OR IGNORE INTO run VALUES ({'?,' * 11}?)", row)
-            if cursor.rowcount == 0:
-                return
-            if run.curve is not None:
-                self._database.executemany(
-                    "INSERT INTO curve VALUES (?, ?, ?, ?, ?)",
-                    [
-                        (run.identity, int(epoch), int(step), _real(train_loss), _real(valid))
-                        for epoch, step, train_loss, valid in zip(
-                            run.curve.epoch,
-                            run.curve.step,
-                            run.curve.train_loss,
-                            run.curve.valid,
-                            strict=True,
-                        )
-                    ],
-                )
-            if run.outcomes is not None:
-                blob = run.outcomes.astype("<f4").tobytes()
-                self._database.execute("INSERT INTO outcome VALUES (?, ?)", (run.identity, blob))
+            self._insert(run)
+
+    def _insert(self, run: RunRecord) -> None:
+        row = (
+            run.identity, run.recipe, run.seed, run.status, run.reason, run.executor, run.steps,
+            run.cpu_seconds, run.state_bytes, _real(run.train), _real(run.valid), _real(run.test),
+        )  # fmt: skip
+        cursor = self._database.execute(f"INSERT OR IGNORE INTO run VALUES ({'?,' * 11}?)", row)
+        if cursor.rowcount == 0:
+            return
+        if run.curve is not None:
+            self._database.executemany(
+                "INSERT INTO curve VALUES (?, ?, ?, ?, ?)",
+                [
+                    (run.identity, int(epoch), int(step), _real(train_loss), _real(valid))
+                    for epoch, step, train_loss, valid in zip(
+                        run.curve.epoch,
+                        run.curve.step,
+                        run.curve.train_loss,
+                        run.curve.valid,
+                        strict=True,
+                    )
+                ],
+            )
+        if run.outcomes is not None:
+            blob = run.outcomes.astype("<f4").tobytes()
+            self._database.execute("INSERT INTO outcome VALUES (?, ?)", (run.identity, blob))
 
     def finished(self) -> set[str]:
         """Return the identities of the runs that are there."""
@@ -268,7 +291,8 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        database.execute("ROLLBACK")
+        if database.in_transaction:  # a full disk has ended it already
+            database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
 

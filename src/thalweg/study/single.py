@@ -16,6 +16,7 @@ from thalweg.study.facts import environment, task_facts
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
+from thalweg.task.reading import first_line
 from thalweg.train import Member
 from thalweg.train import train as train_members
 
@@ -61,7 +62,8 @@ def train(
         command: what the report says to type to repeat it.
 
     Raises:
-        InputError: the task or recipe cannot be used, or ``out`` holds something else.
+        InputError: the task or recipe cannot be used, training raised, or ``out`` holds something else or cannot
+            be written.
     """
     from thalweg.report import write
 
@@ -82,12 +84,16 @@ def train(
             if store.get("task") is not None and run[0] not in kept:
                 raise InputError(f"{directory} holds another run or study; choose another --out")
             if run[0] in kept:
+                write(directory)  # which a kill may have left out
                 return Trained(directory, kept[run[0]], metric)
             with show:
                 show.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
-                (result,) = train_members(
-                    task, [Member(resolved, seed)], keep_weights=True, on_epoch=lambda: show.epochs(1)
-                )
+                try:
+                    (result,) = train_members(
+                        task, [Member(resolved, seed)], keep_weights=True, on_epoch=lambda: show.epochs(1)
+                    )
+                except Exception as error:
+                    raise InputError(f"training on task {task.name} failed: {first_line(error)}") from error
             assert result.weights is not None
             _write(directory / "weights.safetensors", save({k: v.contiguous() for k, v in result.weights.items()}))
             _write(directory / "recipe.toml", resolved.toml().encode())
@@ -97,13 +103,14 @@ def train(
                 "protocol": {"seed": seed, "command": command},
                 "environment": environment(1),
             }
-            store.begin(facts, [RecipeRow(resolved.optimizer.name, recipe.declared().toml())])
             record = record_of(run, "one by one", result)
-            store.add_run(record)
+            store.begin(facts, [RecipeRow(resolved.optimizer.name, recipe.declared().toml())], [record])
             write(directory)
             return Trained(directory, record, metric)
     except StoreError as error:
         raise InputError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written: {error.strerror}") from error
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -105,26 +105,23 @@ def compare(
             check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
         prints = fingerprint(task)
         rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
-        plans: dict[int, Plan] | None = None
-        if not (directory / "study.db").exists():
+        planned: tuple[dict[int, Plan], Protocol] | None = None
+        if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for names that are too long
             # Everything that can be refused is, before the directory is touched.
-            plans = {size: measure(task, size) for size in _batch_sizes(named)}
-            if budget is not None:
-                protocol = fit(budget, task, named, protocol, plans, processes)
+            planned = _planned(task, named, protocol, budget, processes)
         with Store(directory, write=True) as store:
-            if plans is None and store.get("plan") is not None:
+            if store.get("plan") is None:
+                if store.recipes():
+                    raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
+                plans, protocol = planned or _planned(task, named, protocol, budget, processes)
+                store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
+            else:
                 protocol = _continue(store, task, prints, rows, protocol, budget is not None)
                 plans = {int(size): Plan(**plan) for size, plan in store.get("plan")["by_batch_size"].items()}
-            elif plans is None:
-                plans = {size: measure(task, size) for size in _batch_sizes(named)}
-            if store.get("plan") is None:
-                store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
             work = _Work(task, named, protocol, prints, plans, processes, store, show)
             return work.run()
     except StoreError as error:
         raise InputError(str(error)) from error
-    except sqlite3.Error as error:
-        raise InputError(f"{directory} could not be written ({error}); what is recorded there is kept") from error
     finally:
         torch.set_num_threads(threads)
 
@@ -245,6 +242,16 @@ def _batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:
         size = recipe.batch_size
         sizes.update(size.values if isinstance(size, Choice) else [size])
     return sorted(sizes)
+
+
+def _planned(
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
+) -> tuple[dict[int, Plan], Protocol]:
+    """Return how runs of each batch size are executed, and how many of them fit into the budget."""
+    plans = {size: measure(task, size) for size in _batch_sizes(recipes)}
+    if budget is not None:
+        protocol = fit(budget, task, recipes, protocol, plans, processes)
+    return plans, protocol
 
 
 def _sentences(plans: Mapping[int, Plan], processes: int) -> list[str]:

@@ -1,0 +1,180 @@
+"""Imports go one way, as in docs/architecture.md, and reading a study's report asks for no torch."""
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import thalweg
+
+SOURCE = Path(thalweg.__file__).parent
+LIBRARY = ["errors", "technique", "key", "optim", "schedule", "recipe", "task", "train"]
+MAY_IMPORT = {
+    "errors": [],
+    "technique": ["errors"],
+    "key": ["errors"],
+    "optim": ["errors", "technique", "key"],
+    "schedule": ["errors", "technique", "key"],
+    "recipe": ["errors", "technique", "key", "optim", "schedule"],
+    "task": ["errors", "technique", "key", "optim", "schedule"],
+    "latex": ["errors", "technique", "key", "optim", "schedule", "recipe"],
+    "notation": ["errors", "technique", "key", "optim", "schedule", "recipe"],
+    "catalogue": ["errors", "technique", "key", "optim", "schedule", "recipe"],
+    "record": ["errors"],
+    "report": ["errors", "record"],
+    "train": ["errors", "technique", "key", "optim", "schedule", "recipe", "task", "record"],
+    "study": ["version", *LIBRARY, "record", "report"],
+    "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study"],
+    "__main__": ["cli"],
+}
+"""What each part may import beside itself; each line names only parts of lines above it, or beside ``record``."""
+
+
+def name_of(path):
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def only_for_types(test):
+    return (test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")) == "TYPE_CHECKING"
+
+
+def imports(source, package, types=True):
+    """Yield (line, module) for every import, anywhere in a source, of something of thalweg.
+
+    What is fetched through the façade is imported from where it lives; strings given to ``import_module`` count.
+
+    Args:
+        source: Python.
+        package: the package that relative imports start from.
+        types: count what is imported for type checkers alone.
+    """
+    waiting = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        found = []
+        match node:
+            case ast.Import(names=names):
+                found = [alias.name for alias in names]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                base = package.split(".")[: len(package.split(".")) + 1 - level] if level else []
+                home = ".".join([*base, *([module] if module else [])])
+                found = [whole(home, alias.name) for alias in names]
+            case ast.Call(func=ast.Name(id="import_module") | ast.Attribute(attr="import_module"), args=[name, *_]):
+                match name:
+                    case ast.Constant(value=str(text)):
+                        found = [text]
+                    case ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
+                        found = [text.rstrip(".")]
+        yield from ((node.lineno, module) for module in found if module.split(".")[0] == "thalweg")
+        children = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.If) and only_for_types(node.test) and not types:
+            children = node.orelse
+        waiting.extend(children)
+
+
+def whole(home, name):
+    """Return the module that ``from home import name`` reads."""
+    if home == "thalweg" and name in thalweg._HOME:
+        return f"thalweg.{thalweg._HOME[name]}"
+    if home == "thalweg" and name in ("InputError", "unknown"):
+        return "thalweg.errors"
+    if home == "thalweg" and name == "__version__":
+        return "thalweg.version"
+    return f"{home}.{name}" if f"{home}.{name}" in MODULES else home
+
+
+def package_of(module):
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def part(module):
+    return module.split(".")[1] if "." in module else ""
+
+
+def upward(module, source, package):
+    """Return the imports of a module's source that go up or sideways."""
+    here = part(module)
+    allowed = {here, *MAY_IMPORT[here]}
+    return [
+        f"{module}, line {line}: {there}" for line, there in imports(source, package) if part(there) not in allowed
+    ]
+
+
+def test_every_part_has_its_place():
+    assert {part(module) for module in MODULES} - {""} == MAY_IMPORT.keys()
+    list(TopologicalSorter(MAY_IMPORT).static_order())  # raises if they go in a circle
+
+
+def test_the_places_are_those_of_the_architecture():
+    order = ["errors", "technique/key", "optim/schedule", "recipe/task", "train", "study", "cli"]
+    height = {name: i for i, names in enumerate(order) for name in names.split("/")}
+    for here, below in MAY_IMPORT.items():
+        for there in height.keys() & set(below):
+            assert here not in height or height[there] < height[here]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "thalweg"])
+def test_imports_go_down(module):
+    assert upward(module, MODULES[module].read_text(), package_of(module)) == []
+
+
+def test_the_facade_imports_errors_and_fetches_the_rest():
+    source = (SOURCE / "__init__.py").read_text()
+    at_once = [there for _, there in imports(source, "thalweg", types=False) if there != "thalweg"]
+    assert set(at_once) == {"thalweg.errors"}
+
+
+def test_no_module_waits_for_itself():
+    """Between modules of one part too: what is imported at run time, here or later, goes in no circle."""
+    graph = {
+        module: {there for _, there in imports(path.read_text(), package_of(module), types=False)} - {module}
+        for module, path in MODULES.items()
+        if module != "thalweg"
+    }
+    # What asks a package's public face is left out: built-in tasks do, as a user's file does.
+    packages = {module for module in MODULES if MODULES[module].name == "__init__.py"}
+    graph = {module: needs - packages if module not in packages else needs for module, needs in graph.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("thalweg.technique", "from thalweg.optim import adam"),
+        ("thalweg.optim._adam", "from thalweg.recipe import Recipe"),
+        ("thalweg.optim._adam", "import thalweg.recipe as r"),
+        ("thalweg.optim._adam", "from thalweg import schedule"),
+        ("thalweg.task.check", "from thalweg import Recipe"),
+        ("thalweg.task.check", "def later():\n    from ..study import compare"),
+        ("thalweg.train.step", "from importlib import import_module\nimport_module('thalweg.study.plan')"),
+        ("thalweg.task.loading", "import importlib\nimportlib.import_module(f'thalweg.study.{name}')"),
+        ("thalweg.record.store", "from thalweg.key import Key"),
+        ("thalweg.report.page", "if TYPE_CHECKING:\n    from thalweg.study import Study"),
+        ("thalweg.study.plan", "from thalweg.cli import app"),
+    ],
+)
+def test_an_import_that_goes_up_is_found(module, source):
+    assert len(upward(module, source, package_of(module))) == 1
+
+
+@pytest.mark.parametrize("module", ["thalweg.report.page", "thalweg.record", "thalweg.errors", "thalweg"])
+def test_no_torch_is_loaded(module):
+    code = (
+        f"import sys, {module}; print(*sorted({{'torch', 'sklearn', 'scipy'}} & sys.modules.keys()));"
+        "print(*sorted({name.split('.')[1] for name in sys.modules if name.startswith('thalweg.')}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy, parts = done.stdout.splitlines()
+    assert heavy == ""
+    here = part(module) or "errors"
+    assert set(parts.split()) <= {here, *MAY_IMPORT[here], "errors"}
