@@ -11,11 +11,11 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from thalweg.errors import InputError, unknown
 
-__all__ = ["Choice", "Distribution", "Ingredient", "LogUniform", "Technique", "Uniform"]
+__all__ = ["Chain", "Choice", "Distribution", "Ingredient", "LogUniform", "Technique", "Uniform", "by_name"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class Technique:
         space: where each hyperparameter is searched by default; the others keep their defaults.
         generalises: names of techniques that it becomes at some setting of its hyperparameters.
         given: arguments of the formula that are not hyperparameters, such as the step's number.
+        limits: between what a hyperparameter must lie, where that is not from 0 up: ``"(0, 1]"``.
     """
 
     kind: str
@@ -101,6 +102,7 @@ class Technique:
     space: Mapping[str, Distribution] = field(default_factory=dict, compare=False)
     generalises: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -192,6 +194,39 @@ class Ingredient:
         return f"{self.name}({inside})" if inside else self.name
 
 
+@dataclass(frozen=True)
+class Chain:
+    """Ingredients of one kind, one after the other; ``>>`` appends. An empty one does nothing."""
+
+    parts: tuple[Ingredient, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The parts' names, joined by ``>>``."""
+        return " >> ".join(part.name for part in self.parts) or "none"
+
+    def __rshift__(self, other: Self) -> Self:
+        return type(self)(self.parts + other.parts)
+
+    def __repr__(self) -> str:
+        return " >> ".join(map(repr, self.parts)) or "none"
+
+
+def by_name(technique: Technique, positional: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters by name, of which the first were given by their place.
+
+    Raises:
+        InputError: more than there are, or one of them twice.
+    """
+    known = list(technique.hyperparameters)
+    if len(positional) > len(known):
+        raise InputError(f"{technique.name} takes at most {len(known)} hyperparameters, not {len(positional)}")
+    placed = dict(zip(known, positional, strict=False))
+    if twice := placed.keys() & named.keys():
+        raise InputError(f"{technique.name} got {min(twice)} twice")
+    return {**placed, **named}
+
+
 def _check_value(technique: Technique, name: str, value: Any, default: Any) -> None:
     """Refuse what a hyperparameter cannot be. Numbers only, so far: every default is a number or None."""
     where = f"{name} of {technique.name}"
@@ -207,7 +242,29 @@ def _check_value(technique: Technique, name: str, value: Any, default: Any) -> N
             raise InputError(f"{where} takes a number, not {item!r}")
         if isinstance(default, int) and not isinstance(item, int):
             raise InputError(f"{where} takes a whole number, not {item!r}")
-        if not math.isfinite(item) or item < 0:
-            raise InputError(f"{where} takes a number from 0 up, not {item!r}")
-        if name.startswith(("beta", "momentum", "rho")) and item >= 1:
-            raise InputError(f"{where} takes a number from 0 up to, but not, 1, not {item!r}")
+        usual = "[0, 1)" if name.startswith(("beta", "momentum", "rho")) else "[0, inf)"
+        limits = technique.limits.get(name, usual)
+        if not _lies(item, limits):
+            raise InputError(f"{where} takes {_in_words(limits, whole=isinstance(default, int))}, not {item!r}")
+
+
+def _lies(number: float, limits: str) -> bool:
+    """Return whether a number lies in an interval: a square bracket's end belongs to it, a round one's does not."""
+    low, high = map(float, limits[1:-1].split(","))
+    above = low <= number if limits[0] == "[" else low < number
+    return above and (number <= high if limits[-1] == "]" else number < high)
+
+
+def _in_words(limits: str, *, whole: bool = False) -> str:
+    """Return what an interval holds.
+
+    >>> _in_words("[0, 1)"), _in_words("(0, inf)")
+    ('a number from 0 up to, but not, 1', 'a number above 0')
+    >>> _in_words("(0, 1]"), _in_words("[1, inf)", whole=True)
+    ('a number above 0 up to 1', 'a whole number from 1 up')
+    """
+    low, high = (end.strip() for end in limits[1:-1].split(","))
+    start = f"a {'whole ' * whole}number {'from' if limits[0] == '[' else 'above'} {low}"
+    if high == "inf":
+        return start + " up" * (limits[0] == "[")
+    return f"{start} up to{', but not,' * (limits[-1] == ')')} {high}"
