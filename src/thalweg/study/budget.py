@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
-from thalweg.study.plan import Job, Protocol, first_arms
+from thalweg.study.plan import Job, Protocol, rates, trial_settings
 from thalweg.task import Task
 from thalweg.train.planner import Plan
 from thalweg.train.population import steps_per_epoch
 
-__all__ = ["duration", "expected_seconds", "fit", "parse_duration"]
+__all__ = ["duration", "expected_seconds", "fit", "parse_duration", "whole_study"]
 
 OVERHEAD = 1.25
 """What measuring in a short trial misses: workers starting, making models, writing records."""
@@ -21,20 +21,29 @@ OVERHEAD = 1.25
 
 def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[int, Plan], processes: int) -> float:
     """Return the wall seconds that jobs are expected to take."""
-    total = 0.0
-    for job in jobs:
-        batch_size, epochs = job.member.recipe.sizes()
-        total += plans[batch_size].seconds(epochs * steps_per_epoch(task, job.member.recipe), epochs)
-    return OVERHEAD * total / processes
+    return OVERHEAD * sum(_seconds(task, job.member.recipe, plans) for job in jobs) / processes
 
 
 def whole_study(
     task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
 ) -> float:
     """Return the wall seconds of all arms; the chosen arm, not known yet, is taken to cost what the defaults do."""
-    planned = first_arms(recipes, protocol, {})
-    chosen = [planned.jobs[entry.run] for entry in planned.entries if entry.arm == "defaults"]
-    return expected_seconds(task, [*planned.jobs.values(), *chosen], plans, processes)
+    total = 0.0
+    for name, recipe in recipes.items():
+        plain = _seconds(task, recipe.resolved(), plans)
+        total += plain * (2 * protocol.seeds + len(rates(recipe, protocol.rates)) * protocol.rate_seeds)
+        if isinstance(recipe.batch_size, int) and isinstance(recipe.epochs, int):
+            total += plain * (protocol.trials if recipe.space() else 1)
+        else:
+            settings = trial_settings(name, recipe, protocol)
+            total += sum(_seconds(task, recipe.resolved(drawn), plans) for drawn in settings)
+    return OVERHEAD * total / processes
+
+
+def _seconds(task: Task, recipe: Recipe, plans: Mapping[int, Plan]) -> float:
+    """Return the CPU seconds of one run of a resolved recipe."""
+    batch_size, epochs = recipe.sizes()
+    return plans[batch_size].seconds(epochs * steps_per_epoch(task, recipe), epochs)
 
 
 def fit(
