@@ -93,7 +93,8 @@ class Technique:
         space: where each hyperparameter is searched by default; the others keep their defaults.
         generalises: names of techniques that it becomes at some setting of its hyperparameters.
         given: arguments of the formula that are not hyperparameters, such as the step's number.
-        limits: between what a hyperparameter must lie, where that is not from 0 up: ``"(0, 1]"``.
+        limits: between what a hyperparameter must lie, where that is not from 0 up: ``"(0, 1]"``,
+            ``"whole [1, inf)"``.
     """
 
     kind: str
@@ -162,6 +163,7 @@ class Ingredient:
 
     def __init__(self, technique: Technique, values: Mapping[str, Any]) -> None:
         known = technique.hyperparameters
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         for name, value in values.items():
             if name not in known:
                 raise unknown(f"hyperparameter of {technique.name}", name, known)
@@ -228,7 +230,7 @@ def by_name(technique: Technique, positional: tuple[Any, ...], named: Mapping[st
 
 
 def _check_value(technique: Technique, name: str, value: Any, default: Any) -> None:
-    """Refuse what a hyperparameter cannot be. Numbers only, so far: every default is a number or None."""
+    """Refuse what a hyperparameter cannot be: every default is a number, None, or a tuple of numbers."""
     where = f"{name} of {technique.name}"
     inside = {
         Uniform: lambda d: [d.low, d.high],
@@ -236,16 +238,24 @@ def _check_value(technique: Technique, name: str, value: Any, default: Any) -> N
         Choice: lambda d: list(d.values),
     }
     for item in inside[type(value)](value) if isinstance(value, Distribution) else [value]:
+        if isinstance(default, tuple):
+            if not isinstance(item, tuple | list) or not item:
+                raise InputError(f"{where} takes a list of numbers such as {list(default)}, not {item!r}")
+            for number in item:
+                _check_value(technique, name, number, 0.0)
+            continue
         if item is None and default is None:
             continue
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise InputError(f"{where} takes a number, not {item!r}")
-        if isinstance(default, int) and not isinstance(item, int):
-            raise InputError(f"{where} takes a whole number, not {item!r}")
         usual = "[0, 1)" if name.startswith(("beta", "momentum", "rho")) else "[0, inf)"
         limits = technique.limits.get(name, usual)
+        whole = isinstance(default, int) or limits.startswith("whole ")
+        limits = limits.removeprefix("whole ")
         if not _lies(item, limits):
-            raise InputError(f"{where} takes {_in_words(limits, whole=isinstance(default, int))}, not {item!r}")
+            raise InputError(f"{where} takes {_in_words(limits, whole=whole)}, not {item!r}")
+        if whole and not isinstance(item, int):
+            raise InputError(f"{where} takes a whole number, not {item!r}")
 
 
 def _lies(number: float, limits: str) -> bool:
