@@ -1,11 +1,13 @@
 """How long, and how much of a study fits."""
 
+from dataclasses import replace
+
 import pytest
 
 import thalweg as tw
 from thalweg.errors import InputError
-from thalweg.study.budget import fit, parse_duration, whole_study
-from thalweg.study.plan import Protocol
+from thalweg.study.budget import expected_seconds, fit, parse_duration, whole_study
+from thalweg.study.plan import Protocol, first_arms
 from thalweg.train.planner import Plan
 
 RECIPES = {"sgd": tw.Recipe(tw.optim.sgd(), epochs=10), "adam": tw.Recipe(tw.optim.adam(), epochs=10)}
@@ -17,6 +19,18 @@ def test_what_fits_uses_the_budget_and_no_more(linear_task, seconds):
     found = fit(seconds, linear_task, RECIPES, Protocol(), PLANS, 2)
     expected = whole_study(linear_task, RECIPES, found, PLANS, 2)
     assert 0.6 * seconds <= expected <= seconds
+
+
+@pytest.mark.parametrize("sizes", [64, tw.Choice((64, 128))])
+def test_a_whole_study_takes_as_long_as_its_runs(linear_task, sizes):
+    """The chosen settings are not known yet, and taken to cost what the defaults do."""
+    recipes = {name: replace(recipe, batch_size=sizes) for name, recipe in RECIPES.items()}
+    plans = PLANS | {128: Plan("vmapped", 32, 0.003, 0.002, "")}
+    planned = first_arms(recipes, Protocol(), {})
+    again = [planned.jobs[entry.run] for entry in planned.entries if entry.arm == "defaults"]
+    jobs = [*planned.jobs.values(), *again]
+    found = whole_study(linear_task, recipes, Protocol(), plans, 2)
+    assert found == pytest.approx(expected_seconds(linear_task, jobs, plans, 2), rel=1e-9)
 
 
 def test_trials_and_seeds_grow_alike(linear_task):
