@@ -1,5 +1,6 @@
 from thalweg.gradient._technique import gradient
-from thalweg.optim._vocabulary import maximum, minimum, unit_norm
+from thalweg.gradient._words import unit_norm
+from thalweg.optim._vocabulary import maximum, minimum
 from thalweg.technique import LogUniform
 
 

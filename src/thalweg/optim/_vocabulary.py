@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["absolute", "maximum", "minimum", "norm", "sign", "sqrt", "unit_mean", "unit_norm", "where"]
+__all__ = ["absolute", "maximum", "minimum", "norm", "sign", "sqrt", "where"]
 
 
 def sqrt(x: Any) -> Any:
@@ -53,13 +53,3 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 def norm(x: Any) -> Any:
     """Return the root of the sum of all squares, a tensor of no axes."""
     return (x * x).sum().sqrt()
-
-
-def unit_norm(x: Any) -> Any:
-    """Return the norm of each output's weights, which the first axis counts; of a vector, that of the whole."""
-    return (x * x).sum(tuple(range(x.dim() > 1, x.dim())), keepdim=True).sqrt()
-
-
-def unit_mean(x: Any) -> Any:
-    """Return the mean of each output's weights, which the first axis counts; of a vector, 0."""
-    return x.mean(tuple(range(1, x.dim())), keepdim=True) if x.dim() > 1 else 0.0
