@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from thalweg import optim, schedule
@@ -27,7 +27,21 @@ def ingredients(draw, catalogue):
     technique = draw(st.sampled_from(list(catalogue.values())))
     names = [name for name in technique.hyperparameters if name != "steps"]
     chosen = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
-    return technique(**{name: draw(places) for name in chosen})
+    try:
+        return technique(**{name: draw(_places(technique.hyperparameters[name])) for name in chosen})
+    except InputError:  # such as a growth below 1
+        reject()
+
+
+def _places(default):
+    """Return where a hyperparameter may be: values and ranges of its default's kind."""
+    if isinstance(default, tuple):
+        values = st.lists(positive, min_size=1, max_size=3).map(tuple)
+    elif isinstance(default, int):
+        values = st.integers(0, 20)
+    else:
+        return places
+    return st.one_of(values, st.lists(values, min_size=1, max_size=3).map(lambda items: Choice(tuple(items))))
 
 
 @st.composite

@@ -42,6 +42,8 @@ def _page(technique: Technique) -> str:
 
 
 def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_default, value))
     return "what the run has left" if value is None else f"{value:.6g}"
 
 

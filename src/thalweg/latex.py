@@ -21,8 +21,10 @@ def latex(technique: Technique) -> list[str]:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 lines.append(rf"{_name(name)} \leftarrow {_tex(value)}")
-            case ast.Return(value=ast.Tuple(elts=[value, *_])):
+            case ast.Return(value=ast.Tuple(elts=[value, *_])) if technique.kind == "optimizer":
                 lines.append(rf"x \leftarrow {_tex(value)}")
+            case ast.Return(value=ast.Tuple(elts=[value, *_])):  # the rest is kept for the next time
+                lines.append(_tex(value))
             case ast.Return(value=ast.expr() as value):
                 lines.append(_tex(value))
             case _:
@@ -34,17 +36,29 @@ _GREEK = {
     "lr": r"\alpha", "beta": r"\beta", "beta1": r"\beta_1", "beta2": r"\beta_2", "eps": r"\epsilon",
     "rho": r"\rho", "momentum": r"\rho", "weight_decay": r"\lambda", "psi": r"\psi", "mu": r"\mu",
     "gamma": r"\gamma", "delta": r"\Delta", "pi": r"\pi", "p": "x", "mu_next": r"\mu_{t+1}",
+    "beta3": r"\beta_3", "rho_inf": r"\rho_\infty", "x0": "x_0", "d0": "d_0", "g_last": "g_{t-1}", "eps1": r"\epsilon_1",
+    "eps2": r"\epsilon_2", "change": r"\Delta", "trust": r"\eta", "weights": r"\textstyle\sum\alpha^2",
+    "precondition_frequency": "f", "dampening": r"\tau",
+    "growth": r"\mu", "metric": "y", "cycle": "k", "length": "T",
     "mu_product": r"\textstyle\prod\mu", "lr_decay": r"\eta", "v_max": r"v_{\max}", "step": "i", "steps": "n",
 }  # fmt: skip
 
 
 def _name(name: str) -> str:
-    if name.endswith("_hat"):
-        return rf"\hat{{{_name(name.removesuffix('_hat'))}}}"
-    return _GREEK.get(name, name if len(name) == 1 else rf"\mathrm{{{name}}}")
+    for accent in ("hat", "bar"):
+        if name.endswith(f"_{accent}"):
+            return rf"\{accent}{{{_name(name.removesuffix(f'_{accent}'))}}}"
+    return _GREEK.get(name, name if len(name) == 1 else rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}")
 
 
-_PRECEDENCE = {ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.Div: 3, ast.FloorDiv: 3, ast.Pow: 4}
+_WORDS = {
+    "orthogonal": "NewtonSchulz", "eigenvectors": "eigenvectors", "orthonormal": "QR", "spacing": "spacing",
+    "aspect": "rows/columns", "longest": "longest",
+}  # fmt: skip
+_RELATIONS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=",
+}  # fmt: skip
+_PRECEDENCE = {ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.MatMult: 2, ast.Div: 3, ast.FloorDiv: 3, ast.Pow: 4}
 
 
 def _tex(node: ast.expr, outer: int = 0) -> str:
@@ -52,30 +66,70 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
         case ast.Name(id=name):
             return _name(name)
         case ast.Constant(value=value):
-            return f"{value:g}" if isinstance(value, int | float) else str(value)
+            digits, _, power = (f"{value:g}" if isinstance(value, int | float) else str(value)).partition("e-")
+            return rf"{digits} \cdot 10^{{-{int(power)}}}" if power else digits
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return f"-{_tex(operand, 2)}"
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return rf"\frac{{{_tex(left)}}}{{{_tex(right)}}}"
+            text = rf"\frac{{{_tex(left)}}}{{{_tex(right)}}}"
+            return rf"\left({text}\right)" if outer > 4 else text
         case ast.BinOp(left=left, op=ast.FloorDiv(), right=right):
             return rf"\left\lfloor \frac{{{_tex(left)}}}{{{_tex(right)}}} \right\rfloor"
+        case ast.BinOp(left=left, op=ast.Mod(), right=right):
+            return rf"\left({_tex(left, 3)} \bmod {_tex(right, 4)}\right)"
+        case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=0.5)):
+            return rf"\sqrt{{{_tex(left)}}}"
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             return f"{_tex(left, 5)}^{{{_tex(right)}}}"
         case ast.BinOp(left=left, op=op, right=right):
             level = _PRECEDENCE[type(op)]
-            sign = {ast.Add: " + ", ast.Sub: " - ", ast.Mult: r" \, "}[type(op)]
+            sign = {ast.Add: " + ", ast.Sub: " - ", ast.Mult: r" \, ", ast.MatMult: r" \, "}[type(op)]
             text = _tex(left, level) + sign + _tex(right, level + (not isinstance(op, ast.Add)))
             return rf"\left({text}\right)" if level < outer else text
         case ast.Call(func=ast.Name(id="sqrt"), args=[argument]):
             return rf"\sqrt{{{_tex(argument)}}}"
-        case ast.Call(func=ast.Name(id="maximum" | "min" as name), args=[a, b]):
+        case ast.Call(func=ast.Name(id="maximum" | "minimum" | "min" | "max" as name), args=[a, b]):
             return rf"\{name[:3]}\left({_tex(a)}, {_tex(b)}\right)"
-        case ast.Call(func=ast.Name(id="sign" | "cos" as name), args=[argument]):
-            word = r"\operatorname{sign}" if name == "sign" else r"\cos"
+        case ast.Call(func=ast.Name(id="sign" | "cos" | "log" as name), args=[argument]):
+            word = r"\operatorname{sign}" if name == "sign" else rf"\{name}"
             return rf"{word}\left({_tex(argument)}\right)"
+        case ast.Call(func=ast.Name(id="copysign"), args=[size, of]):
+            return _tex(size, 3) + rf" \, \operatorname{{sign}}\left({_tex(of)}\right)"
+        case ast.Call(func=ast.Name(id="abs"), args=[argument]):
+            return rf"\left|{_tex(argument)}\right|"
+        case ast.Call(func=ast.Name(id="floor" | "round" as name), args=[argument]):
+            return rf"\left\lfloor {_tex(argument)} \right\r{'floor' if name == 'floor' else 'ceil'}"
+        case ast.Call(func=ast.Name(id="sum"), args=[ast.GeneratorExp(elt=what, generators=[each])]):
+            return rf"\sum_{{{_tex(each.target)} \in {_tex(each.iter)}}} \left[{_tex(what)}\right]"
+        case ast.Attribute(value=value, attr="T"):
+            return rf"{_tex(value, 5)}^\top"
+        case ast.Call(func=ast.Name(id="where"), args=[condition, a, b]):
+            return _tex(ast.IfExp(condition, a, b))
+        case ast.Call(func=ast.Name(id="norm"), args=[argument]):
+            return rf"\left\lVert {_tex(argument)} \right\rVert"
+        case ast.Call(func=ast.Name(id="absolute"), args=[argument]):
+            return rf"\left|{_tex(argument)}\right|"
+        case ast.Call(func=ast.Name(id="total"), args=[argument]):
+            return rf"\textstyle\sum \left({_tex(argument)}\right)"
+        case ast.Call(func=ast.Name(id="mean"), args=[argument, *axes]):
+            over = rf"_{{{_tex(axes[0])}}}" if axes else ""
+            return rf"\operatorname{{mean}}{over}\left({_tex(argument)}\right)"
+        case ast.Call(func=ast.Name(id="matrix" | "like"), args=[argument, *_]):  # the same numbers in another shape
+            return _tex(argument, outer)
+        case ast.Call(func=ast.Name(id=name), args=[argument, *_]) if name in _WORDS:
+            return rf"\operatorname{{{_WORDS[name]}}}\left({_tex(argument)}\right)"
+        case ast.Compare(left=left, ops=[ast.Is()], comparators=[ast.Constant(value=None)]):
+            return rf"\text{{no }} {_tex(left)}"
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            cases = rf"{_tex(body)} & {_tex(test)} \\ {_tex(orelse)} & \text{{else}}"
+            rows = [rf"{_tex(body)} & {_tex(test)}"]
+            while isinstance(orelse, ast.IfExp):
+                rows.append(rf"{_tex(orelse.body)} & {_tex(orelse.test)}")
+                orelse = orelse.orelse
+            cases = r" \\ ".join([*rows, rf"{_tex(orelse)} & \text{{else}}"])
             return rf"\begin{{cases}} {cases} \end{{cases}}"
-        case ast.Compare(left=left, ops=[ast.Lt()], comparators=[right]):
-            return f"{_tex(left)} < {_tex(right)}"
+        case ast.BoolOp(op=op, values=values):
+            word = "or" if isinstance(op, ast.Or) else "and"
+            return rf" \text{{ {word} }} ".join(_tex(value) for value in values)
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _RELATIONS:
+            return f"{_tex(left)} {_RELATIONS[type(op)]} {_tex(right)}"
     raise AssertionError(f"no LaTeX for {ast.unparse(node)}")

@@ -195,7 +195,9 @@ def _plain(value: Any) -> Any:
         case LogUniform(low, high):
             return {"low": low, "high": high, "scale": "log"}
         case Choice(values):
-            return list(values)
+            return [_plain(item) for item in values]
+        case tuple():
+            return list(value)
     return value
 
 
@@ -228,8 +230,20 @@ def _ingredient(kind: str, catalogue: Mapping[str, Any], table: Any) -> Ingredie
         raise InputError(f'{kind} takes a table with a name, such as name = "{next(iter(catalogue))}"')
     if table["name"] not in catalogue:
         raise unknown(kind, table["name"], catalogue)
-    values = {name: _range(name, value) for name, value in table.items() if name != "name"}
-    return Ingredient(catalogue[table["name"]], values)
+    technique = catalogue[table["name"]]
+    lists = {name for name, default in technique.hyperparameters.items() if isinstance(default, tuple)}
+    values = {
+        name: _lists(value) if name in lists else _range(name, value)
+        for name, value in table.items()
+        if name != "name"
+    }
+    return Ingredient(technique, values)
+
+
+def _lists(value: Any) -> Any:
+    """Return a list as the value that it is, and a list of lists as a choice among them."""
+    nested = isinstance(value, list) and value and all(isinstance(item, list) for item in value)
+    return Choice(tuple(map(tuple, value))) if nested else value
 
 
 def _range(name: str, value: Any) -> Any:

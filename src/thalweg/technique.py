@@ -70,7 +70,7 @@ class Choice:
     values: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "values", tuple(tuple(v) if isinstance(v, list) else v for v in self.values))
         if not self.values:
             raise InputError("a choice needs at least one value")
 

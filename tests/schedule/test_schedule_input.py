@@ -2,7 +2,7 @@
 
 import pytest
 
-from thalweg import schedule
+from thalweg import optim, schedule
 from thalweg.errors import InputError
 
 
@@ -25,3 +25,31 @@ def test_an_open_schedule_cannot_be_called_before_its_length_is_known():
 def test_an_unknown_hyperparameter_is_named():
     with pytest.raises(InputError, match=r'unknown hyperparameter of cosine "ends"; did you mean "end"\?'):
         schedule.cosine(ends=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: schedule.cosine_restarts(growth=0.5), "growth of cosine_restarts takes a number from 1 up, not 0.5"),
+        (lambda: schedule.step(every=0), "every of step takes whole numbers of steps or shares of its length below 1"),
+        (lambda: schedule.multistep(milestones=[]), r"milestones of multistep takes a list of numbers such as \[0.5"),
+        (lambda: schedule.multistep(milestones=30), r"milestones of multistep takes a list of numbers"),
+        (lambda: schedule.multistep(milestones=[3, "4"]), "milestones of multistep takes a number, not '4'"),
+        (lambda: schedule.one_cycle(pct_start=1), "pct_start of one_cycle takes a number from 0 up to, but not, 1"),
+        (lambda: schedule.Schedule((optim.adam(),)), "a schedule is made of schedules such as schedule.cosine"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_when_it_is_said(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_milestones_are_searched_as_lists():
+    import thalweg as tw
+
+    recipe = tw.Recipe(schedule=schedule.multistep(milestones=tw.Choice(([0.5, 0.75], (0.3,)))))
+    assert "milestones = [\n    [\n        0.5" in recipe.toml()
+    assert tw.Recipe.from_toml(recipe.toml()) == recipe
+    assert recipe.resolved({"schedule.0.milestones": (0.3,)}).schedule == schedule.multistep(
+        milestones=[0.3], gamma=0.1
+    )

@@ -3,5 +3,9 @@ from thalweg.schedule._technique import schedule
 
 @schedule(source="Robbins & Monro 1951", endless=True)
 def constant(step, *, steps=None):
-    """The rate as it is: the multiplier 1."""
+    """The rate as it is: the multiplier 1.
+
+    As a part, what stands between: ``warmup() >> constant() >> linear(0.2)`` is warm-up, stable, decay (WSD).
+    torch: ``ConstantLR(optimizer, 1)``; a constant share of the rate is ``linear(start=share, end=share)``.
+    """
     return 1.0

@@ -1,7 +1,12 @@
 from thalweg.schedule._technique import schedule
+from thalweg.technique import LogUniform
 
 
-@schedule(source="Robbins & Monro 1951; Darken & Moody 1990", generalises=("constant",))
+@schedule(
+    source="Robbins & Monro 1951; Darken & Moody 1990",
+    space={"end": LogUniform(1e-3, 1e-1)},
+    generalises=("constant",),
+)
 def exponential(step, *, steps=None, end=0.01):
     """The rate falls by the same factor each step, to ``end`` after its last.
 

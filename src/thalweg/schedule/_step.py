@@ -1,7 +1,13 @@
 from thalweg.schedule._technique import schedule
+from thalweg.technique import Choice
 
 
-@schedule(source="Krizhevsky, Sutskever & Hinton 2012, section 5", generalises=("constant",))
+@schedule(
+    source="Krizhevsky, Sutskever & Hinton 2012, section 5",
+    counts=("every",),
+    space={"gamma": Choice((0.1, 0.2, 0.5))},
+    generalises=("constant",),
+)
 def step(step, *, steps=None, every=1 / 3, gamma=0.1):
     """The rate times ``gamma`` every so often: a staircase where ``exponential`` is a slope.
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from thalweg.errors import InputError
-from thalweg.technique import Ingredient, Technique
+from thalweg.technique import Distribution, Ingredient, Technique
 
-__all__ = ["Schedule", "ScheduleTechnique", "schedule"]
+__all__ = ["Schedule", "ScheduleTechnique", "State", "schedule"]
+
+State = tuple[tuple[float, ...], ...]
+"""What the parts of a schedule have seen of the metric, part by part: plain numbers."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -22,13 +25,32 @@ class ScheduleTechnique(Technique):
     ``steps`` is a whole number of steps, or a share of the run below 1, or None: what the run has left.
 
     Attributes:
-        endless: the formula does not depend on how long it lasts.
+        endless: the formula goes on by itself, however long it is said to last.
+        counts: hyperparameters that count in steps, or in shares below 1 of how long it lasts.
+        state: of a formula that follows a metric, what it keeps, with the values it starts from; the multiplier is
+            the first. Such a formula takes the metric and the state, and returns the state after it.
     """
 
     endless: bool = False
+    counts: tuple[str, ...] = ()
+    state: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def __call__(self, steps: float | None = None, **values: Any) -> Schedule:  # type: ignore[override]
         return Schedule((Ingredient(self, values if steps is None else {"steps": steps, **values}),))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part with its numbers: what it computes with, and how long it lasts."""
+
+    technique: ScheduleTechnique
+    values: dict[str, Any]
+    steps: Any
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether a hyperparameter is a share of how long it lasts."""
+        return any(value < 1 for name in self.technique.counts for value in _each(self.values[name]))
 
 
 @dataclass(frozen=True)
@@ -42,22 +64,32 @@ class Schedule:
     >>> rate = schedule.warmup(4) >> schedule.cosine(8)
     >>> [round(rate(step), 3) for step in (0, 3, 4, 8, 12, 99)]
     [0.25, 1.0, 1.0, 0.5, 0.0, 0.0]
+
+    A part that follows a metric is as pure: what it has seen goes in and comes out.
+
+    >>> rate = schedule.warmup(4) >> schedule.plateau(patience=1, factor=0.5)
+    >>> seen = rate.start()
+    >>> for step, metric in ((10, 0.9), (20, 1.1), (30, 1.0)):
+    ...     seen = rate.observe(seen, metric, step)
+    >>> rate(30, seen)
+    0.5
     """
 
     parts: tuple[Ingredient, ...]
 
     def __post_init__(self) -> None:
         for part in self.parts:
-            steps = dict(part.resolved()).get("steps")
-            if steps is not None and not (0 < steps < 1 or (steps >= 1 and steps == int(steps))):
-                raise InputError(
-                    f"steps of {part.name} takes a whole number of steps or a share of the run below 1, not {steps!r}"
-                )
+            _check(part)
 
     @property
     def name(self) -> str:
         """The parts' names, joined by ``>>``."""
         return " >> ".join(part.name for part in self.parts)
+
+    @property
+    def feedback(self) -> bool:
+        """Whether a part follows a metric."""
+        return any(isinstance(part.technique, ScheduleTechnique) and part.technique.state for part in self.parts)
 
     def __rshift__(self, other: Schedule) -> Schedule:
         return Schedule(self.parts + other.parts)
@@ -87,34 +119,100 @@ class Schedule:
         timed = zip(parts, lengths, strict=True)
         return Schedule(tuple(part.resolved({"steps": int(n)}) for part, n in timed if n > 0))
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: int, state: State | None = None) -> float:
         """Return the multiplier at ``step``, counted from 0.
 
+        Args:
+            step: how many steps have been taken.
+            state: what has been seen of the metric, where a part follows one: `start`, then what `observe` returns.
+
         Raises:
-            InputError: a part whose end matters has no length in steps.
+            InputError: a part whose end matters has no length in steps, or one follows a metric and has no state.
         """
-        for i, part in enumerate(self.parts):
-            technique, values = part.technique, dict(part.resolved())
-            steps: Any = values.pop("steps", None)
-            last = i == len(self.parts) - 1
-            endless = last and isinstance(technique, ScheduleTechnique) and technique.endless
-            if not endless and (steps is None or steps < 1):
-                raise InputError(f"say how many steps {part.name} lasts, as in {part.name}(1000)")
-            if last or step < steps:
-                at = step if endless else min(step, steps)
-                return float(technique.formula(at, steps=steps, **values))
-            step -= steps
-        return 1.0
+        found = self._at(step)
+        if found is None:
+            return 1.0
+        i, at = found
+        technique, values, steps = self._parts[i].technique, self._parts[i].values, self._parts[i].steps
+        if not technique.state:
+            return float(technique.formula(at, steps=steps, **values))
+        if state is None:
+            raise InputError(f"{technique.name} follows a metric: give what it has seen, of start() and observe()")
+        return float(state[i][0])
+
+    def start(self) -> State:
+        """Return the state before any metric; ``()`` for each part that follows none."""
+        return tuple(tuple(part.technique.state.values()) for part in self._parts)
+
+    def observe(self, state: State, metric: float, step: int) -> State:
+        """Return the state after a metric, lower is better, that was measured when ``step`` steps had been taken.
+
+        The part that the last of these steps belongs to sees it; the others do not.
+        """
+        found = self._at(max(step - 1, 0))
+        if found is None or not self._parts[found[0]].technique.state:
+            return state
+        i, part = found[0], self._parts[found[0]]
+        seen = part.technique.formula(float(metric), *state[i], steps=part.steps, **part.values)
+        return (*state[:i], tuple(seen), *state[i + 1 :])
 
     def multipliers(self, total: int) -> np.ndarray:
-        """Return the multipliers of a run of ``total`` steps, float64, shape ``(total,)``."""
+        """Return the multipliers of a run of ``total`` steps, float64, shape ``(total,)``.
+
+        Raises:
+            InputError: a part follows a metric.
+        """
         return _multipliers(self, total)
+
+    @cached_property
+    def _parts(self) -> tuple[_Part, ...]:
+        found = []
+        for part in self.parts:
+            values = dict(part.resolved())
+            assert isinstance(part.technique, ScheduleTechnique)
+            found.append(_Part(part.technique, values, values.pop("steps", None)))
+        return tuple(found)
+
+    def _at(self, step: int) -> tuple[int, int] | None:
+        """Return which part a step belongs to, and its number there; None where there is no part."""
+        for i, part in enumerate(self._parts):
+            last = i == len(self._parts) - 1
+            endless = last and part.technique.endless
+            if (not endless or part.shares) and (part.steps is None or part.steps < 1):
+                name = part.technique.name
+                raise InputError(f"say how many steps {name} lasts, as in {name}(1000)")
+            if last or step < part.steps:
+                return i, step if endless else min(step, part.steps)
+            step -= part.steps
+        return None
 
 
 @cache
 def _multipliers(schedule: Schedule, total: int) -> np.ndarray:
     resolved = schedule.resolved(total)
     return np.array([resolved(step) for step in range(total)])
+
+
+def _each(value: Any) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _check(part: Ingredient) -> None:
+    """Refuse what a schedule cannot compute with."""
+    if not isinstance(part.technique, ScheduleTechnique):
+        raise InputError(f"a schedule is made of schedules such as schedule.cosine(), not of {part.name}")
+    values = dict(part.resolved())
+    steps = values.get("steps")
+    if steps is not None and not (0 < steps < 1 or (steps >= 1 and steps == int(steps))):
+        raise InputError(
+            f"steps of {part.name} takes a whole number of steps or a share of the run below 1, not {steps!r}"
+        )
+    for name in part.technique.counts:
+        if not all(0 < value < 1 or (value >= 1 and value == int(value)) for value in _each(values[name])):
+            raise InputError(
+                f"{name} of {part.name} takes whole numbers of steps or shares of its length below 1, "
+                f"not {values[name]!r}"
+            )
 
 
 def _show(part: Ingredient) -> str:
@@ -124,17 +222,25 @@ def _show(part: Ingredient) -> str:
 
 
 def schedule(
-    *, source: str, endless: bool = False, generalises: tuple[str, ...] = ()
-) -> Callable[[Callable[..., float]], ScheduleTechnique]:
+    *,
+    source: str,
+    endless: bool = False,
+    counts: tuple[str, ...] = (),
+    limits: Mapping[str, str] | None = None,
+    state: Mapping[str, float] | None = None,
+    space: Mapping[str, Distribution] | None = None,
+    generalises: tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], ScheduleTechnique]:
     """Declare the decorated formula a schedule.
 
     The formula takes the step counted from 0; by keyword ``steps``, how many the part lasts, and its
-    hyperparameters with their defaults. It returns the multiplier.
+    hyperparameters with their defaults. It returns the multiplier. For ``state`` see `ScheduleTechnique`.
     """
 
-    def declare(formula: Callable[..., float]) -> ScheduleTechnique:
+    def declare(formula: Callable[..., Any]) -> ScheduleTechnique:
         return ScheduleTechnique(
-            kind="schedule", formula=formula, source=source, generalises=generalises, endless=endless
-        )
+            kind="schedule", formula=formula, source=source, space=space or {}, generalises=generalises,
+            endless=endless, counts=counts, limits=limits or {}, state=state or {},
+        )  # fmt: skip
 
     return declare
