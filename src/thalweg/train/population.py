@@ -20,6 +20,7 @@ from thalweg.optim import Optimizer
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe
 from thalweg.record import Curve
+from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
 from thalweg.train.step import EXECUTORS, Executor, OneByOne
 
@@ -113,7 +114,7 @@ def train(
     updates = _updates(rows, models)
     cuts = batches(len(task.train), batch_size)
     total = epochs * len(cuts)
-    multipliers = np.stack([row.recipe.schedule.multipliers(total) for row in rows])
+    rates = Rates([row.recipe.schedule for row in rows], total, len(cuts))
 
     losses = np.full((epochs + 1, len(rows)), np.nan)
     valid = np.full((epochs + 1, len(rows)), np.nan)
@@ -126,9 +127,10 @@ def train(
             sums += models.differentiate(task.train.at(orders[:, cut]), step)
             step += 1
             for update, part in updates:
-                update.step(models.gradients[part], step, multipliers[part, step - 1])
+                update.step(models.gradients[part], step, rates.multipliers[part, step - 1])
         losses[epoch + 1] = (sums / len(cuts)).numpy()
         valid[epoch + 1] = _means(models, task.valid, task.metric)
+        rates.observe(-valid[epoch + 1] if task.metric.higher_is_better else valid[epoch + 1], step)
         on_epoch()
     diverged = _diverged(losses, models.parameters)
     ends = [outcomes(models, split, task.metric) for split in (task.train, task.valid, task.test)]
@@ -162,6 +164,40 @@ def train(
             )
         )
     return [results[ranks.index(i)] for i in range(len(members))]
+
+
+class Rates:
+    """Every run's multipliers of the learning rate, as far as they are known.
+
+    Args:
+        schedules: one a run.
+        total: the runs' steps.
+        ahead: steps from one metric to the next.
+
+    Attributes:
+        multipliers: shape ``(runs, total)``; of a schedule that follows the metric NaN from the next metric on.
+    """
+
+    def __init__(self, schedules: Sequence[Schedule], total: int, ahead: int) -> None:
+        self.ahead = ahead
+        self.following = {i: s.resolved(total) for i, s in enumerate(schedules) if s.feedback}
+        self.seen = {i: schedule.start() for i, schedule in self.following.items()}
+        self.multipliers = np.full((len(schedules), total), np.nan)
+        for i, schedule in enumerate(schedules):
+            if not schedule.feedback:
+                self.multipliers[i] = schedule.multipliers(total)
+        self._fill(0)
+
+    def observe(self, metrics: np.ndarray, step: int) -> None:
+        """Take each run's metric after ``step`` steps, shape ``(runs,)``, lower is better."""
+        for i, schedule in self.following.items():
+            self.seen[i] = schedule.observe(self.seen[i], metrics[i], step)
+        self._fill(step)
+
+    def _fill(self, start: int) -> None:
+        for i, schedule in self.following.items():
+            for step in range(start, min(start + self.ahead, self.multipliers.shape[1])):
+                self.multipliers[i, step] = schedule(step, self.seen[i])
 
 
 def _diverged(losses: np.ndarray, parameters: Tensor) -> list[int]:
