@@ -11,21 +11,26 @@ import pytest
 import thalweg
 
 SOURCE = Path(thalweg.__file__).parent
-LIBRARY = ["errors", "technique", "key", "optim", "schedule", "recipe", "task", "train"]
+KINDS = ["optim", "schedule", "gradient", "average", "wrapper"]
+LIBRARY = ["errors", "technique", "key", *KINDS, "recipe", "task", "train"]
 MAY_IMPORT = {
     "errors": [],
     "technique": ["errors"],
     "key": ["errors"],
     "optim": ["errors", "technique", "key"],
     "schedule": ["errors", "technique", "key"],
-    "recipe": ["errors", "technique", "key", "optim", "schedule"],
-    "task": ["errors", "technique", "key", "optim", "schedule"],
-    "latex": ["errors", "technique", "key", "optim", "schedule", "recipe"],
-    "notation": ["errors", "technique", "key", "optim", "schedule", "recipe"],
-    "catalogue": ["errors", "technique", "key", "optim", "schedule", "recipe"],
+    # What goes around an optimizer uses the words of its formulas.
+    "gradient": ["errors", "technique", "key", "optim"],
+    "average": ["errors", "technique", "key", "optim"],
+    "wrapper": ["errors", "technique", "key", "optim"],
+    "recipe": ["errors", "technique", "key", *KINDS],
+    "task": ["errors", "technique", "key", *KINDS],
+    "latex": ["errors", "technique", "key", *KINDS, "recipe"],
+    "notation": ["errors", "technique", "key", *KINDS, "recipe"],
+    "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
     "record": ["errors"],
     "report": ["errors", "record"],
-    "train": ["errors", "technique", "key", "optim", "schedule", "recipe", "task", "record"],
+    "train": ["errors", "technique", "key", *KINDS, "recipe", "task", "record"],
     "study": ["version", *LIBRARY, "record", "report"],
     "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study"],
     "__main__": ["cli"],
@@ -113,7 +118,8 @@ def test_every_part_has_its_place():
 
 
 def test_the_places_are_those_of_the_architecture():
-    order = ["errors", "technique/key", "optim/schedule", "recipe/task", "train", "study", "cli"]
+    around = "gradient/average/wrapper"
+    order = ["errors", "technique/key", "optim/schedule", around, "recipe/task", "train", "study", "cli"]
     height = {name: i for i, names in enumerate(order) for name in names.split("/")}
     for here, below in MAY_IMPORT.items():
         for there in height.keys() & set(below):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from thalweg import optim, schedule
+from thalweg import average, gradient, optim, schedule, wrapper
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.recipe import ROLES, Recipe
@@ -52,7 +52,14 @@ def recipes(draw):
         whole = whole >> part
     count = st.integers(1, 500)
     number = st.one_of(count, st.lists(count, min_size=1, max_size=3).map(lambda values: Choice(tuple(values))))
-    return Recipe(draw(ingredients(optim.CATALOGUE)), whole, draw(number), draw(number))
+    around = {
+        "gradient": gradient.Gradient(
+            tuple(p for c in draw(st.lists(ingredients(gradient.CATALOGUE), max_size=2)) for p in c.parts)
+        ),
+        "average": draw(st.none() | ingredients(average.CATALOGUE)),
+        "wrapper": draw(st.none() | ingredients(wrapper.CATALOGUE)),
+    }
+    return Recipe(draw(ingredients(optim.CATALOGUE)), whole, draw(number), draw(number), **around)
 
 
 @given(recipes())
@@ -81,6 +88,22 @@ def test_the_hash_is_the_same_in_another_process():
     assert there.strip() == Recipe().digest()
 
 
+def test_roles_that_are_empty_leave_no_trace():
+    """Runs that were recorded before a role came into the world keep their identity."""
+    plain = Recipe(optim.sgd(), schedule.cosine()).resolved()
+    assert plain.toml() == (
+        'batch_size = 64\nepochs = 30\n\n[optimizer]\nname = "sgd"\nlr = 0.001\n\n'
+        '[[schedule]]\nname = "cosine"\nend = 0.0\n'
+    )
+    assert plain == Recipe(optim.sgd(), schedule.cosine(), gradient=None, average=None, wrapper=None).resolved()
+
+
+def test_a_role_can_be_emptied():
+    full = Recipe(gradient=gradient.clip_norm(), average=average.ema(), wrapper=wrapper.sam())
+    emptied = Recipe.from_toml('gradient = "none"\naverage = "none"\nwrapper = "none"', base=full)
+    assert emptied == Recipe()
+
+
 def test_defaults_are_part_of_a_resolved_recipe():
     assert "eps = 1e-08" in Recipe(optim.adam(lr=0.1)).resolved().toml()
 
@@ -91,12 +114,15 @@ def test_every_role_is_read_from_a_file(tmp_path):
         "batch_size = 16\nepochs = [3, 6]\n\n"
         '[optimizer]\nname = "sgd"\nlr = {low = 0.01, high = 1.0, scale = "log"}\n'
         '\n[[schedule]]\nname = "warmup"\nsteps = 10\n\n[[schedule]]\nname = "cosine"\n'
+        '\n[[gradient]]\nname = "centralise"\n\n[[gradient]]\nname = "clip_norm"\nthreshold = 0.5\n'
+        '\n[average]\nname = "ema"\ndecay = [0.9, 0.99]\n\n[wrapper]\nname = "sam"\n'
     )
     recipe = Recipe.from_file(path)
     assert recipe == Recipe(
-        optim.sgd(lr=LogUniform(0.01, 1.0)), schedule.warmup(10) >> schedule.cosine(), 16, Choice((3, 6))
-    )
-    assert set(ROLES) == {"optimizer", "schedule", "batch_size", "epochs"}
+        optim.sgd(lr=LogUniform(0.01, 1.0)), schedule.warmup(10) >> schedule.cosine(), 16, Choice((3, 6)),
+        gradient.centralise() >> gradient.clip_norm(0.5), average.ema(Choice((0.9, 0.99))), wrapper.sam(),
+    )  # fmt: skip
+    assert set(ROLES) == {"optimizer", "schedule", "batch_size", "epochs", "gradient", "average", "wrapper"}
 
 
 def test_what_a_file_leaves_out_is_as_in_the_base():
@@ -127,6 +153,10 @@ def test_what_a_file_leaves_out_is_as_in_the_base():
             "line 3: lr: a logarithmic range needs",
         ),
         ('[[schedule]]\nname = "cosin"', 'line 2: unknown schedule "cosin"; did you mean "cosine"?'),
+        ('[wrapper]\nname = "sm"', 'line 2: unknown wrapper "sm"; did you mean "sam"?'),
+        ('[average]\nname = "ema"\ndecay = 1.0', "line 3: decay of ema takes a number from 0 up to, but not, 1"),
+        ('[[gradient]]\nname = "clip_norm"\nthreshold = 0', "line 3: threshold of clip_norm takes a number above 0"),
+        ('wrapper = "noe"', 'line 1: unknown wrapper "noe"'),
         ("a = = 1", "is not TOML: Invalid value (at line 1, column 5)"),
     ],
 )

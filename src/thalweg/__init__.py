@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from thalweg import optim, schedule
+    from thalweg import average, gradient, optim, schedule, wrapper
     from thalweg.key import Key
     from thalweg.recipe import Recipe
     from thalweg.study import Study, compare, export
@@ -31,13 +31,13 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "absolute_error",
-    "accuracy", "compare", "export", "load_task", "optim", "schedule", "split", "squared_error",
-    "standardize", "unknown",
+    "accuracy", "average", "compare", "export", "gradient", "load_task", "optim", "schedule", "split",
+    "squared_error", "standardize", "unknown", "wrapper",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("optim", "schedule"):
+    if name in ("average", "gradient", "optim", "schedule", "wrapper"):
         return import_module(f"thalweg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'thalweg' has no attribute {name!r}")

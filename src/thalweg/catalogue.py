@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thalweg import optim, schedule
 from thalweg.errors import unknown
+from thalweg.recipe import CATALOGUES
 from thalweg.technique import Choice, Distribution, LogUniform, Technique
 
 __all__ = ["KINDS", "describe"]
 
-KINDS: dict[str, Mapping[str, Technique]] = {"optimizer": optim.CATALOGUE, "schedule": schedule.CATALOGUE}
+KINDS: dict[str, Mapping[str, Technique]] = {**CATALOGUES}
 """The techniques of each kind, by name."""
 
 
@@ -35,16 +35,18 @@ def _page(technique: Technique) -> str:
     lines = [f"{technique.name}: {technique.summary}"]
     lines += [f"    {line}" for line in technique.equations]
     if technique.hyperparameters:
-        lines += [f"  {name} = {_default(value)}{_searched(technique.space.get(name))}"
+        lines += [f"  {name} = {_default(name, value)}{_searched(technique.space.get(name))}"
                   for name, value in technique.hyperparameters.items()]  # fmt: skip
     lines.append(f"  source: {technique.source}")
     return "\n".join(lines)
 
 
-def _default(value: Any) -> str:
+def _default(name: str, value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(_default, value))
-    return "what the run has left" if value is None else f"{value:.6g}"
+        return ", ".join(_default(name, item) for item in value)
+    if value is None:
+        return "what the run has left" if name == "steps" else "not given: see above"
+    return f"{value:.6g}"
 
 
 def _searched(place: Distribution | None) -> str:

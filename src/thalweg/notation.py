@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from thalweg import optim, schedule
 from thalweg.errors import InputError, unknown
-from thalweg.recipe import ROLES, Recipe, checked
+from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, Recipe, checked
 from thalweg.technique import Choice, LogUniform, Uniform
 
 __all__ = ["combine", "grid", "parse", "split_list"]
@@ -51,14 +50,15 @@ def parse(role: str, text: str) -> Any:
     return checked(role, value)
 
 
-_CATALOGUES: dict[str, dict[str, Any]] = {"optimizer": {**optim.CATALOGUE}, "schedule": {**schedule.CATALOGUE}}
 _RANGES: dict[str, Any] = {"LogUniform": LogUniform, "Uniform": Uniform, "Choice": Choice}
 
 
 def _evaluate(role: str, node: ast.expr) -> Any:
     """Evaluate names of techniques and ranges, calls of them, ``>>`` and literals; nothing else."""
-    catalogue = _CATALOGUES.get(role, {})
+    catalogue = CATALOGUES.get(role, {})
     match node:
+        case ast.Name(id="none") if role in OPTIONAL:
+            return None
         case ast.Name(id=name):
             if name not in catalogue:
                 raise (
@@ -79,7 +79,7 @@ def _evaluate(role: str, node: ast.expr) -> Any:
                 return maker(*args, **values)
             except TypeError as error:
                 raise InputError(f"{ast.unparse(node)} cannot be read: name its hyperparameters") from error
-        case ast.BinOp(left=left, op=ast.RShift(), right=right) if role == "schedule":
+        case ast.BinOp(left=left, op=ast.RShift(), right=right) if role in ("schedule", "gradient"):
             return checked(role, _evaluate(role, left)) >> checked(role, _evaluate(role, right))
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return tuple(_evaluate(role, item) for item in items)
@@ -106,7 +106,7 @@ def grid(base: Recipe, vary: Mapping[str, Sequence[str]]) -> dict[str, Recipe]:
     recipes: dict[str, Recipe] = {}
     for combination in itertools.product(*vary.values()):
         chosen = dict(zip(vary, combination, strict=True))
-        words = [text if role in ("optimizer", "schedule") else f"{role} {text}" for role, text in chosen.items()]
+        words = [text if role in CATALOGUES and text != "none" else f"{role} {text}" for role, text in chosen.items()]
         name = " + ".join(words)
         if name in recipes:
             raise InputError(f'"{name}" is named twice; every recipe is compared once')

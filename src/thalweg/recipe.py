@@ -1,6 +1,7 @@
 """Recipes: everything that is chosen around a model, by role. Frozen; they read and write TOML.
 
-A role's value is an ingredient, a schedule or a whole number. A range in its place is searched.
+A role's value is an ingredient, a chain of ingredients or a whole number, or nothing where the role may be empty. A
+range in place of a number is searched.
 """
 
 from __future__ import annotations
@@ -15,13 +16,29 @@ from typing import Any
 
 import tomli_w
 
-from thalweg import optim, schedule
+from thalweg import average, gradient, optim, schedule, wrapper
 from thalweg.errors import InputError, unknown
+from thalweg.gradient import Gradient
 from thalweg.key import Key
 from thalweg.schedule import Schedule
-from thalweg.technique import Choice, Distribution, Ingredient, LogUniform, Uniform
+from thalweg.technique import Choice, Distribution, Ingredient, LogUniform, Technique, Uniform
 
-__all__ = ["ROLES", "Recipe", "Settings", "checked"]
+__all__ = ["CATALOGUES", "OPTIONAL", "ROLES", "Recipe", "Settings", "checked"]
+
+CATALOGUES: dict[str, Mapping[str, Any]] = {
+    "optimizer": optim.CATALOGUE,
+    "schedule": schedule.CATALOGUE,
+    "gradient": gradient.CATALOGUE,
+    "average": average.CATALOGUE,
+    "wrapper": wrapper.CATALOGUE,
+}
+"""The techniques that each role chooses from; the other roles are numbers."""
+
+OPTIONAL = ("gradient", "average", "wrapper")
+"""Roles that may be empty, and are unless something is said; an empty one leaves no trace in TOML."""
+
+_CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient}
+_NUMBERS = ("batch_size", "epochs")
 
 Settings = dict[str, Any]
 """Values drawn from a recipe's space, by path: ``{"optimizer.lr": 0.003}``."""
@@ -36,6 +53,9 @@ class Recipe:
         schedule: of the learning rate; of `thalweg.schedule`.
         batch_size: examples a step; the last batch of an epoch may be smaller.
         epochs: passes over the training data.
+        gradient: what happens to the gradient before the optimizer takes it; of `thalweg.gradient`.
+        average: of the weights along the way, which is then what is evaluated; of `thalweg.average`.
+        wrapper: what goes around the optimizer's step; of `thalweg.wrapper`.
 
     >>> from thalweg import optim, schedule
     >>> recipe = Recipe(optim.adam(lr=0.003), schedule.warmup() >> schedule.cosine(), epochs=5)
@@ -61,6 +81,9 @@ class Recipe:
     schedule: Schedule = field(default_factory=schedule.constant)
     batch_size: int | Choice = 64
     epochs: int | Choice = 30
+    gradient: Gradient = field(default_factory=Gradient)
+    average: Ingredient | None = None
+    wrapper: Ingredient | None = None
 
     def __post_init__(self) -> None:
         for role in ROLES:
@@ -71,15 +94,13 @@ class Recipe:
         found: dict[str, Distribution] = {}
         for path, part in self._ingredients():
             found |= {f"{path}.{name}": value for name, value in part.space().items()}
-        return found | {
-            role: value for role in ("batch_size", "epochs") if isinstance(value := getattr(self, role), Choice)
-        }
+        return found | {role: value for role in _NUMBERS if isinstance(value := getattr(self, role), Choice)}
 
     def declared(self) -> Recipe:
         """Return the recipe with everything written out: values and defaults, and ranges where it is searched."""
-        parts = {path: Ingredient(p.technique, dict(p.resolved()) | p.space()) for path, p in self._ingredients()}
-        steps = tuple(part for path, part in parts.items() if path != "optimizer")
-        return replace(self, optimizer=parts["optimizer"], schedule=Schedule(steps))
+        return self._with(
+            {path: Ingredient(p.technique, dict(p.resolved()) | p.space()) for path, p in self._ingredients()}
+        )
 
     def resolved(self, settings: Mapping[str, Any] | None = None) -> Recipe:
         """Return the recipe with every hyperparameter a value: drawn, else given, else the default."""
@@ -89,27 +110,33 @@ class Recipe:
             here = {k.removeprefix(path + "."): v for k, v in drawn.items() if k.rpartition(".")[0] == path}
             return part.resolved(here)
 
-        filled = dict(self._ingredients())
-        filled = {path: fill(path, part) for path, part in filled.items()}
         numbers = {}
-        for role in ("batch_size", "epochs"):
+        for role in _NUMBERS:
             value = getattr(self, role)
             numbers[role] = drawn.get(role, value.values[0] if isinstance(value, Choice) else value)
-        return Recipe(
-            optimizer=filled["optimizer"],
-            schedule=Schedule(tuple(part for path, part in filled.items() if path != "optimizer")),
-            **numbers,
-        )
+        return replace(self._with({path: fill(path, part) for path, part in self._ingredients()}), **numbers)
 
     def draw(self, key: Key) -> Settings:
         """Return one independent draw from the space; a path's number depends on key and path alone."""
         return {path: place.at((key / path).generator().random()) for path, place in self.space().items()}
 
     def _ingredients(self) -> list[tuple[str, Ingredient]]:
-        return [
-            ("optimizer", self.optimizer),
-            *((f"schedule.{i}", part) for i, part in enumerate(self.schedule.parts)),
-        ]
+        """Return every ingredient with its path: the role's name, and in a chain its number too."""
+        found = []
+        for role in CATALOGUES:
+            value = getattr(self, role)
+            if role in _CHAINS:
+                found += [(f"{role}.{i}", part) for i, part in enumerate(value.parts)]
+            elif value is not None:
+                found.append((role, value))
+        return found
+
+    def _with(self, parts: Mapping[str, Ingredient]) -> Recipe:
+        """Return the recipe with other ingredients at the same paths."""
+        values: dict[str, Any] = {path: part for path, part in parts.items() if path in CATALOGUES}
+        for role, chain in _CHAINS.items():
+            values[role] = chain(tuple(part for path, part in parts.items() if path.startswith(f"{role}.")))
+        return replace(self, **values)
 
     def sizes(self) -> tuple[int, int]:
         """Return batch size and epochs of a resolved recipe."""
@@ -119,10 +146,11 @@ class Recipe:
 
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
-        numbers = tomli_w.dumps({role: _plain(getattr(self, role)) for role in ("batch_size", "epochs")})
-        tables = [f"[optimizer]\n{_table(self.optimizer)}"]
-        tables += [f"[[schedule]]\n{_table(part)}" for part in self.schedule.parts]
-        return "\n".join([numbers, *tables])
+        numbers = tomli_w.dumps({role: _plain(getattr(self, role)) for role in _NUMBERS})
+        heads = {
+            path: f"[[{path.partition('.')[0]}]]" if "." in path else f"[{path}]" for path, _ in self._ingredients()
+        }
+        return "\n".join([numbers, *(f"{heads[path]}\n{_table(part)}" for path, part in self._ingredients())])
 
     def digest(self) -> str:
         """Return a hash of the recipe, defaults included; equal for equal recipes, in any process."""
@@ -168,21 +196,32 @@ ROLES = tuple(role.name for role in fields(Recipe))
 
 def checked(role: str, value: Any) -> Any:
     """Return the value of a role, or refuse it."""
-    if role == "optimizer":
-        if isinstance(value, optim.Optimizer):
-            return value()
-        if not (isinstance(value, Ingredient) and value.technique.kind == "optimizer"):
-            raise InputError(f"optimizer takes an ingredient such as optim.adam(lr=0.01), not {value!r}")
-    elif role == "schedule":
-        if isinstance(value, schedule.ScheduleTechnique):
-            return value()
-        if not isinstance(value, Schedule):
-            raise InputError(f"schedule takes a schedule such as schedule.cosine(), not {value!r}")
+    if role in CATALOGUES:
+        if value is None and role in OPTIONAL:
+            return _CHAINS[role]() if role in _CHAINS else None
+        if isinstance(value, Technique):
+            value = value()
+        fits = (
+            isinstance(value, _CHAINS[role])
+            if role in _CHAINS
+            else isinstance(value, Ingredient) and value.technique.kind == role
+        )
+        if not fits:
+            raise InputError(f"{role} takes {_EXAMPLES[role]}, not {value!r}")
     else:
         for number in value.values if isinstance(value, Choice) else [value]:
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise InputError(f"{role} takes a whole number from 1 up, not {number!r}")
     return value
+
+
+_EXAMPLES = {
+    "optimizer": "an ingredient such as optim.adam(lr=0.01)",
+    "schedule": "a schedule such as schedule.cosine()",
+    "gradient": "techniques such as gradient.clip_norm(1.0)",
+    "average": "an average such as average.ema(0.99)",
+    "wrapper": "a wrapper such as wrapper.sam(0.05)",
+}
 
 
 # -- TOML ----------------------------------------------------------------------------------------------
@@ -215,11 +254,13 @@ def _table(part: Ingredient) -> str:
 
 
 def _from_plain(role: str, value: Any) -> Any:
-    if role == "optimizer":
-        return _ingredient("optimizer", optim.CATALOGUE, value)
-    if role == "schedule":
+    if role in OPTIONAL and value == "none":
+        return None
+    if role in _CHAINS:
         parts = value if isinstance(value, list) else [value]
-        return Schedule(tuple(_ingredient("schedule", schedule.CATALOGUE, part) for part in parts))
+        return _CHAINS[role](tuple(_ingredient(role, CATALOGUES[role], part) for part in parts))
+    if role in CATALOGUES:
+        return _ingredient(role, CATALOGUES[role], value)
     return Choice(tuple(value)) if isinstance(value, list) else value
 
 
@@ -275,6 +316,6 @@ def _line_of(text: str, role: str, message: str) -> int:
         name = re.match(r"\s*\"?([\w-]+)\"?\s*=", lines[i])
         if name and i > start and re.search(rf"\b{re.escape(name[1])}\b|\"{re.escape(name[1])}\"", message):
             return i + 1
-        if name and name[1] == "name" and re.search(r'^unknown (optimizer|schedule) "', message):
+        if name and name[1] == "name" and re.search(rf'^unknown ({"|".join(CATALOGUES)}) "', message):
             return i + 1
     return start + 1

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import InputError
-from thalweg.gradient._technique import Gradient, GradientTechnique
+
+if TYPE_CHECKING:
+    from thalweg.gradient._technique import Gradient
 
 __all__ = ["apply"]
 
@@ -23,8 +26,7 @@ def apply(chain: Gradient, parameters: Iterable[Tensor] | Tensor) -> Tensor | No
             raise InputError(f"{chain.name} takes dense gradients, not those of layout {p.grad.layout}")
     measured = None
     for part in chain.parts:
-        technique = part.technique
-        assert isinstance(technique, GradientTechnique)
+        technique: Any = part.technique
         if ranges := [name for name, value in part.values if not isinstance(value, int | float)]:
             raise InputError(f"{ranges[0]} of {part.name} is a range to search; give it a value to apply it")
         values = dict(part.resolved())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thalweg.errors import InputError
 from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class Gradient(Chain):
     >>> gradient.centralise() >> gradient.clip_norm(1.0)
     centralise >> clip_norm(threshold=1.0)
     """
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            if part.technique.kind != "gradient":
+                raise InputError(f"{part.name} is no gradient technique, such as gradient.clip_norm(1.0)")
 
     def apply(self, parameters: Iterable[Tensor] | Tensor) -> Tensor | None:
         """Change the ``.grad`` of parameters in place, between ``backward()`` and the optimizer's step.

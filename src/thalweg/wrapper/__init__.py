@@ -1,4 +1,4 @@
-"""What goes around an optimizer's step: ``wrapper.sam(0.05)`` for recipes, ``wrapper.SAM(optimizer)`` for any loop."""
+"""What goes around an optimizer's step: ``wrapper.sam(0.05)`` in recipes, ``wrapper.SAM(optimizer)`` in any loop."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class _Wrapper(Optimizer):
         values = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
         return f"{type(self).__name__}({self.optimizer!r}, {values})"
 
-    def zero_grad(self, set_to_none: bool = True) -> None:  # noqa: FBT001, FBT002 — as torch has it
+    def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
         self.optimizer.zero_grad(set_to_none)
 
@@ -106,7 +106,7 @@ class Lookahead(_Wrapper):
         self.slow: dict[Tensor, Tensor] = {}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step; see the class. Returns what the closure returns."""
         for p in self._parameters():
             if p not in self.slow:
@@ -181,7 +181,7 @@ class SAM(_Wrapper):
         super().__init__(optimizer, sam, {"rho": rho})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step.
 
         Args:
@@ -205,7 +205,8 @@ class SAM(_Wrapper):
         live = [p for p in self._parameters() if p.grad is not None]
         kept = [p.clone() for p in live]
         if live:
-            flat = [torch.cat([x.reshape(-1) for x in xs]) for xs in (live, [p.grad for p in live])]
+            gradients = [p.grad for p in live if p.grad is not None]
+            flat = [torch.cat([x.reshape(-1) for x in xs]) for xs in (live, gradients)]
             there = self.technique.formula(*flat, **self.values).split([p.numel() for p in live])
             for p, value in zip(live, there, strict=True):
                 p.copy_(value.view_as(p))
