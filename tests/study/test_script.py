@@ -148,6 +148,38 @@ def test_every_optimizer_and_schedule_trains_the_same_in_its_script(tmp_path):
     assert len(set(expected)) > 3, "they end differently, so that a formula in the wrong script would be seen"
 
 
+CHAINS = {
+    "alone": tw.schedule.plateau(patience=0, factor=0.5, threshold=0.02),
+    "warmed up": tw.schedule.warmup(7) >> tw.schedule.plateau(patience=0, factor=0.3, cooldown=1, end=0.01),
+    "twice": tw.schedule.plateau(20, patience=0, factor=0.5)
+    >> tw.schedule.plateau(patience=0)
+    >> tw.schedule.linear(9),
+    "the others": tw.schedule.one_cycle(9)
+    >> tw.schedule.multistep(9, milestones=[3, 0.5])
+    >> tw.schedule.triangular(9)
+    >> tw.schedule.inverse_sqrt(9)
+    >> tw.schedule.polynomial(5)
+    >> tw.schedule.minus_sqrt(5)
+    >> tw.schedule.cosine_restarts(period=4, growth=2),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_schedule_that_follows_the_metric_follows_it_in_the_script(name, tmp_path):
+    task = tw.load_task("wine" if name != "alone" else "diabetes")
+    recipe = tw.Recipe(tw.optim.momentum(lr=0.02), CHAINS[name], epochs=12, batch_size=16)
+    study(task, tmp_path / "study", {"mine": recipe})
+    script = tw.export(tmp_path / "study")
+    assert "observe(seen, -valid" in script or name == "the others"
+    with Store(tmp_path / "study") as store:
+        runs = store.runs(curves=True)
+        record = next(runs[e.run] for e in store.entries("chosen"))
+    lines = printed(script, tmp_path)
+    valid = [float(line.split()[-1]) for line in lines if line.startswith("epoch ")]
+    assert valid == pytest.approx(record.curve.valid[1:], rel=1e-5)
+    assert float(lines[-1].split()[-1]) == pytest.approx(record.test, rel=1e-4)
+
+
 def test_dropout_inside_torchs_own_layers_is_seeded_as_in_the_study(tmp_path):
     (tmp_path / "hidden.py").write_text("""
 import torch

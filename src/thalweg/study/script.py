@@ -93,7 +93,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         text.MODULE,
         _where(path, theirs),
     ]
-    after = ["# ---- training", _training(task, optimizer)]
+    after = ["# ---- training", _training(task, optimizer, feedback=recipe.schedule.feedback)]
     ours = "\n\n\n".join(part.strip("\n") for part in (*before, _MARK, *after) if part.strip())
     ours = re.sub(r"  # (noqa: [\w, ]+|fmt: skip)$", "", ours, flags=re.MULTILINE)
     ours = give_way(f"{_imports(ours)}\n\n\n{ours}", bound(theirs)).replace("TASK_EXPRESSION", origin["expression"])
@@ -128,7 +128,7 @@ def _where(path: Path, theirs: str) -> str:
     return "\n".join(lines)
 
 
-def _training(task: dict[str, Any], optimizer: optim.Optimizer) -> str:
+def _training(task: dict[str, Any], optimizer: optim.Optimizer, *, feedback: bool) -> str:
     """Return the loop, with the formula's name in it and without what the model does not need."""
     context = {
         (False, False): "",
@@ -137,6 +137,8 @@ def _training(task: dict[str, Any], optimizer: optim.Optimizer) -> str:
         (True, True): "(forward / step).seeded(), KeyedDropout(_mix(mask_key + _signed(step * _GOLDEN)))",
     }[task["dropout"], task["draws"]]
     loop = text.TRAINING.replace("FORMULA(", f"{optimizer.name}(")
+    if feedback:
+        loop = _following(loop)
     if context:
         loop = loop.replace("CONTEXT", context)
     else:
@@ -180,20 +182,52 @@ def _schedule(whole: schedule.Schedule) -> str:
         if part.name not in seen:
             seen.add(part.name)
             formulas.append(_formula(part.technique).replace(f"def {part.name}(", f"def schedule_{part.name}(", 1))
-    cases, start = [], 0
+    cases, watching, start = [], [], 0
+    seen = {i: state for i, state in enumerate(whole.start()) if state}
     for i, part in enumerate(whole.parts):
         values = dict(part.values)
         steps = int(values.pop("steps"))
         last = i == len(whole.parts) - 1
         at = f"step - {start}" if start else "step"
         at = at if last and getattr(part.technique, "endless", False) else f"min({at}, {steps})"
-        arguments = "".join(f", {name}={value!r}" for name, value in values.items())
-        call = f"    return schedule_{part.name}({at}, steps={steps}{arguments})"
+        arguments = "".join(f", {name}={value!r}" for name, value in {"steps": steps, **values}.items())
+        call, after = f"schedule_{part.name}({at}{arguments})", "seen"
+        if i in seen:
+            call, after = f"seen[{i}][0]", f"{{**seen, {i}: schedule_{part.name}(metric, *seen[{i}]{arguments})}}"
         start += steps
-        cases.append(call if last else f"    if step < {start}:\n    {call}")
-    body = "\n".join(cases) or "    return 1.0"
-    doc = '"""Return what the learning rate is multiplied by at a step, counted from 0."""'
-    return "\n\n\n".join([*formulas, f"def multiplier(step):\n    {doc}\n{body}"])
+        cases.append(f"    return {call}" if last else f"    if step < {start}:\n        return {call}")
+        watching.append(f"    return {after}" if last else f"    if step <= {start}:\n        return {after}")
+    named = "step, seen" if seen else "step"
+    parts = [f"def multiplier({named}):\n    {_MULTIPLIER}", *(cases or ["    return 1.0"])]
+    made = [*formulas, "\n".join(parts)]
+    if seen:
+        made.append("\n".join([f"def observe(seen, metric, step):\n    {_OBSERVE}", *watching]))
+        made.append(
+            f"SEEN = {seen!r}  # by the part of the schedule, before the first metric; the multiplier is first"
+        )
+    return "\n\n\n".join(made)
+
+
+_MULTIPLIER = '"""Return what the learning rate is multiplied by at a step, counted from 0."""'
+_OBSERVE = '"""Return what has been seen after a metric, lower is better, when so many steps have been taken."""'
+
+
+def _following(loop: str) -> str:
+    """Return the loop with a schedule in it that follows the metric on the validation split."""
+    changes = {
+        "    step = 0\n": "    step, seen = 0, SEEN\n",
+        "multiplier(step)": "multiplier(step, seen)",
+        "        loss = total.item()": (
+            "        valid = evaluate(model, task, task.valid)\n"
+            "        seen = observe(seen, -valid if task.metric.higher_is_better else valid, step)\n"
+            "        loss = total.item()"
+        ),
+        "{evaluate(model, task, task.valid):.6g}": "{valid:.6g}",
+    }
+    for old, new in changes.items():
+        assert loop.count(old) == 1, f"the loop has {old!r} once"
+        loop = loop.replace(old, new)
+    return loop
 
 
 def _task_file(path: Path) -> str:

@@ -29,7 +29,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import cos, pi
+from math import copysign, cos, floor, inf, log, pi
 from typing import Any
 
 import numpy as np
