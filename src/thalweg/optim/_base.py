@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from operator import is_
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.errors import InputError, unknown
-from thalweg.optim._batch import Batch, how
-from thalweg.optim._executors import eager
+from thalweg.optim import _plan, _state
 from thalweg.optim._face import Face
-from thalweg.optim._technique import Optimizer
 
 __all__ = ["FormulaOptimizer", "Params"]
 
@@ -24,9 +24,9 @@ MODES: dict[str, Any] = {
 }  # fmt: skip
 """Arguments on how to step. torch's ``foreach`` and ``fused`` ask for speed alone, and change nothing here."""
 
-EXECUTORS = ("fused", "compiled", "eager")
 NOTES = {
-    "params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "lr_scale",
+    "params", "param_names", "name", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr",
+    "lr_scale",
 }  # fmt: skip
 """Keys of a group that are no arguments: what schedulers write there, and a name."""
 
@@ -60,11 +60,15 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 raise unknown(f"argument of {name}", given, [*known, *MODES])
         if isinstance(params, Tensor):
             raise InputError(f"{name} takes several parameters, such as model.parameters(); put the one in a list")
+        if isinstance(params, nn.Module) or not isinstance(params, Iterable):
+            raise InputError(f"{name} takes parameters, such as model.parameters(), not {type(params).__name__}")
         groups: list[Any] = [params] if isinstance(params, dict) else list(params)
-        if not groups:
+        self._plans: list[_plan.Plan] = []
+        self._kept: list[Any] = []
+        if groups:
+            super().__init__(groups, {**known, **MODES, **arguments})
+        if not groups or not any(group["params"] for group in self.param_groups):
             raise InputError(f"{name} got no parameters")
-        self._cache: dict[int, Any] = {}
-        super().__init__(groups, {**known, **MODES, **arguments})
 
     # -- groups --------------------------------------------------------------------------------------
 
@@ -77,32 +81,25 @@ class FormulaOptimizer(torch.optim.Optimizer):
             if key not in self.defaults and key not in NOTES:
                 raise unknown(f"argument of {name} in a group", key, self.defaults)
         params = param_group["params"]
-        if not isinstance(params, Tensor):
-            param_group = {**param_group, "params": list(params)}
-            tensors = [p[1] if isinstance(p, tuple) else p for p in param_group["params"]]
-            if len({id(p) for p in tensors}) < len(tensors):
-                raise InputError(f"a group of {name} has the same parameter twice")
-            if not tensors:
-                raise InputError(f"a group of {name} has no parameters")
-        self._chosen({**self.defaults, **param_group})
-        super().add_param_group(param_group)
-
-    def _chosen(self, group: Mapping[str, Any]) -> tuple[Optimizer, dict[str, Any], tuple[str, ...]]:
-        """Return a group's formula, its hyperparameters as numbers, and what stands before it."""
-        name = type(self).__name__
-        for mode in ("capturable", "differentiable"):
-            if group.get(mode):
-                raise InputError(f"{name} has no {mode} form; leave {mode} out")
-        if group.get("executor") not in (None, *EXECUTORS):
-            raise unknown("executor", group["executor"], EXECUTORS)
-        technique, values, before = self.face.select(group, name)
-        numbers = {key: float(v) if isinstance(v, Tensor) else v for key, v in values.items()}
-        own = {key: numbers[key] for key in technique.hyperparameters}
-        technique(**own)  # refuses what a hyperparameter cannot be
-        decay = numbers.get("weight_decay", 0.0)
-        if not (isinstance(decay, int | float) and 0 <= decay < math.inf):
-            raise InputError(f"weight_decay of {name} takes a number from 0 up, not {decay!r}")
-        return technique, numbers, before
+        if isinstance(params, set | nn.Module) or not isinstance(params, Iterable):
+            raise InputError(f"a group of {name} takes its parameters in a list, not as {type(params).__name__}")
+        group = {**param_group, "params": [params] if isinstance(params, Tensor) else list(params)}
+        tensors = [p[1] if isinstance(p, tuple) and len(p) == 2 else p for p in group["params"]]
+        for p in tensors:
+            if not isinstance(p, Tensor):
+                raise InputError(f"{name} updates tensors, not {type(p).__name__}")
+            if not (p.is_leaf or p.retains_grad):
+                raise InputError(f"{name} updates leaves; one parameter is the result of an operation")
+        if len({id(p) for p in tensors}) < len(tensors):
+            raise InputError(f"a group of {name} has the same parameter twice")
+        there = {id(p) for other in self.param_groups for p in other["params"]}
+        if not there.isdisjoint(map(id, tensors)):
+            raise InputError(f"two groups of {name} have the same parameter")
+        _plan.choose(self.face, {**self.defaults, **group}, name)
+        try:
+            super().add_param_group(group)
+        except ValueError as error:  # parameters with and without names
+            raise InputError(str(error)) from error
 
     # -- steps ---------------------------------------------------------------------------------------
 
@@ -121,191 +118,146 @@ class FormulaOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        work = [self._work(group) for group in self.param_groups]
-        for batches, sparse, values in work:
-            for batch, gradients in batches:
-                batch.run(gradients, values)
-            for technique, p in sparse:
-                self._sparse(technique, p, values)
+        for batch, gradients, values in self._work() or self._planned():
+            batch.run(gradients, values)
         return loss
 
-    def _work(self, group: dict[str, Any]) -> tuple[list[tuple[Batch, list[Tensor]]], list[Any], dict[str, Any]]:
-        """Return what a step of a group is made of: batches with their gradients, and sparse parameters."""
-        live = group["params"]
-        gradients = [p.grad for p in live]
-        if not all(g is not None for g in gradients):
-            live = [p for p, g in zip(live, gradients, strict=True) if g is not None]
-            gradients = [g for g in gradients if g is not None]
-        settings = [(name, value) for name, value in group.items() if name != "params"]
-        known = self._cache.get(id(group))
-        if known is not None and known[0] == settings and known[1] == list(map(id, live)):
-            _, _, values, batches = known
-            work = [(batch, [gradients[i] for i in places]) for batch, places in batches]
-            if all(batch.is_current(mine) for batch, mine in work):
-                return work, [], values
-        technique, values, before = self._chosen(group)
-        dense: list[int] = []
-        sparse: list[tuple[Optimizer, Tensor]] = []
-        for i, (p, g) in enumerate(zip(live, gradients, strict=True)):
-            self._check(technique, before, p, g)
-            if g.layout == torch.strided:
-                dense.append(i)
-            else:
-                sparse.append((technique, p))
-        batches = self._batches(group, technique, before, live, dense)
-        if not sparse and not any(isinstance(value, Tensor) for _, value in settings):
-            self._cache[id(group)] = (settings, [id(p) for p in live], values, batches)
-        return [(batch, [gradients[i] for i in places]) for batch, places in batches], sparse, values
+    def _work(self) -> list[_plan.Work] | None:
+        """Return what a step consists of by the plans of the last one, if they still hold."""
+        kept = self.state.values()
+        if len(self._plans) != len(self.param_groups) or len(kept) != len(self._kept):
+            return None
+        if not all(map(is_, kept, self._kept)):
+            return None
+        found: list[_plan.Work] = []
+        for plan, group in zip(self._plans, self.param_groups, strict=True):
+            work = plan.work(group)
+            if work is None:
+                return None
+            found += work
+        return found
 
-    def _check(self, technique: Optimizer, before: tuple[str, ...], p: Tensor, g: Tensor) -> None:
-        """Refuse a gradient that the formula cannot take."""
+    def _planned(self) -> list[_plan.Work]:
+        """Plan anew and return what a step consists of: first all is checked, then state is begun."""
         name = type(self).__name__
-        if g.dtype != p.dtype or g.device != p.device or g.shape != p.shape:
-            unlike = f"a gradient is {g.dtype} {tuple(g.shape)} on {g.device}"
-            raise InputError(f"{unlike}, and its parameter {p.dtype} {tuple(p.shape)} on {p.device}")
-        if g.layout not in (torch.strided, torch.sparse_coo):
-            raise InputError(f"{name} does not take gradients of layout {g.layout}")
-        if g.layout == torch.sparse_coo and (not technique.sparse or "weight_decay" in before):
-            why = " with weight_decay" if technique.sparse else ""
-            raise InputError(f"{name}{why} does not take sparse gradients: a step moves elements that have none")
-        if p.is_complex() and technique.scope != "element":
-            raise InputError(f"{name} does not take complex parameters")
-
-    def _batches(
-        self,
-        group: Mapping[str, Any],
-        technique: Optimizer,
-        before: tuple[str, ...],
-        live: Sequence[Tensor],
-        places: Sequence[int],
-    ) -> list[tuple[Batch, list[int]]]:
-        """Return parameters by executor, type, device and step."""
-        keys = [self.face.key(name) for name in technique.state]
-        scalar_keys = [self.face.key(name) for name in technique.scalars]
-        executors = [self._executor(group, technique, live[i]) for i in places]
-        found: dict[Any, list[int]] = {}
-        for i, executor in zip(places, executors, strict=True):
-            kept = self._begun(group, technique, live[i])
-            found.setdefault((executor, live[i].dtype, live[i].device, float(kept["step"])), []).append(i)
-        return [
-            (
-                Batch(
-                    technique, before, executor, [live[i] for i in members],
-                    [self.state[live[i]] for i in members], keys, scalar_keys,
-                ),
-                members,
-            )
-            for (executor, *_), members in found.items()
+        chosen, executors = [], []
+        for group in self.param_groups:
+            choice = _plan.choose(self.face, group, name)
+            how: list[str | None] = []
+            for p in group["params"]:
+                if p.grad is not None:
+                    _plan.check(self.face, choice, p, p.grad, self.state.get(p, {}), name)
+                how.append(None if p.grad is None else _plan.executor(group, choice.technique, p, p.grad))
+            chosen.append(choice)
+            executors.append(how)
+        self._plans = [
+            _plan.plan(self.face, *each, self.state)
+            for each in zip(chosen, self.param_groups, executors, strict=True)
         ]  # fmt: skip
+        self._kept = list(self.state.values())
+        found: list[_plan.Work] = []
+        for plan, group in zip(self._plans, self.param_groups, strict=True):
+            work = plan.work(group)
+            assert work is not None, "a plan holds as soon as it is made"
+            found += work
+        return found
 
-    def _executor(self, group: Mapping[str, Any], technique: Optimizer, p: Tensor) -> str:
-        best, asked = how(technique, p), group.get("executor")
-        if asked is None or asked == best or asked == "eager":
-            return asked or best
-        if asked == "compiled" and technique.scope == "element" and p.dtype in (torch.float32, torch.float64):
-            return "compiled"
-        kind = f"{str(p.dtype).removeprefix('torch.')} on {p.device.type}"
-        raise InputError(f"{technique.name} has no {asked} step for {kind}; leave executor out")
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Within, the parameters are the weights to evaluate; after it, those to train again.
 
-    def _begun(self, group: Mapping[str, Any], technique: Optimizer, p: Tensor) -> dict[str, Any]:
-        """Return a parameter's state, filled in before its first step."""
-        kept: dict[str, Any] = self.state[p]
-        if not isinstance(kept.get("step"), Tensor):
-            kept["step"] = torch.tensor(float(kept.get("step", 0.0)))
-        names = [name for name in technique.state if kept.get(self.face.key(name)) is None]
-        if names:
-            dtype = p.dtype if p.dtype not in (torch.bfloat16, torch.float16) else torch.float32
-            begun = dict(zip(technique.state, eager.begin(technique, p, dtype), strict=True))
-            for name in names:
-                kept[self.face.key(name)] = begun[name]
-                if name in self.face.starts:
-                    begun[name].fill_(group[self.face.starts[name]])
-        for name in technique.scalars:
-            kept.setdefault(self.face.key(name), torch.tensor(technique.start.get(name, 0.0), dtype=torch.float64))
-        return kept
-
-    def _sparse(self, technique: Optimizer, p: Tensor, values: Mapping[str, Any]) -> None:
-        """Update the elements that a sparse gradient names; for the others the step changes nothing."""
-        assert p.grad is not None
-        g = p.grad.coalesce()
-        kept = self._begun(self.param_groups[0], technique, p)
-        kept["step"] = kept["step"] + 1
-        at = tuple(g.indices())
-        states = [kept[self.face.key(name)] for name in technique.state]
-        rows = [x[at] for x in (p, *states)]
-        own = {name: values[name] for name in technique.hyperparameters}
-        eager.update(technique, rows[0], g.values(), rows[1:], [], t=int(kept["step"]), hyperparameters=own)
-        for place, row in zip((p, *states), rows, strict=True):
-            place[at] = row
+        They differ where the formula says so, as in ``schedule_free_adamw``; elsewhere this changes nothing.
+        """
+        trained: list[tuple[Tensor, Tensor]] = []
+        with torch.no_grad():
+            for group in self.param_groups:
+                choice = _plan.choose(self.face, group, type(self).__name__)
+                technique = choice.technique
+                for p in group["params"]:
+                    if technique.evaluate is not None and self.state.get(p):
+                        kept = [self.state[p][self.face.key(name)] for name in technique.state]
+                        trained.append((p, p.detach().clone()))
+                        p.copy_(technique.weights(p, kept, choice.values))
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for p, value in trained:
+                    p.copy_(value)
 
     # -- state dicts ---------------------------------------------------------------------------------
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._cache = {}
+        self._plans, self._kept = [], []
         for group in self.param_groups:
             for name, value in {**self.face.arguments(), **MODES}.items():
                 group.setdefault(name, value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state under torch's keys; each parameter has a step counter of its own there."""
-        found: dict[str, Any] = super().state_dict()
+        with _without(self, "_optimizer_state_dict_post_hooks") as hooks:
+            found: dict[str, Any] = super().state_dict()
+        numbers = _state.counters(self.face)
         found["state"] = {
-            p: {key: x.clone() if isinstance(x, Tensor) and x.dim() == 0 else x for key, x in kept.items()}
+            p: {key: x.clone() if key in numbers and isinstance(x, Tensor) else x for key, x in kept.items()}
             for p, kept in found["state"].items()
         }
+        for hook in hooks:
+            replaced = hook(self, found)
+            found = found if replaced is None else replaced
         return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state; that of torch's optimizer of the same name will do.
 
+        Args:
+            state_dict: what `state_dict` returned; its tensors are copied.
+
         Raises:
             InputError: the state is another optimizer's, or of other shapes; nothing has been changed then.
         """
-        try:
-            groups, states = state_dict["param_groups"], state_dict["state"]
-            counts = [len(group["params"]) for group in groups]
-        except (KeyError, TypeError) as error:
-            raise InputError('a state dict holds "param_groups" and "state"; this one does not') from error
         name = type(self).__name__
-        mine = [len(group["params"]) for group in self.param_groups]
-        if counts != mine:
-            raise InputError(f"the saved state is of groups of {counts} parameters, and {name} has {mine}")
-        keys = {"step", *(self.face.key(s) for f in self.face.formulas.values() for s in (*f.state, *f.scalars))}
-        places = [i for group in groups for i in group["params"]]
-        owners = [p for group in self.param_groups for p in group["params"]]
-        for saved, group in zip(groups, self.param_groups, strict=True):
-            self._chosen({**self.face.arguments(), **MODES, **saved, "capturable": False, "executor": None})
-            assert group is not saved
-        by_place = dict(zip(places, owners, strict=True))
+        with _without(self, "_optimizer_load_state_dict_pre_hooks") as hooks:
+            if hooks:
+                state_dict = dict(state_dict)
+            for hook in hooks:
+                replaced = hook(self, state_dict)
+                state_dict = state_dict if replaced is None else replaced
+            try:
+                groups, states = state_dict["param_groups"], state_dict["state"]
+                places = [list(group["params"]) for group in groups]
+            except (KeyError, TypeError) as error:
+                raise InputError('a state dict holds "param_groups" and "state"; this one does not') from error
+            counts, mine = list(map(len, places)), [len(group["params"]) for group in self.param_groups]
+            if counts != mine:
+                raise InputError(f"the saved state is of groups of {counts} parameters, and {name} has {mine}")
+            owners = dict(
+                zip(
+                    (place for group in places for place in group),
+                    (p for group in self.param_groups for p in group["params"]),
+                    strict=True,
+                )
+            )
+            _state.check_saved(self.face, groups, states, owners, name)
+            modes = {"capturable": False, "differentiable": False}  # how torch stepped there, not how it is done here
+            asked = [{**self.face.arguments(), **MODES, **group, **modes} for group in groups]
+            for group in asked:
+                _plan.choose(self.face, group, name)
+            with _without(self, "_optimizer_load_state_dict_post_hooks") as after:
+                super().load_state_dict({"state": {}, "param_groups": asked})
         for place, kept in states.items():
-            p = by_place.get(place)
-            strange = set(kept) - keys
-            if p is None or strange:
-                what = f'it keeps "{min(strange)}"' if strange else "it names other parameters"
-                raise InputError(f"the saved state is not {name}'s: {what}")
-            for key, value in kept.items():
-                if (
-                    isinstance(value, Tensor)
-                    and value.dim()
-                    and self._shape(p, key) not in (None, tuple(value.shape))
-                ):
-                    shapes = f"{tuple(value.shape)}, and its parameter {tuple(p.shape)}"
-                    raise InputError(f"the saved state of {name} does not fit: {key} has the shape {shapes}")
-        super().load_state_dict(state_dict)
-        for place, kept in states.items():
-            p = by_place[place]
-            for key, value in kept.items():
-                if value is None:  # torch's SGD without momentum writes it down
-                    self.state[p].pop(key, None)
-                elif isinstance(value, Tensor) and value.dim() and p.dtype in (torch.bfloat16, torch.float16):
-                    self.state[p][key] = value.to(p.device, torch.float32, copy=True)  # torch would round it
+            self.state[owners[place]] = _state.place(self.face, owners[place], kept)
+        for done in after:
+            done(self)
 
-    def _shape(self, p: Tensor, key: str) -> tuple[int, ...] | None:
-        """Return the shape that state under a key must have."""
-        for formula in self.face.formulas.values():
-            for name in formula.state:
-                if self.face.key(name) == key:
-                    make = formula.shapes.get(name)
-                    return tuple(p.shape) if make is None else make(tuple(p.shape))
-        return None
+
+@contextmanager
+def _without(optimizer: torch.optim.Optimizer, name: str) -> Iterator[list[Callable[..., Any]]]:
+    """Within, torch calls none of an optimizer's hooks of a kind; they are given to be called at the right time."""
+    hooks = getattr(optimizer, name)
+    setattr(optimizer, name, OrderedDict())
+    try:
+        yield list(hooks.values())
+    finally:
+        setattr(optimizer, name, hooks)

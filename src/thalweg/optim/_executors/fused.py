@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from thalweg.optim._executors.kernel import WIDTHS, kernel
 from thalweg.optim._technique import Optimizer
 
-__all__ = ["WIDTHS", "run"]
+__all__ = ["WIDTHS", "run", "walk", "widths"]
 
 ALONE = 1 << 16
 """Up to so many elements one thread is quicker than waking another."""
@@ -31,18 +32,39 @@ def run(technique: Optimizer, dtype: str, table: np.ndarray, before: tuple[str, 
             and states. What they point to must outlive the call.
         before: names in `lifting.BEFORE`.
     """
-    step = kernel(technique, dtype, before)
-    threads = torch.get_num_threads()
-    if threads > 1 and table[:, 0].sum() > ALONE:
-        table = _pieces(table, dtype)
-        parts = np.linspace(0, len(table), min(threads, len(table)) + 1).astype(int)
-        pool = _pool(os.getpid(), threads)
-        ends = list(zip(parts[:-1].tolist(), parts[1:].tolist(), strict=True))
-        waiting = [pool.submit(step, table.ctypes.data, *end) for end in ends[1:]]
-        step(table.ctypes.data, *ends[0])
-        wait(waiting)
-    else:
+    walk(kernel(technique, dtype, before), table, int(table[:, 0].sum()), widths(dtype, table.shape[1] - 4))
+
+
+def walk(step: Callable[[int, int, int], None], table: np.ndarray, elements: int, widths: np.ndarray) -> None:
+    """Update every row of a table by a kernel.
+
+    Args:
+        step: see `kernel.kernel`.
+        table: see `run`.
+        elements: in all rows.
+        widths: see `widths`.
+    """
+    threads = 1 if elements <= ALONE else torch.get_num_threads()
+    if threads == 1:
         step(table.ctypes.data, 0, len(table))
+        return
+    table = _pieces(table, widths)
+    # Thread i of n begins at the piece that holds element i/n of all, so that each has as many to update.
+    shares = np.arange(1, threads) * elements // threads
+    begins = np.searchsorted(np.cumsum(table[:, 0]), shares, side="left")
+    ends = [0, *begins.tolist(), len(table)]
+    address = table.ctypes.data
+    pool = _pool(os.getpid(), threads)
+    waiting = [pool.submit(step, address, *ends[i : i + 2]) for i in range(1, threads) if ends[i] < ends[i + 1]]
+    step(address, *ends[:2])
+    for one in waiting:
+        one.result()
+
+
+def widths(dtype: str, states: int) -> np.ndarray:
+    """Return the bytes of an element of parameter, gradient and each state."""
+    state = 4 if dtype == "bfloat16" else WIDTHS[dtype]
+    return np.array([WIDTHS[dtype]] * 2 + [state] * states)
 
 
 @cache
@@ -51,14 +73,12 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="thalweg")
 
 
-def _pieces(table: np.ndarray, dtype: str) -> np.ndarray:
+def _pieces(table: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """Cut rows into pieces of at most `PIECE` elements, in order."""
     counts = -(-table[:, 0] // PIECE)
     row = np.repeat(np.arange(len(table)), counts)
     starts = PIECE * (np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts))
-    cut = table[row].copy()
-    state = 4 if dtype == "bfloat16" else WIDTHS[dtype]
-    widths = np.array([WIDTHS[dtype]] * 2 + [state] * (table.shape[1] - 4))
+    cut = table[row]
     cut[:, 2:] += starts[:, None] * widths
     cut[:, 0] = np.minimum(cut[:, 0] - starts, PIECE)
     return cut

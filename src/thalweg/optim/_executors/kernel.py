@@ -19,7 +19,7 @@ from llvmlite import ir
 from thalweg.optim._executors.lifting import lift
 from thalweg.optim._technique import Optimizer
 
-__all__ = ["WIDTHS", "kernel"]
+__all__ = ["WIDTHS", "kernel", "target"]
 
 WIDTHS = {"float32": 4, "float64": 8, "bfloat16": 2}
 """Types of parameters that a kernel takes, and their bytes. State is float32 where parameters are bfloat16."""
@@ -42,14 +42,14 @@ def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Ca
         before: names in `lifting.BEFORE`.
     """
     module = _Builder(technique, dtype, before).module
-    target = _target()
+    machine = target()
     compiled = llvm.parse_assembly(str(module))
     compiled.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = True
-    passes = llvm.create_pass_builder(target, tuning)
+    passes = llvm.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(compiled, passes)
-    engine = llvm.create_mcjit_compiler(compiled, target)
+    engine = llvm.create_mcjit_compiler(compiled, machine)
     engine.finalize_object()
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("run"))
 
@@ -61,7 +61,8 @@ def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Ca
 
 
 @cache
-def _target() -> Any:
+def target() -> Any:
+    """Return this machine, as LLVM compiles for it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten()
@@ -163,7 +164,8 @@ class _Builder:
             case "sign", [x]:
                 one, zero = ir.Constant(self.number, 1.0), ir.Constant(self.number, 0.0)
                 above = code.select(code.fcmp_ordered(">", x, zero), one, zero)
-                return code.select(code.fcmp_ordered("<", x, zero), ir.Constant(self.number, -1.0), above)
+                either = code.select(code.fcmp_ordered("<", x, zero), ir.Constant(self.number, -1.0), above)
+                return code.select(code.fcmp_unordered("uno", x, x), x, either)
         intrinsic = {
             "sqrt": "llvm.sqrt", "absolute": "llvm.fabs", "maximum": "llvm.maximum", "minimum": "llvm.minimum",
         }[word]  # fmt: skip
