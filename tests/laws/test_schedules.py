@@ -96,7 +96,7 @@ FEEDBACK = {technique.name for technique in SCHEDULES if technique.state}  # tes
 
 def test_every_schedule_is_compared_with_torch():
     assert set(schedule.CATALOGUE) <= set(TORCH) | NOT_IN_TORCH | FEEDBACK
-    assert FEEDBACK == {"plateau"}
+    assert {"plateau"} == FEEDBACK
 
 
 @pytest.mark.parametrize("name", TORCH)

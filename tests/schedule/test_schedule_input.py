@@ -31,7 +31,10 @@ def test_an_unknown_hyperparameter_is_named():
     ("make", "message"),
     [
         (lambda: schedule.cosine_restarts(growth=0.5), "growth of cosine_restarts takes a number from 1 up, not 0.5"),
-        (lambda: schedule.step(every=0), "every of step takes whole numbers of steps or shares of its length below 1"),
+        (
+            lambda: schedule.step(every=0),
+            "every of step takes whole numbers of steps or shares of its length below 1",
+        ),
         (lambda: schedule.multistep(milestones=[]), r"milestones of multistep takes a list of numbers such as \[0.5"),
         (lambda: schedule.multistep(milestones=30), r"milestones of multistep takes a list of numbers"),
         (lambda: schedule.multistep(milestones=[3, "4"]), "milestones of multistep takes a number, not '4'"),

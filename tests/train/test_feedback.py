@@ -12,7 +12,9 @@ from thalweg.train.population import Rates
 
 
 def member(whole, seed=0, **roles):
-    return Member(Recipe(**{"optimizer": optim.sgd(lr=0.5), "schedule": whole, "epochs": 8, **roles}).resolved(), seed)
+    return Member(
+        Recipe(**{"optimizer": optim.sgd(lr=0.5), "schedule": whole, "epochs": 8, **roles}).resolved(), seed
+    )
 
 
 def after(rate, curve, steps, higher_is_better):
@@ -83,6 +85,10 @@ def test_a_run_that_diverges_lowers_its_own_rate_alone(linear_task, used):
 
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_run_of_an_epoch_or_two(linear_task, epochs):
-    for whole in (schedule.plateau(), schedule.warmup(1) >> schedule.plateau(), schedule.plateau() >> schedule.linear(1)):
+    for whole in (
+        schedule.plateau(),
+        schedule.warmup(1) >> schedule.plateau(),
+        schedule.plateau() >> schedule.linear(1),
+    ):
         (result,) = train(linear_task, [member(whole, epochs=epochs, batch_size=1000)])
         assert result.reason == ""

@@ -20,8 +20,8 @@ def plateau(
     It follows the validation metric, which a recipe's run has after each epoch; a metric is read lower is better, so
     accuracy comes negated. An improvement is more than the share ``threshold`` of the best so far; ``cooldown``
     metrics after a fall are not held against it.
-    torch: ``ReduceLROnPlateau``, with min_lr = end · lr; its ``eps``, which keeps rates from falling by less than 1e-8,
-    is 0 here, and below 0 its relative threshold counts what is slightly worse as an improvement.
+    torch: ``ReduceLROnPlateau``, with min_lr = end · lr. Its ``eps``, which keeps rates from falling by less than
+    1e-8, is 0 here; and of a metric below 0 it counts what is the same or slightly worse as an improvement.
     """
     better = metric < best * (1 - copysign(threshold, best))
     best = metric if better else best

@@ -177,10 +177,10 @@ def _words(technique: Technique) -> str:
 
 def _schedule(whole: schedule.Schedule) -> str:
     """Return the source of the schedule's formulas and of ``multiplier(step)``, its parts one after the other."""
-    seen, formulas = set(), []
+    named, formulas = set(), []
     for part in whole.parts:
-        if part.name not in seen:
-            seen.add(part.name)
+        if part.name not in named:
+            named.add(part.name)
             formulas.append(_formula(part.technique).replace(f"def {part.name}(", f"def schedule_{part.name}(", 1))
     cases, watching, start = [], [], 0
     seen = {i: state for i, state in enumerate(whole.start()) if state}
@@ -197,8 +197,8 @@ def _schedule(whole: schedule.Schedule) -> str:
         start += steps
         cases.append(f"    return {call}" if last else f"    if step < {start}:\n        return {call}")
         watching.append(f"    return {after}" if last else f"    if step <= {start}:\n        return {after}")
-    named = "step, seen" if seen else "step"
-    parts = [f"def multiplier({named}):\n    {_MULTIPLIER}", *(cases or ["    return 1.0"])]
+    takes = "step, seen" if seen else "step"
+    parts = [f"def multiplier({takes}):\n    {_MULTIPLIER}", *(cases or ["    return 1.0"])]
     made = [*formulas, "\n".join(parts)]
     if seen:
         made.append("\n".join([f"def observe(seen, metric, step):\n    {_OBSERVE}", *watching]))
