@@ -36,9 +36,9 @@ _GREEK = {
     "lr": r"\alpha", "beta": r"\beta", "beta1": r"\beta_1", "beta2": r"\beta_2", "eps": r"\epsilon",
     "rho": r"\rho", "momentum": r"\rho", "weight_decay": r"\lambda", "psi": r"\psi", "mu": r"\mu",
     "gamma": r"\gamma", "delta": r"\Delta", "pi": r"\pi", "p": "x", "mu_next": r"\mu_{t+1}",
-    "beta3": r"\beta_3", "rho_inf": r"\rho_\infty", "x0": "x_0", "d0": "d_0", "g_last": "g_{t-1}", "eps1": r"\epsilon_1",
-    "eps2": r"\epsilon_2", "change": r"\Delta", "trust": r"\eta", "weights": r"\textstyle\sum\alpha^2",
-    "precondition_frequency": "f", "dampening": r"\tau",
+    "beta3": r"\beta_3", "rho_inf": r"\rho_\infty", "x0": "x_0", "d0": "d_0", "g_last": "g_{t-1}",
+    "eps1": r"\epsilon_1", "eps2": r"\epsilon_2", "change": r"\Delta", "trust": r"\eta",
+    "weights": r"\textstyle\sum\alpha^2", "precondition_frequency": "f", "dampening": r"\tau",
     "growth": r"\mu", "metric": "y", "cycle": "k", "length": "T",
     "mu_product": r"\textstyle\prod\mu", "lr_decay": r"\eta", "v_max": r"v_{\max}", "step": "i", "steps": "n",
 }  # fmt: skip

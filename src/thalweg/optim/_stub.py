@@ -19,6 +19,7 @@ _HEAD = '''"""Made by ``python -m thalweg.optim._stub`` from the declarations in
 from torch import Tensor
 
 from thalweg.optim._base import FormulaOptimizer, Params
+from thalweg.optim._groups import groups as groups
 from thalweg.optim._technique import Optimizer as Optimizer
 
 CATALOGUE: dict[str, Optimizer]
@@ -46,12 +47,12 @@ def stub() -> str:
 
 
 def _type(name: str, value: Any) -> str:
-    if name == "executor":
+    if name in ("executor", "adjust_lr_fn"):
         return "str | None"
     if name == "lr":
         return "float | Tensor"
     if isinstance(value, tuple):
-        return f"tuple[{', '.join(['float'] * len(value))}]"
+        return f"tuple[{', '.join('float | None' if part is None else 'float' for part in value)}]"
     return "bool | None" if value is None else type(value).__name__
 
 

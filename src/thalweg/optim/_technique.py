@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from thalweg.technique import Distribution, Technique
@@ -28,6 +29,8 @@ class Optimizer(Technique):
         sparse: a gradient of 0 leaves an element and its state as they are, so that sparse gradients will do.
         evaluate: where the weights to evaluate are not ``p``: a formula from ``(p, *state)`` and hyperparameters to
             those weights.
+        vectors: of a formula for matrices: the formula for parameters with fewer than two axes, which takes its
+            hyperparameters by name and keeps its own defaults for the others.
     """
 
     state: tuple[str, ...] = ()
@@ -37,11 +40,38 @@ class Optimizer(Technique):
     sparse: bool = False
     shapes: Mapping[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = field(default_factory=dict, compare=False)
     evaluate: Callable[..., Any] | None = field(default=None, compare=False)
+    vectors: Optimizer | None = None
+
+    def on(self, shape: tuple[int, ...]) -> Optimizer:
+        """Return the formula for a parameter of a shape."""
+        return self.vectors if self.vectors is not None and len(shape) < 2 else self
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every hyperparameter of the formula, as given or by default; others are left out."""
+        return {name: given.get(name, default) for name, default in _defaults(self).items()}
+
+    def weights(self, p: Any, state: Sequence[Any], values: Mapping[str, Any]) -> Any:
+        """Return the weights to evaluate, ``p`` itself if the formula does not say otherwise.
+
+        Args:
+            p, state: after a step, or as they begin.
+            values: the hyperparameters.
+        """
+        if self.evaluate is None:
+            return p
+        asked = list(inspect.signature(self.evaluate).parameters)[1 + len(self.state) :]
+        return self.evaluate(p, *state, **{name: values[name] for name in asked})
 
     @property
     def parameters(self) -> list[str]:
         """The names of the formula's arguments, in order."""
         return list(inspect.signature(self.formula).parameters)
+
+
+@cache
+def _defaults(technique: Optimizer) -> dict[str, Any]:
+    """Return the hyperparameters, read off the signature once: they are asked for at every step."""
+    return technique.hyperparameters
 
 
 def optimizer(
@@ -56,12 +86,15 @@ def optimizer(
     sparse: bool = False,
     shapes: Mapping[str, Callable[[tuple[int, ...]], tuple[int, ...]]] | None = None,
     evaluate: Callable[..., Any] | None = None,
+    vectors: Optimizer | None = None,
+    limits: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Optimizer]:
     """Declare the decorated formula an optimizer.
 
     The formula takes the parameter ``p``, its gradient ``g``, then state and scalars in the order declared,
     then by keyword the step ``t`` counted from 1, and the hyperparameters with their defaults; it returns the
-    new ``p``, state and scalars. It may use arithmetic and the words of `_vocabulary`, nothing else.
+    new ``p``, state and scalars. It may use arithmetic and the words of `_vocabulary`, and beyond scope ``element``
+    those of `_vocabulary_whole`; of numbers alone, ``a if … else b`` too; nothing else.
     """
 
     def declare(formula: Callable[..., Any]) -> Optimizer:
@@ -72,6 +105,7 @@ def optimizer(
             space=dict(space),
             generalises=generalises,
             given=("t",),
+            limits=dict(limits or {}),
             state=state,
             scalars=scalars,
             start=dict(start or {}),
@@ -79,6 +113,7 @@ def optimizer(
             sparse=sparse,
             shapes=dict(shapes or {}),
             evaluate=evaluate,
+            vectors=vectors,
         )
 
     return declare

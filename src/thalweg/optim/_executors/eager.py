@@ -17,10 +17,11 @@ def begin(technique: Optimizer, p: Tensor, dtype: torch.dtype) -> list[Tensor]:
     """Return a parameter's state before its first step.
 
     Args:
-        technique: whose state.
+        technique: whose state; that of its formula for vectors, if ``p`` is one.
         p: the parameter, in its shape.
         dtype: of the state.
     """
+    technique = technique.on(tuple(p.shape))
     state = []
     for name in technique.state:
         start = technique.start.get(name, 0.0)
@@ -47,15 +48,18 @@ def update(
     """Update a parameter and its state in place, and return its scalars after the step.
 
     Args:
-        technique: whose formula.
+        technique: whose formula; its formula for vectors, if ``p`` is one.
         p, g: parameter and gradient, of one shape; computed in the state's type where there is state.
         state: one tensor for each name in ``technique.state``.
         scalars: one number for each name in ``technique.scalars``.
         t: the step, counted from 1.
-        hyperparameters: every hyperparameter of the formula.
+        hyperparameters: by name; the formula takes its own, and its defaults for those not given.
     """
+    technique = technique.on(tuple(p.shape))
     wide = torch.promote_types(p.dtype, torch.float32)
-    new, *after = technique.formula(p.to(wide), g.to(wide), *state, *scalars, t=t, **hyperparameters)
+    new, *after = technique.formula(
+        p.to(wide), g.to(wide), *state, *scalars, t=t, **technique.values(hyperparameters)
+    )
     p.copy_(new)
     for kept, value in zip(state, after, strict=False):
         kept.copy_(value)

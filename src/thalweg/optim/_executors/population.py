@@ -75,6 +75,16 @@ class PopulationStep:
                     hyperparameters=values,
                 )  # fmt: skip
 
+    def weights(self) -> Tensor:
+        """Return the weights to evaluate, shape ``(runs, n)``: the parameters themselves for most formulas."""
+        if self.technique.evaluate is None:
+            return self.parameters
+        rows = []
+        for row, values in enumerate(self.hyperparameters):
+            state = [kept[row] for kept in self.state]
+            rows.append(self.technique.weights(self.parameters[row], state, self.technique.values(values)))
+        return torch.stack(rows)
+
     def _cut(self, row: Tensor) -> list[Tensor]:
         pieces = torch.split(row, [int(np.prod(shape)) for shape in self.shapes])
         return [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
