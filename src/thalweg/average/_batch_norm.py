@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import InputError
 
-__all__ = ["Moments", "batch_norms", "moments", "pool", "precise_batch_norm"]
+__all__ = ["Moments", "as_kept", "batch_norms", "moments", "pool", "precise_batch_norm"]
 
 Moments = tuple[int, Tensor, Tensor]
 """How many values a channel has, their mean and their variance (divided by their number), float64."""
@@ -63,8 +63,11 @@ def precise_batch_norm(model: nn.Module, batches: Iterable[Any], device: torch.d
             for name, calls in batch_norms(model, forward(first)).items():
                 layer = model.get_submodule(name)
                 assert isinstance(layer, _BatchNorm)
-                found = [moments(model, name, calls, forward(batch)) for batch in batches]
-                store(pool(found), layer.running_mean, layer.running_var)
+                mean, variance = as_kept(pool(moments(model, name, calls, forward(batch)) for batch in batches))
+                assert layer.running_mean is not None
+                assert layer.running_var is not None
+                layer.running_mean.copy_(mean)
+                layer.running_var.copy_(variance)
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -142,10 +145,7 @@ def pool(parts: Iterable[Moments]) -> Moments:
     return n, mean, variance
 
 
-def store(found: Moments, running_mean: Tensor | None, running_var: Tensor | None) -> None:
-    """Write moments where a batch norm keeps them: the variance divided by the number less 1, as torch has it."""
-    assert running_mean is not None
-    assert running_var is not None
+def as_kept(found: Moments) -> tuple[Tensor, Tensor]:
+    """Return moments as a batch norm keeps them: the variance is divided by the number less 1, as torch has it."""
     n, mean, variance = found
-    running_mean.copy_(mean)
-    running_var.copy_(variance * (n / max(n - 1, 1)))
+    return mean, variance * (n / max(n - 1, 1))

@@ -21,9 +21,11 @@ class AverageTechnique(Technique):
         when: hyperparameters that say which weights are taken in, and not how: ``start``, the share of the run after
             which it begins, and ``every``, at how many steps' distance (an epoch's, if None). Without them the
             weights are taken in after every step. In a loop of one's own, the loop decides.
+        scope: ``element``: each number for itself.
     """
 
     when: tuple[str, ...] = ()
+    scope: str = "element"
 
     def __call__(self, *positional: Any, **values: Any) -> Ingredient:
         """Return the ingredient; hyperparameters may stand in their place, as in ``ema(0.99)``."""

@@ -30,6 +30,10 @@ class GradientTechnique(Technique):
     def __call__(self, *positional: Any, **values: Any) -> Gradient:  # type: ignore[override]
         return Gradient((Ingredient(self, by_name(self, positional, values)),))
 
+    def how(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters that the formula's arithmetic needs: all of them."""
+        return dict(values)
+
     @property
     def takes_weights(self) -> bool:
         """Whether the formula looks at the parameter beside its gradient."""

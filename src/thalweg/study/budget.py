@@ -10,6 +10,7 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.study.plan import Job, Protocol, rates, trial_settings
 from thalweg.task import Task
+from thalweg.train.around import gradients_a_step
 from thalweg.train.planner import Plan
 from thalweg.train.population import steps_per_epoch
 
@@ -43,7 +44,8 @@ def whole_study(
 def _seconds(task: Task, recipe: Recipe, plans: Mapping[int, Plan]) -> float:
     """Return the CPU seconds of one run of a resolved recipe."""
     batch_size, epochs = recipe.sizes()
-    return plans[batch_size].seconds(epochs * steps_per_epoch(task, recipe), epochs)
+    steps = epochs * steps_per_epoch(task, recipe) * gradients_a_step(recipe)
+    return plans[batch_size].seconds(steps, epochs)
 
 
 def fit(

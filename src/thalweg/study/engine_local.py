@@ -24,13 +24,9 @@ from thalweg.study.plan import Job
 from thalweg.task import Task
 from thalweg.train import Member, Result, train
 from thalweg.train.planner import Plan
+from thalweg.train.step import FEWEST
 
 __all__ = ["Chunk", "chunks", "execute", "failed", "record_of"]
-
-
-FEWEST = 3
-"""A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
-run that is left over after a kill must give the bits that it would have given in company."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from thalweg.errors import InputError
-from thalweg.recipe import Recipe
+from thalweg.recipe import CATALOGUES, ROLES, Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import verdict as verdicts
 from thalweg.study.budget import duration, expected_seconds, fit, whole_study
@@ -223,9 +223,7 @@ def _named(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe
 
 def _name(recipes: Sequence[Recipe]) -> dict[str, Recipe]:
     """Name recipes after the roles in which they differ."""
-    roles = [
-        r for r in ("optimizer", "schedule", "batch_size", "epochs") if len({getattr(x, r) for x in recipes}) > 1
-    ]
+    roles = [role for role in ROLES if len({getattr(x, role) for x in recipes}) > 1]
     names = [" + ".join(_word(role, getattr(x, role)) for role in roles or ["optimizer"]) for x in recipes]
     if len(set(names)) < len(names):
         raise InputError("the same recipe is there twice; every recipe is compared once")
@@ -233,7 +231,8 @@ def _name(recipes: Sequence[Recipe]) -> dict[str, Recipe]:
 
 
 def _word(role: str, value: Any) -> str:
-    return str(value) if role in ("optimizer", "schedule") else f"{role} {value}"
+    text = "none" if value is None else str(value)
+    return text if role in CATALOGUES and text != "none" else f"{role} {text}"
 
 
 def _batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:

@@ -5,6 +5,7 @@ A single run is a population of one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from thalweg.recipe import Recipe
 from thalweg.record import Curve
 from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
-from thalweg.train.step import EXECUTORS, Executor, OneByOne
+from thalweg.train.around import Around, kept_for_each_weight
+from thalweg.train.step import CHUNK, EXECUTORS, Executor, OneByOne
 
 __all__ = ["Member", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
 
@@ -114,6 +116,7 @@ def train(
     updates = _updates(rows, models)
     cuts = batches(len(task.train), batch_size)
     total = epochs * len(cuts)
+    around = Around([row.recipe for row in rows], models, updates, total, len(cuts), task.train)
     rates = Rates([row.recipe.schedule for row in rows], total, len(cuts))
 
     losses = np.full((epochs + 1, len(rows)), np.nan)
@@ -124,17 +127,25 @@ def train(
         orders = torch.from_numpy(np.stack([order(row.seed, epoch, len(task.train)) for row in rows]))
         sums = torch.zeros(len(rows), dtype=torch.float64)
         for cut in cuts:
-            sums += models.differentiate(task.train.at(orders[:, cut]), step)
+            batch = task.train.at(orders[:, cut])
+            sums += models.differentiate(batch, step)
+            around.change_gradients(batch, step)
             step += 1
             for update, part in updates:
                 update.step(models.gradients[part], step, rates.multipliers[part, step - 1])
+            around.change_weights(step)
         losses[epoch + 1] = (sums / len(cuts)).numpy()
-        valid[epoch + 1] = _means(models, task.valid, task.metric)
+        with around.evaluated():
+            valid[epoch + 1] = _means(models, task.valid, task.metric)
         rates.observe(-valid[epoch + 1] if task.metric.higher_is_better else valid[epoch + 1], step)
         on_epoch()
-    diverged = _diverged(losses, models.parameters)
-    ends = [outcomes(models, split, task.metric) for split in (task.train, task.valid, task.test)]
-    seconds = (time.process_time() - started) / len(rows)
+    broken = _broken(models.parameters)
+    with around.evaluated():
+        diverged = _diverged(losses, broken | _broken(models.parameters))
+        ends = [outcomes(models, split, task.metric) for split in (task.train, task.valid, task.test)]
+        weights = [models.weights(row) if keep_weights else None for row in range(len(rows))]
+    own = around.seconds
+    seconds = (time.process_time() - started - own.sum()) / len(rows) + own
     results = []
     for row, member in enumerate(rows):
         train_end, valid_end, test_end = (end[row] for end in ends)
@@ -147,8 +158,6 @@ def train(
             train_end, valid_end = np.array([np.nan]), np.array([np.nan])
             test_end = outcomes(OneByOne(task, [member.seed]), task.test, task.metric)[0]
         epoch_numbers = np.arange(epochs + 1)
-        optimizer = member.recipe.optimizer.technique
-        assert isinstance(optimizer, Optimizer)
         results.append(
             Result(
                 reason=reason,
@@ -158,12 +167,23 @@ def train(
                 test=float(test_end.mean(dtype=np.float64)),
                 outcomes=test_end,
                 steps=total,
-                cpu_seconds=seconds,
-                state_bytes=float(len(optimizer.state) * models.parameters.element_size()),
-                weights=models.weights(row) if keep_weights else None,
+                cpu_seconds=float(seconds[row]),
+                state_bytes=_kept(member.recipe, models.shapes) * models.parameters.element_size(),
+                weights=weights[row],
             )
         )
     return [results[ranks.index(i)] for i in range(len(members))]
+
+
+def _kept(recipe: Recipe, shapes: Sequence[tuple[int, ...]]) -> float:
+    """Return how many numbers are kept for each weight, beside it and its gradient."""
+    technique = recipe.optimizer.technique
+    assert isinstance(technique, Optimizer)
+    kept = 0
+    for shape in shapes:
+        own = technique.on(shape)
+        kept += sum(math.prod(own.shapes[name](shape) if name in own.shapes else shape) for name in own.state)
+    return kept / sum(map(math.prod, shapes)) + kept_for_each_weight(recipe)
 
 
 class Rates:
@@ -200,12 +220,16 @@ class Rates:
                 self.multipliers[i, step] = schedule(step, self.seen[i])
 
 
-def _diverged(losses: np.ndarray, parameters: Tensor) -> list[int]:
+def _diverged(losses: np.ndarray, broken: np.ndarray) -> list[int]:
     """Return for each run the first epoch whose loss was not finite, or 0; the last, if its weights are not."""
     bad = ~np.isfinite(losses[1:])
     first = np.where(bad.any(axis=0), bad.argmax(axis=0) + 1, 0)
-    broken = ~torch.isfinite(parameters).all(dim=1).numpy()
     return [int(epoch) for epoch in np.where((first == 0) & broken, len(bad), first)]
+
+
+def _broken(parameters: Tensor) -> np.ndarray:
+    """Return which rows have a number that is not finite."""
+    return ~torch.isfinite(parameters).all(dim=1).numpy()
 
 
 def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationStep, slice]]:
@@ -222,7 +246,7 @@ def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationS
     return found
 
 
-def outcomes(models: Executor, split: Split, metric: Metric, chunk: int = 256) -> np.ndarray:
+def outcomes(models: Executor, split: Split, metric: Metric, chunk: int = CHUNK) -> np.ndarray:
     """Return the metric of every example, float32, shape ``(runs, examples)``; or ``(runs, 1)``.
 
     The latter where the metric has one value for a whole split. Examples pass ``chunk`` at a time.

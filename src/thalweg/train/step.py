@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,11 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+from thalweg.average._batch_norm import Moments, as_kept, batch_norms, moments, pool
 from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.train.dropout import KeyedDropout, step_keys
 
-__all__ = ["EXECUTORS", "Executor", "OneByOne", "Vmapped", "moves_generator", "uses_dropout"]
+__all__ = ["CHUNK", "EXECUTORS", "FEWEST", "Executor", "OneByOne", "Vmapped", "moves_generator", "uses_dropout"]
+
+FEWEST = 3
+"""A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
+run that is left over after a kill must give the bits that it would have given in company."""
+
+CHUNK = 256
+"""How many examples pass at once in evaluation."""
 
 
 class Executor(Protocol):
@@ -38,6 +48,17 @@ class Executor(Protocol):
 
     def differentiate(self, batch: Split, step: int) -> Tensor:
         """Fill ``gradients``; return the losses, shape ``(runs,)``. The batch's axes are (run, example, …)."""
+        ...
+
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, step: int) -> Tensor:
+        """Return the gradients that some rows would have at other weights, shape ``(len(rows), weights)``.
+
+        With the dropout masks of that step; weights, gradients and buffers are afterwards as before.
+        """
+        ...
+
+    def evaluated(self, rows: Tensor, weights: Tensor, split: Split) -> AbstractContextManager[None]:
+        """Let some rows have other weights inside a ``with``, and their batch norms the statistics of a split."""
         ...
 
     def outputs(self, inputs: Any) -> list[Tensor]:
@@ -71,6 +92,30 @@ class _Rows:
         self.keys = [Key(seed) / "forward" for seed in seeds]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
+    @cached_property
+    def batch_norms(self) -> dict[str, int]:
+        """The batch norms that keep statistics, in order, and how often a forward pass calls each."""
+        module, inputs = copy.deepcopy(self.modules[0]).eval(), self.task.train.at(slice(0, 2)).inputs
+        with torch.no_grad():
+            return batch_norms(module, lambda: apply(module, inputs))
+
+    def _normalise(self, rows: Tensor, split: Split) -> None:
+        """Give some rows' batch norms the statistics of a split; see `thalweg.average.precise_batch_norm`."""
+        for name, calls in self.batch_norms.items():
+            with torch.no_grad():
+                chunks = (split.at(slice(start, start + CHUNK)).inputs for start in range(0, len(split), CHUNK))
+                mean, variance = as_kept(pool(self._moments(rows, name, calls, inputs) for inputs in chunks))
+                self._set(rows, f"{name}.running_mean", mean)
+                self._set(rows, f"{name}.running_var", variance)
+
+    def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
+        """Return the moments of what a batch norm sees in evaluation mode, ``(len(rows), channels)`` each."""
+        raise NotImplementedError
+
+    def _set(self, rows: Tensor, name: str, values: Tensor) -> None:
+        """Write some rows' values of a buffer."""
+        raise NotImplementedError
+
     def named(self, row: Tensor) -> dict[str, Tensor]:
         """Return a row as parameters by name; views."""
         pieces = torch.split(row, self.sizes)
@@ -94,21 +139,48 @@ class OneByOne(_Rows):
         self.gradients.zero_()
         losses = torch.empty(len(self.modules), dtype=self.parameters.dtype)
         keys = step_keys(self.mask_keys, step)
-        for row, module in enumerate(self.modules):
-            module.train()
-            mine = batch.at(torch.tensor(row))
-            if self.seeded:
-                with (self.keys[row] / step).seeded():
-                    losses[row] = self._backward(module, mine, keys[row])
-            else:
-                losses[row] = self._backward(module, mine, keys[row])
+        for row in range(len(self.modules)):
+            losses[row] = self._backward(row, batch, step, keys[row])
         return losses
 
-    def _backward(self, module: nn.Module, batch: Split, key: Tensor) -> Tensor:
-        with KeyedDropout(key):
-            loss = self.task.loss(apply(module, batch.inputs), batch.targets)
+    def _backward(self, row: int, batch: Split, step: int, key: Tensor) -> Tensor:
+        module, mine = self.modules[row].train(), batch.at(torch.tensor(row))
+        with (self.keys[row] / step).seeded() if self.seeded else nullcontext(), KeyedDropout(key):
+            loss = self.task.loss(apply(module, mine.inputs), mine.targets)
         torch.autograd.backward(loss)
         return loss.detach()
+
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, step: int) -> Tensor:
+        """See `Executor`."""
+        found = torch.empty_like(weights)
+        keys = step_keys(self.mask_keys, step)
+        for i, row in enumerate(rows.tolist()):
+            places = [self.parameters[row], self.gradients[row], *self.modules[row].buffers()]
+            with _as_before(places):
+                self.parameters[row] = weights[i]
+                self.gradients[row] = 0
+                self._backward(row, batch, step, keys[row])
+                found[i] = self.gradients[row]
+        return found
+
+    @contextmanager
+    def evaluated(self, rows: Tensor, weights: Tensor, split: Split) -> Iterator[None]:
+        """See `Executor`."""
+        names = [f"{name}.{what}" for name in self.batch_norms for what in ("running_mean", "running_var")]
+        buffers = [self.modules[row].get_buffer(name) for row in rows.tolist() for name in names]
+        with _as_before([*(self.parameters[row] for row in rows.tolist()), *buffers]):
+            self.parameters[rows] = weights
+            self._normalise(rows, split)
+            yield
+
+    def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
+        modules = [self.modules[row].eval() for row in rows.tolist()]
+        found = [moments(module, name, calls, partial(apply, module, inputs)) for module in modules]
+        return found[0][0], torch.stack([mean for _, mean, _ in found]), torch.stack([v for _, _, v in found])
+
+    def _set(self, rows: Tensor, name: str, values: Tensor) -> None:
+        for row, value in zip(rows.tolist(), values, strict=True):
+            self.modules[row].get_buffer(name).copy_(value)
 
     def outputs(self, inputs: Any) -> list[Tensor]:
         """See `Executor`."""
@@ -161,6 +233,44 @@ class Vmapped(_Rows):
         detached: Tensor = losses.detach()
         return detached
 
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, step: int) -> Tensor:
+        """See `Executor`."""
+        self.module.train()
+        some, mine = _filled_up(rows)
+        keys = step_keys(self.mask_keys, step)[mine]
+        own = batch.at(mine)
+        rest = {name: value[mine] for name, value in self.rest.items()}
+        gradients: Tensor = self._step(weights[some], rest, own.inputs, own.targets, keys)[0]
+        return gradients[: len(rows)]
+
+    @contextmanager
+    def evaluated(self, rows: Tensor, weights: Tensor, split: Split) -> Iterator[None]:
+        """See `Executor`."""
+        before = self.parameters, self.rest
+        self.parameters, self.rest = self.parameters.index_copy(0, rows, weights), dict(self.rest)
+        try:
+            self._normalise(rows, split)
+            yield
+        finally:
+            self.parameters, self.rest = before
+
+    def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
+        self.module.eval()
+        mine = _filled_up(rows)[1]
+        rest = {key: value[mine] for key, value in self.rest.items()}
+        counts = []
+
+        def seen(row: Tensor, rest: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            n, mean, variance = moments(self.module, name, calls, lambda: self._output(row, rest, inputs))
+            counts.append(n)
+            return mean, variance
+
+        mean, variance = vmap(seen)(self.parameters[mine], rest)
+        return counts[0], mean[: len(rows)], variance[: len(rows)]
+
+    def _set(self, rows: Tensor, name: str, values: Tensor) -> None:
+        self.rest[name] = self.rest[name].index_copy(0, rows, values.to(self.rest[name].dtype))
+
     def outputs(self, inputs: Any) -> list[Tensor]:
         """See `Executor`."""
         self.module.eval()
@@ -178,6 +288,23 @@ class Vmapped(_Rows):
             for name, place in (*module.named_parameters(), *module.named_buffers()):
                 place.copy_(own[name])
         return module.state_dict()
+
+
+def _filled_up(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which of some rows make up a population of `FEWEST` or more, and the rows themselves."""
+    some = torch.arange(max(len(rows), FEWEST)).clamp(max=len(rows) - 1)
+    return some, rows[some]
+
+
+@contextmanager
+def _as_before(places: Sequence[Tensor]) -> Iterator[None]:
+    """Give tensors the values back that they had before a ``with``."""
+    kept = [place.detach().clone() for place in places]
+    try:
+        yield
+    finally:
+        for place, value in zip(places, kept, strict=True):
+            place.detach().copy_(value)
 
 
 EXECUTORS: dict[str, type[OneByOne] | type[Vmapped]] = {"one by one": OneByOne, "vmapped": Vmapped}

@@ -1,0 +1,194 @@
+"""What recipes put around their optimizers, for the rows of a population: gradient, wrapper and average.
+
+Runs with and without them share every forward and backward pass but the second one that ``sam`` asks for, and that
+only its own rows go through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.average import AverageTechnique
+from thalweg.gradient import GradientTechnique
+from thalweg.optim._executors.population import PopulationStep
+from thalweg.optim._executors.rows import on_rows, on_shapes
+from thalweg.recipe import Recipe
+from thalweg.task import Split
+from thalweg.technique import Ingredient
+from thalweg.train.step import Executor
+from thalweg.wrapper import WrapperTechnique
+
+__all__ = ["Around", "gradients_a_step", "kept_for_each_weight"]
+
+
+def gradients_a_step(recipe: Recipe) -> int:
+    """Return how many gradients a step of the recipe takes."""
+    return 1 + _is_placed(recipe.wrapper, "before")
+
+
+def kept_for_each_weight(recipe: Recipe) -> int:
+    """Return how many numbers a weight has beside what the optimizer keeps for it."""
+    return (recipe.average is not None) + _is_placed(recipe.wrapper, "after")
+
+
+def _is_placed(part: Ingredient | None, place: str) -> bool:
+    return part is not None and isinstance(part.technique, WrapperTechnique) and part.technique.place == place
+
+
+class Around:
+    """Changes gradients before the optimizers take them and weights after it, and knows which weights to evaluate.
+
+    Args:
+        recipes: resolved, one a row.
+        models: the rows.
+        updates: the optimizers, each with its slice of rows.
+        total: the runs' steps.
+        epoch: steps of an epoch.
+        train: the split on which batch norm's statistics are made for weights that were never trained with.
+
+    Attributes:
+        seconds: CPU seconds that each row cost beyond what it shares with all, shape ``(runs,)``.
+    """
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        models: Executor,
+        updates: Sequence[tuple[PopulationStep, slice]],
+        total: int,
+        epoch: int,
+        train: Split,
+    ) -> None:
+        self.models, self.updates, self.total, self.epoch, self.train = models, updates, total, epoch, train
+        self.seconds = np.zeros(len(recipes))
+        wrappers = _groups([recipe.wrapper for recipe in recipes])
+        self.before = [group for group in wrappers if group.technique.place == "before"]
+        self.after = [group for group in wrappers if group.technique.place == "after"]
+        chains = [recipe.gradient.parts for recipe in recipes]
+        depth = max(map(len, chains))
+        self.stages = [_groups([parts[i] if i < len(parts) else None for parts in chains]) for i in range(depth)]
+        self.averages = _groups([recipe.average for recipe in recipes])
+        for group in (*self.after, *self.averages):
+            group.kept = models.parameters[group.rows]
+
+    def change_gradients(self, batch: Split, step: int) -> None:
+        """Change the gradients that the models have just got, before the optimizers take them."""
+        models = self.models
+        for group in self.before:
+            with self._cost(group.rows):
+                there = group.call(models.parameters[group.rows], models.gradients[group.rows], shapes=models.shapes)
+                models.gradients[group.rows] = models.elsewhere(group.rows, there, batch, step)
+        for group in (group for stage in self.stages for group in stage):
+            asked = [models.gradients, models.parameters][: 1 + group.technique.takes_weights]
+            models.gradients[group.rows] = group.call(*(x[group.rows] for x in asked), shapes=models.shapes)
+
+    def change_weights(self, step: int) -> None:
+        """Go on from the slow weights, and take the weights into the averages, after ``step`` steps."""
+        parameters = self.models.parameters
+        for group in self.after:
+            if (due := group.where([step % values["k"] == 0 for values in group.values])) is not None:
+                slow = due.call(due.kept, parameters[due.rows], shapes=self.models.shapes)
+                parameters[due.rows] = slow
+                group.kept[due.places] = slow
+        for group in self.averages:
+            takes = [group.technique.takes(values, step, self.total, self.epoch) for values in group.values]
+            if (due := group.where(takes)) is not None:
+                weights = parameters[due.rows]
+                mean = due.call(due.kept, weights, shapes=self.models.shapes, n=due.count)
+                # The mean of the first weights is those weights.
+                group.kept[due.places] = torch.where(torch.from_numpy(due.count == 0).unsqueeze(1), weights, mean)
+                group.count[due.places.numpy()] += 1
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Let the models have the weights that are to be evaluated inside a ``with``.
+
+        These are the average's, once it has begun; else a wrapper's slow ones; else what the optimizer says. Where
+        they are not those that were trained with, batch norms get the statistics that belong to them.
+        """
+        found: dict[int, Tensor] = {}
+        for update, part in self.updates:
+            if update.technique.evaluate is not None:
+                found |= zip(range(part.start, part.stop), update.weights(), strict=True)
+        for group in self.after:
+            found |= zip(group.rows.tolist(), group.kept, strict=True)
+        for group in self.averages:
+            begun = zip(group.rows.tolist(), group.kept, group.count, strict=True)
+            found |= {row: mean for row, mean, count in begun if count}
+        with ExitStack() as stack:
+            if found:
+                rows = torch.tensor(sorted(found))
+                with self._cost(rows):
+                    weights = torch.stack([found[row] for row in rows.tolist()])
+                    stack.enter_context(self.models.evaluated(rows, weights, self.train))
+            yield
+
+    @contextmanager
+    def _cost(self, rows: Tensor) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.seconds[rows.numpy()] += (time.process_time() - started) / len(rows)
+
+
+@dataclass
+class _Group:
+    """Rows with the same technique.
+
+    Attributes:
+        technique: whose formula.
+        rows: in the population, int64.
+        values: every hyperparameter, one mapping a row.
+        places: in the group that this one is a part of.
+        kept: slow weights or means, shape ``(len(rows), weights)``.
+        count: how many weights are in each mean, int64.
+    """
+
+    technique: Any
+    rows: Tensor
+    values: list[dict[str, Any]]
+    places: Tensor
+    kept: Tensor
+    count: np.ndarray
+
+    def where(self, wanted: Sequence[bool]) -> _Group | None:
+        """Return the part of the group for which something holds, or None if there is none."""
+        at = [i for i, yes in enumerate(wanted) if yes]
+        if not at:
+            return None
+        places = torch.tensor(at)
+        values = [self.values[i] for i in at]
+        return _Group(self.technique, self.rows[places], values, places, self.kept[places], self.count[at])
+
+    def call(self, *tensors: Tensor, shapes: Sequence[tuple[int, ...]], **columns: np.ndarray) -> Tensor:
+        """Return what the formula makes of the rows' tensors, each of shape ``(len(rows), weights)``."""
+        technique: GradientTechnique | AverageTechnique | WrapperTechnique = self.technique
+        values = [
+            {**technique.how(own), **{name: column[i] for name, column in columns.items()}}
+            for i, own in enumerate(self.values)
+        ]
+        if technique.scope == "tensor":
+            return on_shapes(technique.formula, tensors, values, shapes)
+        return on_rows(technique.formula, tensors, values)[0]
+
+
+def _groups(parts: Sequence[Ingredient | None]) -> list[_Group]:
+    """Return rows by technique; those without one are in no group."""
+    found: dict[str, list[int]] = {}
+    for row, part in enumerate(parts):
+        if part is not None:
+            found.setdefault(part.name, []).append(row)
+    groups = []
+    for rows in found.values():
+        mine = [part for row in rows if (part := parts[row]) is not None]
+        places, none = torch.arange(len(rows)), torch.empty(len(rows), 0)
+        values = [dict(part.resolved()) for part in mine]
+        groups.append(_Group(mine[0].technique, torch.tensor(rows), values, places, none, np.zeros(len(rows), int)))
+    return groups
