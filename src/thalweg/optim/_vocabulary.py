@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["absolute", "maximum", "minimum", "norm", "sign", "sqrt", "where"]
+__all__ = ["absolute", "maximum", "minimum", "sign", "sqrt", "where"]
 
 
 def sqrt(x: Any) -> Any:
@@ -18,8 +18,8 @@ def sqrt(x: Any) -> Any:
 
 
 def sign(x: Any) -> Any:
-    """Return −1, 0 or 1, element by element."""
-    return x.sign() if hasattr(x, "sign") else (x > 0) - (x < 0)
+    """Return −1, 0 or 1, element by element; NaN stays NaN, where torch's gives 0."""
+    return x.where(x != x, x.sign()) if hasattr(x, "sign") else (x > 0) - (x < 0)
 
 
 def absolute(x: Any) -> Any:
@@ -48,8 +48,3 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     if hasattr(a, "where"):
         return a.where(condition, b)
     return b.where(~condition, a) if hasattr(b, "where") else condition * a + ~condition * b
-
-
-def norm(x: Any) -> Any:
-    """Return the root of the sum of all squares, a tensor of no axes."""
-    return (x * x).sum().sqrt()
