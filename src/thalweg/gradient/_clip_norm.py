@@ -1,6 +1,5 @@
 from thalweg.gradient._technique import gradient
-from thalweg.optim._vocabulary import minimum
-from thalweg.optim._vocabulary_whole import norm
+from thalweg.optim._vocabulary import minimum, norm
 from thalweg.technique import LogUniform
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["absolute", "maximum", "minimum", "sign", "sqrt", "where"]
+__all__ = ["absolute", "maximum", "minimum", "norm", "sign", "sqrt", "where"]
 
 
 def sqrt(x: Any) -> Any:
@@ -48,3 +48,8 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     if hasattr(a, "where"):
         return a.where(condition, b)
     return b.where(~condition, a) if hasattr(b, "where") else condition * a + ~condition * b
+
+
+def norm(x: Any) -> Any:
+    """Return the root of the sum of all squares, a tensor of no axes."""
+    return (x * x).sum().sqrt()

@@ -1,4 +1,4 @@
-from thalweg.optim._vocabulary_whole import norm
+from thalweg.optim._vocabulary import norm
 from thalweg.technique import LogUniform
 from thalweg.wrapper._technique import wrapper
 
