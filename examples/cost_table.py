@@ -2,7 +2,9 @@
 
 A formula's declaration names what it keeps for every element (``state=("m", "v")``), so its price is known before
 anything is allocated: 4 bytes a name in float32. AMSGrad remembers three numbers a weight, Adam two, momentum one,
-SGD none. Scalars, such as NAdam's product of momenta, are kept once a group and cost nothing a parameter.
+SGD none. Where a name has a shape of its own the price depends on the weight's: Adafactor's row and column of a
+matrix cost next to nothing, SOAP's two bases more than Adam. Scalars are kept once a group, and cost nothing a
+parameter.
 
 Source: the declarations in ``thalweg.optim``.
 
@@ -41,11 +43,17 @@ def selections():
     """Yield for every formula of every class its technique, the class, and the arguments that select it."""
     for name in optim.__all__:
         face = getattr(getattr(optim, name), "face", None)
-        if face is not None:
-            for options, technique in face.formulas.items():
-                defaults = face.arguments()
-                on = {option: True if isinstance(defaults[option], bool) else 0.5 for option in options}
-                yield technique, name, on
+        for options, technique in face.formulas.items() if face is not None else ():
+            yield technique, name, turned_on(options, face.arguments())
+
+
+def turned_on(options, defaults):
+    """Return arguments with options on: ``"momentum"`` a number, ``"nesterov"`` True, ``"name=word"`` the word."""
+    found = {}
+    for option in options:
+        name, _, word = option.partition("=")
+        found[name] = word or defaults[name] or (True if isinstance(defaults[name], bool) else 0.5)
+    return found
 
 
 def main():
@@ -57,7 +65,7 @@ def main():
 
     print("bytes of state per float32 parameter: declared, measured, in torch")
     for name, (said, ours, theirs) in sorted(table.items(), key=lambda row: row[1][0]):
-        print(f"  {name:18}{said:6.1f}{ours:6.1f}" + ("     –" if theirs is None else f"{theirs:6.1f}"))
+        print(f"  {name:26}{said:6.1f}{ours:6.1f}" + ("     –" if theirs is None else f"{theirs:6.1f}"))
     return table
 
 

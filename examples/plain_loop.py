@@ -29,9 +29,9 @@ def data():
     return x[:1408], y[:1408], x[1408:], y[1408:]
 
 
-def train(checkpoint=None, stop=None):
+def train(checkpoint=None, stop=None, seed=0):
     """Train from a checkpoint, or from the start; up to an epoch, or to the end. Return model and checkpoint."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     x, y, *_ = data()
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = tw.optim.AdamW(model.parameters(), lr=RATE)
@@ -63,7 +63,7 @@ def main(out="."):
     path = Path(out) / "plain_loop.pt"
     _, half = train(stop=EPOCHS // 2)
     torch.save(half, path)
-    resumed, _ = train(path)
+    resumed, _ = train(path, seed=1)  # other initial weights: all comes from the checkpoint
 
     *_, x, y = data()
     accuracy = (whole(x).argmax(1) == y).double().mean().item()
