@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench clean
+.PHONY: demo test test-slow test-interop check bench clean
 
 demo: .venv/installed
 	$(BIN)/thalweg compare digits --epochs 30 --trials 8 --seeds 10 --out demo \
@@ -13,6 +13,10 @@ test: .venv/installed-dev check
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# Our optimizers in Lightning, accelerate and transformers, which get an environment of their own.
+test-interop: .venv-interop/installed
+	.venv-interop/bin/python -m pytest -W default tests/interop
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -36,5 +40,11 @@ bench: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+.venv-interop/installed: .venv/python pyproject.toml constraints-interop.txt
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-interop.txt -e . \
+		pytest lightning accelerate transformers
+	touch $@
+
 clean:
-	rm -rf .venv demo build
+	rm -rf .venv .venv-interop demo build
