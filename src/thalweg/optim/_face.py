@@ -73,6 +73,7 @@ class Face:
             formula, before = by_options.get(frozenset(on - {"weight_decay"})), (*before, "weight_decay")
         if formula is None:
             names = {name.partition("=")[0] for name in on} - {"weight_decay"}
+            names |= {name for name, default in self.options.items() if default and not group.get(name)}
             asked = " and ".join(f"{name}={group[name]!r}" for name in group if name in names)
             raise InputError(f"no formula covers {owner} with {asked}")
         values = {name: self._value(name, group) for name in formula.hyperparameters}
