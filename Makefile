@@ -24,7 +24,7 @@ check: .venv/installed-dev
 	$(BIN)/mypy
 
 bench: .venv/installed-dev
-	$(BIN)/python bench/study.py --out bench/RESULTS.md
+	$(BIN)/python bench
 
 .venv/python:
 	$(PYTHON) -c 'import sys; sys.exit("thalweg needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else 0'

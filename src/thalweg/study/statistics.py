@@ -86,7 +86,8 @@ def means(scores: ArrayLike) -> Estimates:
     ([0.75], [[-2.43, 3.93]])
     """
     parts = _parts(scores)
-    return _estimates(parts, parts.mean, parts.seeds, parts.examples, np.square(parts.rest).sum((1, 2)))
+    rest, step = np.square(parts.rest).sum((1, 2)), parts.least(parts.changes)
+    return _estimates(parts, parts.mean, parts.seeds, parts.examples, rest, step)
 
 
 def differences(scores: ArrayLike) -> Estimates:
@@ -106,12 +107,14 @@ def differences(scores: ArrayLike) -> Estimates:
     count = len(parts.mean)
     a, b = np.triu_indices(count, 1)
     rest = [np.square(parts.rest[i] - parts.rest[i + 1 :]).sum((1, 2)) for i in range(count - 1)]
+    steps = [parts.least(parts.changes[i] - parts.changes[i + 1 :]) for i in range(count - 1)]
     return _estimates(
         parts,
         parts.mean[a] - parts.mean[b],
         parts.seeds[a] - parts.seeds[b],
         parts.examples[a] - parts.examples[b],
         np.concatenate([*rest, np.zeros(0)]),
+        min(steps, default=np.inf),
     )
 
 
@@ -161,7 +164,13 @@ class _Parts:
     seeds: Floats  # (k, n)
     examples: Floats  # (k, m)
     rest: Floats  # (k, n, m)
-    scale: float
+    changes: Floats  # (k, n, m - 1), of the scores from one example to the next
+    tiny: float  # what rounding leaves of a difference or an effect that is 0
+
+    def least(self, changes: Floats) -> float:
+        """Return the smallest change that is one; infinite if none is."""
+        sizes = np.abs(changes)
+        return float(sizes.min(where=sizes > self.tiny, initial=np.inf))
 
 
 def _parts(scores: ArrayLike) -> _Parts:
@@ -173,11 +182,11 @@ def _parts(scores: ArrayLike) -> _Parts:
     seeds, examples = S.mean(2), S.mean(1)
     mean = seeds.mean(1)
     rest = S - seeds[:, :, None] - examples[:, None, :] + mean[:, None, None]
-    scale = float(np.abs(S).max())
-    return _Parts(mean, seeds - mean[:, None], examples - mean[:, None], rest, scale)
+    tiny = 1e-12 * float(np.abs(S).max())
+    return _Parts(mean, seeds - mean[:, None], examples - mean[:, None], rest, np.diff(S, axis=2), tiny)
 
 
-def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, rest: Floats) -> Estimates:
+def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, rest: Floats, step: float) -> Estimates:
     """Return means with their errors, shape ``(estimates,)``.
 
     With the mean squares of the two-way random-effects model, (MS_s + MS_e − MS_se) / (n m) is unbiased for
@@ -186,7 +195,9 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
 
     Recipes differ on a few examples and agree on the rest, so effects of examples have heavy tails, and MS_e is
     known less well than for normal ones: its variance is 2 / (m − 1) + κ / m of its square, with κ the excess
-    kurtosis (Cramér 1946, section 27.4).
+    kurtosis (Cramér 1946, section 27.4). Where recipes agree on every example drawn, nothing is left to estimate
+    from, and yet another test set may hold an example on which they differ; so the variance is at least that of two
+    outcomes more, a step of the scores to either side (as Bonett & Price 2012 add to paired proportions).
 
     Args:
         parts: of the scores.
@@ -194,9 +205,11 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
         seeds: effects of seeds, shape ``(estimates, seeds)``.
         examples: effects of examples, shape ``(estimates, examples)``.
         rest: sums of squares of what is left.
+        step: the smallest change from one example to another, over all estimates: 1 for right or wrong, next to
+            nothing for a continuous metric; infinite if there is none.
     """
     n, m = parts.seeds.shape[1], parts.examples.shape[1]
-    tiny = 1e-12 * parts.scale  # what rounding leaves of a difference or an effect that is 0
+    tiny = parts.tiny
     mean = np.where(np.abs(mean) <= tiny, 0.0, mean)
     if n == 1:
         return Estimates(mean, None, None, None, None)
@@ -217,7 +230,8 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
         more, np.square(ms_e) / df_e + np.square(ms_se) / ((n - 1) * (m - 1)), 0.0
     )
     df = np.divide(np.square(total), spread, out=df_s.copy(), where=spread > 0)
-    return Estimates(mean, seed_error, df_s, np.sqrt(total / (n * m)), df)
+    unseen = 2 * (step / (n * m)) ** 2 if np.isfinite(step) else 0.0
+    return Estimates(mean, seed_error, df_s, np.sqrt(np.maximum(total / (n * m), unseen)), df)
 
 
 def _clean(squares: Floats, count: int, tiny: float) -> Floats:
