@@ -202,6 +202,8 @@ class Batch:
         after: Sequence[Any] = scalars
         if self.technique.scope == "tensor":
             for p, g, states in zip(self.parameters, gradients, self.states, strict=True):
+                if p.numel() == 0:
+                    continue
                 after = eager.update(self.technique, p, g, states, scalars, t=t, hyperparameters=own)
             return after
         columns = [self.parameters, *map(list, zip(*self.states, strict=True))]

@@ -36,7 +36,7 @@ def begin(face: Face, technique: Optimizer, p: Tensor, kept: dict[str, Any], gro
         for name in missing:
             kept[face.key(name)] = begun[name]
             if name in face.starts:
-                begun[name].fill_(group[face.starts[name]])
+                eager.fill(begun[name], group[face.starts[name]])
     for name in technique.scalars:
         value = kept.get(face.key(name), technique.start.get(name, 0.0))
         if not isinstance(value, Tensor) or value.device.type != "cpu" or value.dtype != torch.float64:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.optim._technique import Optimizer
 
-__all__ = ["begin", "elements", "update"]
+__all__ = ["begin", "elements", "fill", "update"]
 
 
 def begin(technique: Optimizer, p: Tensor, dtype: torch.dtype) -> list[Tensor]:
@@ -31,8 +31,14 @@ def begin(technique: Optimizer, p: Tensor, dtype: torch.dtype) -> list[Tensor]:
             shape = technique.shapes[name](tuple(p.shape))
             state.append(torch.full(shape, start, dtype=dtype, device=p.device))
         else:
-            state.append(torch.full_like(p, start, dtype=dtype, memory_format=torch.preserve_format))
+            state.append(torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False))
+            fill(state[-1], start)
     return state
+
+
+def fill(x: Tensor, value: float) -> None:
+    """Set every element; of complex numbers, real and imaginary part are elements."""
+    x.fill_(complex(value, value) if x.is_complex() else value)
 
 
 def update(
