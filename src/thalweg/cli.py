@@ -6,7 +6,7 @@ import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -66,7 +66,7 @@ def compare(
     seed: Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")] = 0,
     processes: Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")] = None,
 ) -> None:
-    """Compare recipes on a task, fairly, and say which is better and how surely."""
+    """Compare recipes on a task: which is better, and how surely."""
     with _stopping("what is finished is recorded, and the same command goes on from there"):
         from thalweg.notation import combine
         from thalweg.study import compare as compare_recipes
@@ -94,7 +94,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
     seed: Annotated[int, typer.Option(help="of the run")] = 0,
 ) -> None:
-    """Train one recipe once; leave weights (safetensors), recipe and record."""
+    """Train one recipe once; leave its weights and record."""
     with _stopping("the run is not recorded, and the same command begins it anew"):
         from thalweg.recipe import Recipe
         from thalweg.study import train as train_recipe
@@ -107,7 +107,7 @@ def train(
 
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="a study's directory")]) -> None:
-    """Draw a study's report anew, from its records alone."""
+    """Draw a study's report anew, from its records."""
     from thalweg.record import StoreError
     from thalweg.report import write
 
@@ -123,7 +123,7 @@ def export(
     recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="its name; the best if not given")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.py", help="printed if not given")] = None,
 ) -> None:
-    """Write a recipe of a study as one plain PyTorch script that needs no thalweg."""
+    """Write a recipe of a study as a plain PyTorch script."""
     from thalweg.study import export as export_script
 
     script = export_script(directory, recipe)
@@ -141,7 +141,7 @@ def export(
 def techniques(
     kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="optimizer or schedule")] = None,
 ) -> None:
-    """List every technique there is, with its formula and source."""
+    """List every technique, with its formula and source."""
     from thalweg.catalogue import describe
 
     typer.echo(describe(kind))
@@ -185,7 +185,25 @@ def _command() -> str:
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
     try:
-        app()
+        code = app(prog_name="thalweg", standalone_mode=False)
     except InputError as error:
-        sys.stderr.write(f"thalweg: {error}\n")
-        sys.exit(2)
+        _refuse(str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # how typer says that a command is not used as it is meant
+            raise
+        told, context = error.format_message(), getattr(error, "ctx", None)
+        if "\n" in told:  # nothing was asked for, and this is the help
+            sys.exit(told)
+        first, *more = told.rstrip(".?").split(". ")
+        place = getattr(context, "command_path", "thalweg")
+        _refuse("; ".join([*map(_lower, (first, *more)), f"see {place} --help"]))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"thalweg: {sentence}\n")
+    sys.exit(2)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
