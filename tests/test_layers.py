@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "report": ["errors", "record"],
     "train": ["errors", "technique", "key", *KINDS, "recipe", "task", "record"],
     "study": ["version", *LIBRARY, "record", "report"],
+    "inspect": [*LIBRARY, "record"],
     "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study"],
     "__main__": ["cli"],
 }

@@ -43,14 +43,14 @@ CATALOGUE: dict[str, ScheduleTechnique] = {
 __all__ = [
     "CATALOGUE", "Schedule", "ScheduleTechnique", "Scheduler", "constant", "cosine", "cosine_restarts", "exponential",
     "inverse_sqrt", "linear", "minus_sqrt", "multistep", "one_cycle", "one_cycle_linear", "one_cycle_three_phase",
-    "one_cycle_three_phase_linear", "plateau", "polynomial", "step", "triangular", "warmup",
+    "one_cycle_three_phase_linear", "plateau", "polynomial", "range_test", "step", "triangular", "warmup",
 ]  # fmt: skip
 
-_LATER = {"Scheduler": "thalweg.schedule._scheduler"}
+_LATER = {"Scheduler": "thalweg.schedule._scheduler", "range_test": "thalweg.inspect"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs torch when it is first asked for."""
+    """Load what needs torch, or trains, when it is first asked for."""
     if name not in _LATER:
         raise AttributeError(f"module 'thalweg.schedule' has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)
