@@ -16,17 +16,18 @@ def latex(technique: Technique) -> list[str]:
     >>> latex(optim.sgd)
     ['x \\leftarrow x - \\alpha \\, g']
     """
+    # A schedule returns its multiplier; every other formula gives anew what it takes first.
+    first = technique.formula.__code__.co_varnames[0]
+    anew = "" if technique.kind == "schedule" else rf"{_name(first)} \leftarrow "
     lines = []
     for statement in technique.statements():
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 lines.append(rf"{_name(name)} \leftarrow {_tex(value)}")
-            case ast.Return(value=ast.Tuple(elts=[value, *_])) if technique.kind == "optimizer":
-                lines.append(rf"x \leftarrow {_tex(value)}")
-            case ast.Return(value=ast.Tuple(elts=[value, *_])):  # the rest is kept for the next time
-                lines.append(_tex(value))
+            case ast.Return(value=ast.Tuple(elts=[value, *_])):  # the rest is kept, or was measured on the way
+                lines.append(anew + _tex(value))
             case ast.Return(value=ast.expr() as value):
-                lines.append(_tex(value))
+                lines.append(anew + _tex(value))
             case _:
                 raise AssertionError(f"a formula is assignments and a return, not {ast.unparse(statement)}")
     return lines
@@ -39,6 +40,8 @@ _GREEK = {
     "beta3": r"\beta_3", "rho_inf": r"\rho_\infty", "x0": "x_0", "d0": "d_0", "g_last": "g_{t-1}",
     "eps1": r"\epsilon_1", "eps2": r"\epsilon_2", "change": r"\Delta", "trust": r"\eta",
     "weights": r"\textstyle\sum\alpha^2", "precondition_frequency": "f", "dampening": r"\tau",
+    "mean": r"\bar{x}", "slow": r"\tilde{x}", "threshold": r"\theta", "decay": r"\gamma", "alpha": r"\alpha",
+    "rising": r"\gamma_n", "share": r"\eta", "size": r"\ell", "limit": r"\ell",
     "growth": r"\mu", "metric": "y", "cycle": "k", "length": "T",
     "mu_product": r"\textstyle\prod\mu", "lr_decay": r"\eta", "v_max": r"v_{\max}", "step": "i", "steps": "n",
 }  # fmt: skip
@@ -107,6 +110,10 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
             return _tex(ast.IfExp(condition, a, b))
         case ast.Call(func=ast.Name(id="norm"), args=[argument]):
             return rf"\left\lVert {_tex(argument)} \right\rVert"
+        case ast.Call(func=ast.Name(id="unit_norm"), args=[argument]):
+            return rf"\left\lVert {_tex(argument)} \right\rVert_\mathrm{{unit}}"
+        case ast.Call(func=ast.Name(id="unit_mean"), args=[argument]):
+            return rf"\overline{{{_tex(argument)}}}_\mathrm{{unit}}"
         case ast.Call(func=ast.Name(id="absolute"), args=[argument]):
             return rf"\left|{_tex(argument)}\right|"
         case ast.Call(func=ast.Name(id="total"), args=[argument]):

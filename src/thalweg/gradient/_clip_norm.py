@@ -16,5 +16,5 @@ def clip_norm(g, *, threshold=1.0, eps=1e-6):
 
     Source: Pascanu et al. 2013; torch: ``clip_grad_norm_``, whose ε this has.
     """
-    length = norm(g)
-    return g * minimum(threshold / (length + eps), 1.0), length
+    size = norm(g)
+    return g * minimum(threshold / (size + eps), 1.0), size

@@ -15,14 +15,14 @@ from types import ModuleType
 from typing import Any
 
 from thalweg import key, optim, schedule
+from thalweg.average import _batch_norm
 from thalweg.errors import InputError, unknown
-from thalweg.optim import _vocabulary
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
 from thalweg.study import script_text as text
+from thalweg.study.script_loop import beginning, changes_evaluation, loop
 from thalweg.study.script_names import bound, give_way
 from thalweg.task import metric, splits
-from thalweg.technique import Technique
 from thalweg.train import dropout
 
 __all__ = ["export"]
@@ -76,11 +76,10 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
             batch_size=batch_size,
             epochs=epochs,
             values=dict(recipe.optimizer),
-            start=[optimizer.start.get(name, 0.0) for name in (*optimizer.state, *optimizer.scalars)],
-            scalars=len(optimizer.scalars),
-        ),
-        _words(optimizer),
-        _formula(optimizer),
+        )
+        + _settings(recipe),
+        *_formulas(recipe),
+        beginning(optimizer),
         _schedule(recipe.schedule.resolved(record.steps)),
         "# ---- random numbers: each a function of its key",
         _source(key.Key),
@@ -93,7 +92,11 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         text.MODULE,
         _where(path, theirs),
     ]
-    after = ["# ---- training", _training(task, optimizer, feedback=recipe.schedule.feedback)]
+    after = [
+        "# ---- training",
+        _tail(_batch_norm, "def batch_norms") if changes_evaluation(recipe) else "",
+        loop(task, recipe),
+    ]
     ours = "\n\n\n".join(part.strip("\n") for part in (*before, _MARK, *after) if part.strip())
     ours = re.sub(r"  # (noqa: [\w, ]+|fmt: skip)$", "", ours, flags=re.MULTILINE)
     ours = give_way(f"{_imports(ours)}\n\n\n{ours}", bound(theirs)).replace("TASK_EXPRESSION", origin["expression"])
@@ -128,28 +131,43 @@ def _where(path: Path, theirs: str) -> str:
     return "\n".join(lines)
 
 
-def _training(task: dict[str, Any], optimizer: optim.Optimizer, *, feedback: bool) -> str:
-    """Return the loop, with the formula's name in it and without what the model does not need."""
-    context = {
-        (False, False): "",
-        (True, False): "KeyedDropout(_mix(mask_key + _signed(step * _GOLDEN)))",
-        (False, True): "(forward / step).seeded()",
-        (True, True): "(forward / step).seeded(), KeyedDropout(_mix(mask_key + _signed(step * _GOLDEN)))",
-    }[task["dropout"], task["draws"]]
-    loop = text.TRAINING.replace("FORMULA(", f"{optimizer.name}(")
-    if feedback:
-        loop = _following(loop)
-    if context:
-        loop = loop.replace("CONTEXT", context)
-    else:
-        lines = loop.splitlines()
-        here = next(i for i, line in enumerate(lines) if "CONTEXT" in line)
-        lines[here : here + 2] = [lines[here + 1].removeprefix("    ")]
-        loop = "\n".join(lines)
-    unused = ["mask_key"] * (not task["dropout"]) + ["forward"] * (not context)
-    return "\n".join(
-        line for line in loop.splitlines() if not line.strip().startswith(tuple(f"{n} =" for n in unused))
-    )
+def _settings(recipe: Recipe) -> str:
+    """Return the lines for what a recipe has beside its optimizer and schedule."""
+    lines = []
+    optimizer = recipe.optimizer.technique
+    if isinstance(optimizer, optim.Optimizer) and optimizer.vectors is not None:
+        lines.append(f"VECTORS = {optimizer.vectors.values(dict(recipe.optimizer))}  # for parameters with one axis")
+    if recipe.gradient.parts:
+        lines.append(f"GRADIENT = {[dict(part) for part in recipe.gradient.parts]}")
+    for role in ("average", "wrapper"):
+        part = getattr(recipe, role)
+        if part is not None:
+            lines.append(f"{role.upper()} = {part.technique.how(dict(part))}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _formulas(recipe: Recipe) -> list[str]:
+    """Return the sources of the recipe's formulas, each after what it calls."""
+    optimizer = recipe.optimizer.technique
+    assert isinstance(optimizer, optim.Optimizer)
+    techniques: list[Any] = [optimizer.vectors, *(part.technique for part in recipe.gradient.parts)]
+    techniques += [part.technique for part in (recipe.wrapper, recipe.average) if part is not None]
+    functions = [technique.formula for technique in (optimizer, *techniques) if technique is not None]
+    functions += [*optimizer.shapes.values(), *([optimizer.evaluate] if optimizer.evaluate else [])]
+    found: dict[str, str] = {}
+    for function in functions:
+        _collect(function, found)
+    return list(found.values())
+
+
+def _collect(function: Any, found: dict[str, str]) -> None:
+    """Add a function's source to those found, without its declaration, after the functions of ours that it calls."""
+    source = _formula(function)
+    for node in ast.walk(ast.parse(source)):
+        called = function.__globals__.get(node.id) if isinstance(node, ast.Name) else None
+        if inspect.isfunction(called) and called.__module__.startswith("thalweg.") and called.__name__ not in found:
+            _collect(called, found)
+    found[function.__name__] = source
 
 
 def _source(thing: Any) -> str:
@@ -163,16 +181,10 @@ def _tail(module: ModuleType, start: str, end: str | None = None) -> str:
     return source if end is None else source[: source.index(f"\n{end}")]
 
 
-def _formula(technique: Technique) -> str:
+def _formula(function: Any) -> str:
     """Return a formula's source without its declaration."""
-    lines = textwrap.dedent(inspect.getsource(technique.formula)).splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-    return "\n".join(lines[start:])
-
-
-def _words(technique: Technique) -> str:
-    used = [name for name in _vocabulary.__all__ if name in technique.formula.__code__.co_names]
-    return "\n\n\n".join(_source(getattr(_vocabulary, name)) for name in used)
+    lines = _source(function).splitlines()
+    return "\n".join(lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :])
 
 
 def _schedule(whole: schedule.Schedule) -> str:
@@ -181,7 +193,8 @@ def _schedule(whole: schedule.Schedule) -> str:
     for part in whole.parts:
         if part.name not in named:
             named.add(part.name)
-            formulas.append(_formula(part.technique).replace(f"def {part.name}(", f"def schedule_{part.name}(", 1))
+            source = _formula(part.technique.formula)
+            formulas.append(source.replace(f"def {part.name}(", f"def schedule_{part.name}(", 1))
     cases, watching, start = [], [], 0
     seen = {i: state for i, state in enumerate(whole.start()) if state}
     for i, part in enumerate(whole.parts):
@@ -210,24 +223,6 @@ def _schedule(whole: schedule.Schedule) -> str:
 
 _MULTIPLIER = '"""Return what the learning rate is multiplied by at a step, counted from 0."""'
 _OBSERVE = '"""Return what has been seen after a metric, lower is better, when so many steps have been taken."""'
-
-
-def _following(loop: str) -> str:
-    """Return the loop with a schedule in it that follows the metric on the validation split."""
-    changes = {
-        "    step = 0\n": "    step, seen = 0, SEEN\n",
-        "multiplier(step)": "multiplier(step, seen)",
-        "        loss = total.item()": (
-            "        valid = evaluate(model, task, task.valid)\n"
-            "        seen = observe(seen, -valid if task.metric.higher_is_better else valid, step)\n"
-            "        loss = total.item()"
-        ),
-        "{evaluate(model, task, task.valid):.6g}": "{valid:.6g}",
-    }
-    for old, new in changes.items():
-        assert loop.count(old) == 1, f"the loop has {old!r} once"
-        loop = loop.replace(old, new)
-    return loop
 
 
 def _task_file(path: Path) -> str:

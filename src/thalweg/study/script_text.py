@@ -1,6 +1,8 @@
 """The parts of an exported script that are nowhere else: its head, the stand-in for a task, the loop."""
 
-__all__ = ["HEAD", "IMPORTS", "MODULE", "RECIPE", "STANDIN", "TRAINING"]
+__all__ = [
+    "HEAD", "IMPORTS", "MODULE", "OTHER", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN", "TRAINING", "WHOLE",
+]  # fmt: skip
 
 HEAD = '''
 """{task} with {name}: one run, in plain PyTorch, written by thalweg and without need of it.
@@ -14,27 +16,26 @@ SEED = {seed}
 BATCH_SIZE = {batch_size}
 EPOCHS = {epochs}
 OPTIMIZER = {values}
-# What the formula keeps for each parameter, before the first step; the last SCALARS are plain numbers, not tensors.
-START = {start}
-SCALARS = {scalars}
 """
 
 IMPORTS = """
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import random
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import copysign, cos, floor, inf, log, pi
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 from torch.nn import functional as F
 """
@@ -141,10 +142,10 @@ def train(task):
     model.to(task.dtype)
     inputs, targets = task.train
     parameters = [p for p in model.parameters() if p.requires_grad]
-    tensors = len(START) - SCALARS
-    state = [[torch.full_like(p, value) for value in START[:tensors]] + START[tensors:] for p in parameters]
-    forward = Key(SEED) / "forward"
-    mask_key = torch.tensor(forward.integer(63))
+    STATE
+    FORWARD
+    MASK_KEY
+    SEEN
     step = 0
     for epoch in range(EPOCHS):
         order = torch.from_numpy((Key(SEED) / "order" / epoch).permutation(len(targets)))
@@ -155,21 +156,21 @@ def train(task):
             del batches[-1]  # batch norm cannot take one example
         for rows in batches:
             model.train()
-            with CONTEXT:
-                loss = task.loss(predict(model, at(inputs, rows)), targets[rows])
-            model.zero_grad(set_to_none=False)
-            loss.backward()
+            LOSS
             total += loss.detach()
-            values = {**OPTIMIZER, "lr": OPTIMIZER["lr"] * multiplier(step)}
+            SECOND
+            values = {**OPTIMIZER, "lr": OPTIMIZER["lr"] * <RATE>}
             step += 1
             with torch.no_grad():
-                for p, kept in zip(parameters, state):
-                    g = p.grad if p.grad is not None else torch.zeros_like(p)
-                    new, *kept[:] = FORMULA(p, g, *kept, t=step, **values)
-                    p.copy_(new)
-        loss = total.item() / len(batches)
-        print(f"epoch {epoch + 1}: loss {loss:.4f}, valid {task.metric.name} {evaluate(model, task, task.valid):.6g}")
-    return model
+                gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+                GRADIENTS
+                UPDATE
+                AFTER
+        OTHER
+        valid = <VALID>
+        OBSERVE
+        print(f"epoch {epoch + 1}: loss {total.item() / len(batches):.4f}, valid {task.metric.name} {valid:.6g}")
+    return <EVALUATED>
 
 
 if __name__ == "__main__":
@@ -179,3 +180,45 @@ if __name__ == "__main__":
     print(f"test {task.metric.name} {evaluate(model, task, task.test):.6g}")
     torch.save(model.state_dict(), "weights.pt")
 '''
+
+WHOLE = '''
+def joined(tensors):
+    """Return tensors as one flat one."""
+    return torch.cat([x.detach().reshape(-1) for x in tensors])
+
+
+def parted(whole, like):
+    """Return a flat tensor as tensors of other ones' shapes."""
+    return [x.view_as(p) for x, p in zip(whole.split([p.numel() for p in like]), like)]
+'''
+
+OTHER = '''
+def with_weights(model, weights, inputs, count):
+    """Return a copy of the model with other weights, and with the batch norm statistics that belong to them."""
+    other = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for p, x in zip((p for p in other.parameters() if p.requires_grad), weights):
+            p.copy_(x)
+        for name, calls in batch_norms(other, lambda: predict(other, at(inputs, slice(0, 2)))).items():
+            parts = [at(inputs, slice(i, i + 256)) for i in range(0, count, 256)]
+            found = [moments(other, name, calls, lambda part=part: predict(other, part)) for part in parts]
+            mean, variance = as_kept(pool(found))
+            other.get_submodule(name).running_mean.copy_(mean)
+            other.get_submodule(name).running_var.copy_(variance)
+    return other
+'''
+
+SECOND_BEFORE = """
+# The gradient that counts is taken at other weights, on the same batch with the same masks.
+held = [x.detach().clone() for x in (*parameters, *model.buffers())]
+with torch.no_grad():
+    first = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    for p, x in zip(parameters, parted(FORMULA(joined(parameters), joined(first), **WRAPPER), parameters)):
+        p.copy_(x)
+"""
+
+SECOND_AFTER = """
+with torch.no_grad():
+    for x, before in zip((*parameters, *model.buffers()), held):
+        x.copy_(before)
+"""
