@@ -46,6 +46,7 @@ OPTIMIZERS = {
     "adam": lambda ps: torch.optim.Adam(ps, lr=torch.tensor(0.01), amsgrad=True),
     "thalweg's sgd": lambda ps: tw.optim.SGD(ps, lr=0.1, momentum=0.9, nesterov=True),
     "thalweg's adam": lambda ps: tw.optim.AdamW(ps, lr=0.01),
+    "lookahead": lambda ps: tw.wrapper.Lookahead(tw.optim.Adam(ps, lr=0.01, amsgrad=True), k=3),
     "thalweg's nadam": lambda ps: tw.optim.NAdam(ps, lr=0.01, executor="eager"),
 }
 

@@ -108,19 +108,36 @@ def _same(x: Tensor) -> Any:
 
 
 def _optimizer(optimizer: torch.optim.Optimizer) -> list[Any]:
+    state, known = optimizer.state, dict(optimizer.state)
     back: list[Any] = [_same_dict(group, skip=("params",)) for group in optimizer.param_groups]
-    known = dict(optimizer.state)
-    back.append(lambda: [optimizer.state.pop(p) for p in list(optimizer.state) if p not in known])
-    back += [_same_dict(state) for state in known.values() if isinstance(state, dict)]
-    called = optimizer.__dict__.get("_opt_called")  # torch's schedulers note there that it has stepped
+    back.append(lambda: [state.pop(p) for p in list(state) if p not in known])
+    back += [_same_dict(kept) for kept in known.values() if isinstance(kept, dict)]
+    each: Any = optimizer
+    while isinstance(each, torch.optim.Optimizer):
+        back += _attributes(each)
+        each = getattr(each, "optimizer", None)  # of one that goes around another
+    return back
 
-    def settle() -> None:
-        if called is None:
-            optimizer.__dict__.pop("_opt_called", None)
+
+def _attributes(optimizer: torch.optim.Optimizer) -> list[Any]:
+    """Take down what an optimizer keeps beside its state: counters, and tensors by parameter or name."""
+    own = optimizer.__dict__
+    plain = int | float | str | None
+    held = {name: value for name, value in own.items() if isinstance(value, plain)}
+
+    def put_back() -> None:
+        for name in [name for name, value in own.items() if isinstance(value, plain) and name not in held]:
+            del own[name]
+        own.update(held)
         if isinstance(optimizer, FormulaOptimizer):
             optimizer.__setstate__({})  # what it has prepared for its next step is of the sweep's state
 
-    return [*back, settle]
+    tables = [
+        value
+        for name, value in own.items()
+        if isinstance(value, dict) and name not in ("state", "defaults") and not name.startswith("_optimizer_")
+    ]
+    return [*(_same_dict(table) for table in tables if all(isinstance(x, Tensor) for x in table.values())), put_back]
 
 
 def _same_dict(table: dict[Any, Any], skip: tuple[str, ...] = ()) -> Any:
