@@ -143,6 +143,7 @@ def test_what_a_file_leaves_out_is_as_in_the_base():
         ("[optimizer]\nlr = 1", "line 1: optimizer takes a table with a name"),
         ('batch_size = "x"', "line 1: batch_size takes a whole number from 1 up, not 'x'"),
         ("epochs = 0", "line 1: epochs takes a whole number from 1 up, not 0"),
+        ("schedule = []", r"line 1: schedule = [] names none; leave schedule out"),
         ("\nepochs = 2.5", "line 2: epochs takes a whole number from 1 up, not 2.5"),
         (
             '[optimizer]\nname="adam"\nlr = {low = 1, high = 2}',

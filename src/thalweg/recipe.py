@@ -258,6 +258,8 @@ def _from_plain(role: str, value: Any) -> Any:
         return None
     if role in _CHAINS:
         parts = value if isinstance(value, list) else [value]
+        if not parts:
+            raise InputError(f"{role} = [] names none; leave {role} out")
         return _CHAINS[role](tuple(_ingredient(role, CATALOGUES[role], part) for part in parts))
     if role in CATALOGUES:
         return _ingredient(role, CATALOGUES[role], value)

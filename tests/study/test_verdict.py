@@ -46,6 +46,16 @@ def test_who_cannot_be_told_apart_is_said_first_with_what_would_have_been_seen()
     assert ahead.endswith("; so is adamw."), "both pairs with sgd are claimed"
 
 
+def test_shares_do_not_reach_beyond_0_and_100_percent_in_words():
+    """Two seeds far apart: the intervals are wider than shares can be."""
+    rng = np.random.default_rng(0)
+    levels = {"a": [[0.2], [0.7]], "b": [[0.6], [0.3]]}
+    wide = {name: Arm(np.array(level) + 0.1 * rng.random((2, 50)), 0, 2) for name, level in levels.items()}
+    first, second, *_ = judge(wide)["sentences"]
+    assert first.endswith("cannot be told apart (so few seeds would have shown no difference, however large).")
+    assert "(0 to 100)" in second
+
+
 def test_of_many_that_cannot_be_told_apart_the_headline_gives_the_number_and_the_next_sentence_the_names():
     near = {f"r{i}": arm(0.95 + 0.0001 * i) for i in range(6)}
     first, second, *_ = judge({"sgd": arm(0.8), **near})["sentences"]

@@ -59,11 +59,19 @@ class Face:
 
     def value(self, value: float, ends: Sequence[float] | None = None) -> str:
         """Write a mean, with its interval."""
-        return self._write(value, ends, self.unit)
+        return self._write(value, self._possible(ends, 0.0), self.unit)
 
     def difference(self, value: float, ends: Sequence[float] | None = None) -> str:
         """Write a difference, with its interval."""
-        return self._write(value, ends, self.steps)
+        return self._write(value, self._possible(ends, -1.0), self.steps)
+
+    def is_possible(self, difference: float) -> bool:
+        """Return whether two values can be so far apart."""
+        return self.factor == 1.0 or difference < 1.0
+
+    def _possible(self, ends: Sequence[float] | None, least: float) -> Sequence[float] | None:
+        """Cut an interval of shares where shares end: from few seeds it may reach beyond."""
+        return ends if ends is None or self.factor == 1.0 else [min(max(end, least), 1.0) for end in ends]
 
     def _write(self, value: float, ends: Sequence[float] | None, unit: str) -> str:
         decimals = _decimals(self.factor * ((ends[1] - ends[0]) / 2 if ends else abs(value) / 2.5))
@@ -123,6 +131,8 @@ class _Words:
             other = pair["b"] if pair["a"] == best else pair["a"]
             if best in (pair["a"], pair["b"]) and other in tied and pair["detectable"] > size:
                 larger[other] = pair["detectable"]
+        if not self.face.is_possible(size):
+            return " (so few seeds would have shown no difference, however large)"
         text = f"a difference of {self.face.difference(size)} would have been seen in 4 studies of 5"
         if larger:
             most = self.face.difference(max(larger.values()))
