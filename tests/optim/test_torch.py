@@ -148,7 +148,7 @@ def test_a_tensor_among_betas_is_seen_when_modified():
 
 @by_class
 def test_a_changed_hyperparameter_counts_from_the_next_step(cls):
-    changed, (a, b) = _parameters(), (_parameters(), _parameters())
+    changed, a = _parameters(), _parameters()
     optimizer, first = cls(changed, lr=0.01), cls(a, lr=0.01)
     _steps(optimizer, changed, 2)
     _steps(first, a, 2)
