@@ -7,6 +7,7 @@ knows what any formula computes.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -113,6 +114,16 @@ class Technique:
     def __post_init__(self) -> None:
         object.__setattr__(self, "__doc__", inspect.getdoc(self.formula))
 
+    def __reduce__(self) -> Any:
+        """Be pickled as the name under which the formula's own file keeps it."""
+        return _named, (self.formula.__module__, self.name)
+
+    def __copy__(self) -> Technique:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Technique:
+        return self
+
     @property
     def summary(self) -> str:
         """The first line of its documentation."""
@@ -145,6 +156,10 @@ class Technique:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+def _named(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 @dataclass(frozen=True, init=False)
