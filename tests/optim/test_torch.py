@@ -874,3 +874,37 @@ def test_another_optimizers_state_is_refused():
             with pytest.raises(InputError, match="is not"):
                 optimizer.load_state_dict(state)
             _assert_unchanged(before, optimizer)
+
+
+@by_class
+def test_what_hooks_keep_in_the_state_passes_through(cls):
+    """Entries that are no parameter's, as torch's own hooks are shown to use."""
+    params = _parameters()
+    optimizer = cls(params)
+    optimizer.register_state_dict_pre_hook(lambda o: o.state.__setitem__("epoch", 7))
+    _steps(optimizer, params, 1)
+    saved = optimizer.state_dict()
+    assert saved["state"]["epoch"] == 7
+    other = cls(copy.deepcopy(params))
+    other.load_state_dict(saved)
+    assert other.state["epoch"] == 7
+    _steps(other, other.param_groups[0]["params"], 1, 1)
+
+
+@by_class
+@pytest.mark.parametrize(
+    ("default", "counts"), [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64,) * 2]
+)
+def test_steps_are_counted_in_a_type_that_can(cls, default, counts):
+    """A float16 would stop at 2048."""
+    params = _parameters()
+    torch.set_default_dtype(default)
+    try:
+        optimizer = cls(params)
+        _steps(optimizer, params, 1)
+        other = cls(copy.deepcopy(params))
+        other.load_state_dict(optimizer.state_dict())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for kept in (*optimizer.state.values(), *other.state.values()):
+        assert kept["step"].dtype == counts

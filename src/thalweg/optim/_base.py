@@ -201,6 +201,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
         numbers = _state.counters(self.face)
         found["state"] = {
             p: {key: x.clone() if key in numbers and isinstance(x, Tensor) else x for key, x in kept.items()}
+            if isinstance(kept, dict)
+            else kept
             for p, kept in found["state"].items()
         }
         for hook in hooks:
@@ -247,7 +249,10 @@ class FormulaOptimizer(torch.optim.Optimizer):
             with _without(self, "_optimizer_load_state_dict_post_hooks") as after:
                 super().load_state_dict({"state": {}, "param_groups": asked})
         for place, kept in states.items():
-            self.state[owners[place]] = _state.place(self.face, owners[place], kept)
+            if place in owners:
+                self.state[owners[place]] = _state.place(self.face, owners[place], kept)
+            else:  # what a hook has put there, for a hook
+                self.state[place] = kept
         for done in after:
             done(self)
 

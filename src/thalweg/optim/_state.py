@@ -29,7 +29,7 @@ def begin(face: Face, technique: Optimizer, p: Tensor, kept: dict[str, Any], gro
     # torch's SGD counts no steps; where it has kept something, it has made one.
     step = kept.get("step", bool(kept))
     if not isinstance(step, Tensor) or step.device.type != "cpu":
-        kept["step"] = torch.tensor(float(step))
+        kept["step"] = _counter(step)
     missing = [name for name in technique.state if kept.get(face.key(name)) is None]
     if missing:
         begun = dict(zip(technique.state, eager.begin(technique, p, wide(p)), strict=True))
@@ -86,6 +86,8 @@ def check_saved(
         if missing:
             raise InputError(f"the saved state is not {owner}'s: its groups have no {missing[0]}")
     for saved, kept in states.items():
+        if not isinstance(saved, int):
+            continue
         p = owners.get(saved)
         strange = sorted(set(kept) - known)
         if p is None or strange:
@@ -116,7 +118,7 @@ def place(face: Face, p: Tensor, kept: Mapping[str, Any]) -> dict[str, Any]:
         if value is None:  # torch's SGD without momentum writes that down
             continue
         if key == "step":
-            found[key] = torch.tensor(float(value))
+            found[key] = _counter(value)
         elif key in numbers:
             found[key] = torch.tensor(float(value), dtype=torch.float64)
         elif value.shape == p.shape:
@@ -125,6 +127,12 @@ def place(face: Face, p: Tensor, kept: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[key] = value.detach().to(p.device, wide(p), copy=True)
     return found
+
+
+def _counter(step: Any) -> Tensor:
+    """Return a step's number as torch keeps it: float32 counts to 16 million, shorter types to thousands at best."""
+    dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+    return torch.tensor(float(step), dtype=dtype)
 
 
 def _formulas(face: Face) -> list[Optimizer]:
