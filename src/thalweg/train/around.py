@@ -175,8 +175,8 @@ class _Group:
             for i, own in enumerate(self.values)
         ]
         if technique.scope == "tensor":
-            return on_shapes(technique.formula, tensors, values, shapes)
-        return on_rows(technique.formula, tensors, values)[0]
+            return on_shapes(technique, tensors, values, shapes)
+        return on_rows(technique, tensors, values)[0]
 
 
 def _groups(parts: Sequence[Ingredient | None]) -> list[_Group]:
