@@ -23,7 +23,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed-dev
+bench: .venv/installed-dev .venv-peers/installed
 	$(BIN)/python bench
 
 .venv/python:
@@ -46,5 +46,13 @@ bench: .venv/installed-dev
 		pytest lightning accelerate transformers
 	touch $@
 
+# What benchmarks stand us beside.
+.venv-peers/installed: .venv/python pyproject.toml constraints-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-peers.txt torch
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-peers.txt -e . \
+		pytorch_optimizer deepspeed ninja
+	touch $@
+
 clean:
-	rm -rf .venv .venv-interop demo build
+	rm -rf .venv .venv-interop .venv-peers demo build
