@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from thalweg.errors import unknown
+from thalweg.optim import Optimizer
 from thalweg.recipe import CATALOGUES
 from thalweg.technique import Choice, Distribution, LogUniform, Technique
 
@@ -34,11 +37,25 @@ def describe(kind: str | None = None) -> str:
 def _page(technique: Technique) -> str:
     lines = [f"{technique.name}: {technique.summary}"]
     lines += [f"    {line}" for line in technique.equations]
+    if isinstance(technique, Optimizer):
+        lines += _beside(technique)
     if technique.hyperparameters:
         lines += [f"  {name} = {_default(name, value)}{_searched(technique.space.get(name))}"
                   for name, value in technique.hyperparameters.items()]  # fmt: skip
     lines.append(f"  source: {technique.source}")
     return "\n".join(lines)
+
+
+def _beside(technique: Optimizer) -> list[str]:
+    """Return lines on what an optimizer's equations do not say."""
+    lines = []
+    if technique.vectors is not None:
+        lines.append(f"  parameters with fewer than two axes: {technique.vectors.name}")
+    if technique.evaluate is not None:
+        code = ast.parse(inspect.getsource(technique.evaluate)).body[0]
+        assert isinstance(code, ast.FunctionDef)
+        lines.append(f"  evaluated at {ast.unparse(code.body[-1]).removeprefix('return ')}")
+    return lines
 
 
 def _default(name: str, value: Any) -> str:

@@ -367,6 +367,9 @@ def test_it_says_what_it_is(technique):
     assert f"{technique.name}: " in page
     assert technique.source in page
     assert all(equation in page for equation in technique.equations)
+    mine = page[page.index(f"\n{technique.name}: ") :].partition("\n\n")[0]
+    assert ("fewer than two axes: " in mine) is (technique.vectors is not None)
+    assert ("evaluated at (p - " in mine) is (technique.evaluate is not None)
     assert len(latex(technique)) == len(technique.statements())
 
 
