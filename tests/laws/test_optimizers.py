@@ -230,6 +230,38 @@ def test_a_population_steps_each_run_as_if_alone(technique):
         assert torch.equal(alone[0], together[row])
 
 
+@by_name
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_run_that_diverges_does_not_touch_its_neighbours(technique, poison):
+    """Nor does it stop them: one row's gradients are not numbers from the first step, another's from the fifth."""
+    torch.manual_seed(0)
+    shapes, steps = [(3, 4), (5,)], 25
+    start, gradients = torch.randn(3, 17), torch.randn(steps, 3, 17)
+    gradients[:, 0], gradients[4:, 2] = poison, poison
+    together, alone = start.clone(), start[1:2].clone()
+    for p, rows in ((together, slice(0, 3)), (alone, slice(1, 2))):
+        update = PopulationStep(technique, [technique.hyperparameters] * len(p), p, shapes)
+        for t in range(steps):
+            update.step(gradients[t, rows], t + 1, np.ones(len(p)))
+    assert torch.equal(together[1], alone[0])
+
+
+@by_name
+def test_a_rate_of_0_moves_nothing(technique):
+    """As a schedule's first step may have it; and the steps after it are steps."""
+    torch.manual_seed(0)
+    p = torch.randn(1, 17)
+    start = p.clone()
+    update = PopulationStep(technique, [technique.hyperparameters], p, [(3, 4), (5,)])
+    for t in range(3):
+        update.step(torch.randn(1, 17), t + 1, np.zeros(1))
+        assert torch.allclose(p, start, rtol=0, atol=1e-6)
+    for t in range(3, 6):
+        update.step(torch.randn(1, 17), t + 1, np.ones(1))
+    assert p.isfinite().all()
+    assert not torch.equal(p, start)
+
+
 EXECUTORS = ["fused", "eager"]
 
 
