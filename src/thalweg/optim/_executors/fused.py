@@ -15,8 +15,8 @@ from thalweg.optim._technique import Optimizer
 
 __all__ = ["WIDTHS", "run", "walk", "widths"]
 
-ALONE = 1 << 16
-"""Up to so many elements one thread is quicker than waking another."""
+ALONE = 1 << 19
+"""Up to so many elements one thread is done before another has been woken and has done its share."""
 
 PIECE = 1 << 18
 """Elements of the pieces that threads take: some thousand times what handing one out costs."""

@@ -66,6 +66,8 @@ def target() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten()
+    if "+avx512f" in features:  # with half the width, two streams are read an eighth quicker, four as quickly
+        features += ",+prefer-256-bit"
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3
     )
