@@ -40,7 +40,11 @@ class AverageTechnique(Technique):
             total: steps of the run.
             epoch: steps of an epoch.
         """
-        return step > values.get("start", 0.0) * total and step % (values.get("every", 1) or epoch) == 0
+        return step > values.get("start", 0.0) * total and step % (self.every(values) or epoch) == 0
+
+    def every(self, values: Mapping[str, Any]) -> int | None:
+        """Return at how many steps' distance weights are taken in; None for an epoch's."""
+        return values.get("every") if "every" in self.when else 1
 
     def how(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the hyperparameters that the formula's arithmetic needs."""

@@ -197,7 +197,7 @@ def _after(recipe: Recipe) -> str:
             "n += 1",
         ]
         if technique.when:
-            every = values.get("every", 1) or "len(batches)"
+            every = technique.every(values) or "len(batches)"
             start = values.get("start", 0.0)
             lines.append(f"if step > {start!r} * EPOCHS * len(batches) and step % {every} == 0:")
             inner = [f"    {line}" for line in inner]
