@@ -197,9 +197,9 @@ def section() -> str:
     parts = [
         "## Optimizer steps",
         "",
-        f"Ratios of this library's step to others', medians; contenders take {TURN} steps each in turn. CPU time on",
-        "one thread, wall time on two. torch's best is the quickest of its loop, foreach and fused modes. The floor is",
-        "the time of an in-place `y.add_(x)` times the bytes that the step must move over those that the sum moves.",
+        f"Ratios of this library's step to others', medians; contenders take {TURN} steps each in turn. CPU time",
+        "on one thread, wall time on two. torch's best is the quickest of its loop, foreach and fused modes. The",
+        "floor is the time of an in-place `y.add_(x)` times the bytes that the step must move over those of the sum.",
     ]
     for threads in (1, 2):
         for place in SETS:
