@@ -2,11 +2,11 @@
 
 import pytest
 
-from thalweg import optim, schedule
+from thalweg import average, gradient, optim, schedule, wrapper
 from thalweg.errors import InputError
 from thalweg.notation import combine, parse
 from thalweg.recipe import Recipe
-from thalweg.technique import Choice, LogUniform
+from thalweg.technique import Choice, LogUniform, Uniform
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,12 @@ from thalweg.technique import Choice, LogUniform
         ("optimizer", "sgd(lr=LogUniform(1e-3, 1))", optim.sgd(lr=LogUniform(1e-3, 1))),
         ("schedule", "warmup(100) >> cosine", schedule.warmup(100) >> schedule.cosine()),
         ("schedule", "step(every=10)", schedule.step(every=10)),
+        ("gradient", "clip_norm(1.0)", gradient.clip_norm(1.0)),
+        ("gradient", "centralise >> clip_norm(0.5)", gradient.centralise() >> gradient.clip_norm(threshold=0.5)),
+        ("gradient", "none", gradient.Gradient()),
+        ("average", "ema(0.99)", average.ema(decay=0.99)),
+        ("average", "swa(start=Uniform(0.5, 0.8))", average.swa(start=Uniform(0.5, 0.8))),
+        ("wrapper", "lookahead(10, alpha=0.8)", wrapper.lookahead(k=10, alpha=0.8)),
         ("batch_size", "32", 32),
         ("epochs", "Choice([1, 2])", Choice((1, 2))),
     ],
@@ -84,3 +90,14 @@ def test_files_are_recipes_and_can_be_varied(tmp_path):
 def test_a_list_that_compares_nothing_is_refused(vary, message):
     with pytest.raises(InputError, match=message):
         combine(Recipe(), vary, [])
+
+
+def test_roles_that_may_be_empty_are_compared_with_nothing():
+    vary = ["optimizer=sgd,adam", "gradient=none,clip_norm(1.0)", "wrapper=none,sam"]
+    recipes = combine(Recipe(average=average.ema()), vary, [])
+    assert len(recipes) == 8
+    assert recipes["sgd + gradient none + wrapper none"] == Recipe(optim.sgd(), average=average.ema())
+    assert recipes["adam + clip_norm(1.0) + sam"].gradient == gradient.clip_norm(1.0)
+    assert parse("average", "none") is None
+    with pytest.raises(InputError, match='unknown optimizer "none"'):
+        parse("optimizer", "none")
