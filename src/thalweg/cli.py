@@ -48,7 +48,8 @@ def compare(
         typer.Option(
             metavar="ROLE=A,B,…",
             help="what is compared: optimizer=adam,sgd  schedule=constant,'warmup >> cosine'  batch_size=32,64  "
-            "epochs=10,30; several multiply",
+            "epochs=10,30  gradient=none,'clip_norm(1.0)'  average=none,ema,swa  wrapper=none,sam,lookahead; "
+            "several multiply",
         ),
     ] = None,
     recipe: Annotated[
@@ -139,7 +140,9 @@ def export(
 
 @app.command()
 def techniques(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="optimizer or schedule")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="optimizer, schedule, gradient, average or wrapper")
+    ] = None,
 ) -> None:
     """List every technique, with its formula and source."""
     from thalweg.catalogue import describe
