@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from thalweg.errors import InputError, unknown
 from thalweg.optim import _plan, _state
 from thalweg.optim._face import Face
+from thalweg.optim._state import TRAINED
 
 __all__ = ["FormulaOptimizer", "Params"]
 
@@ -145,6 +146,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
             choice = _plan.choose(self.face, group, name)
             how: list[str | None] = []
             for p in group["params"]:
+                if TRAINED in self.state.get(p, {}):
+                    raise InputError(f"{name} is in evaluation; call its train() before its step()")
                 if p.grad is not None:
                     _plan.check(self.face, choice, p, p.grad, self.state.get(p, {}), name)
                 how.append(None if p.grad is None else _plan.executor(group, choice.technique, p, p.grad))
@@ -162,28 +165,41 @@ class FormulaOptimizer(torch.optim.Optimizer):
             found += work
         return found
 
+    # -- evaluation ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Make the parameters the weights to evaluate, until `train` is called; frameworks call both by themselves.
+
+        They differ from those that are trained where the formula says so, as in ``schedule_free_adamw``; elsewhere
+        this changes nothing. What is trained is kept in the state, and saved with it.
+        """
+        for group in self.param_groups:
+            choice = _plan.choose(self.face, group, type(self).__name__)
+            for p in group["params"]:
+                kept = self.state.get(p)
+                if choice.technique.evaluate is not None and kept and TRAINED not in kept:
+                    states = [kept[self.face.key(name)] for name in choice.technique.state]
+                    kept[TRAINED] = p.detach().clone(memory_format=torch.preserve_format)
+                    p.copy_(choice.technique.weights(p, states, choice.values))
+        self._plans = []
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Make the parameters those that are trained again, bit for bit as `eval` found them."""
+        for p, kept in self.state.items():
+            if TRAINED in kept:
+                p.copy_(kept.pop(TRAINED))
+        self._plans = []
+
     @contextmanager
     def evaluation(self) -> Iterator[None]:
-        """Within, the parameters are the weights to evaluate; after it, those to train again.
-
-        They differ where the formula says so, as in ``schedule_free_adamw``; elsewhere this changes nothing.
-        """
-        trained: list[tuple[Tensor, Tensor]] = []
-        with torch.no_grad():
-            for group in self.param_groups:
-                choice = _plan.choose(self.face, group, type(self).__name__)
-                technique = choice.technique
-                for p in group["params"]:
-                    if technique.evaluate is not None and self.state.get(p):
-                        kept = [self.state[p][self.face.key(name)] for name in technique.state]
-                        trained.append((p, p.detach().clone()))
-                        p.copy_(technique.weights(p, kept, choice.values))
+        """Within, the parameters are the weights to evaluate; see `eval`."""
+        self.eval()
         try:
             yield
         finally:
-            with torch.no_grad():
-                for p, value in trained:
-                    p.copy_(value)
+            self.train()
 
     # -- state dicts ---------------------------------------------------------------------------------
 

@@ -14,7 +14,10 @@ from thalweg.optim._executors import eager
 from thalweg.optim._face import Face
 from thalweg.optim._technique import Optimizer
 
-__all__ = ["begin", "check", "check_saved", "counters", "place", "wide"]
+__all__ = ["TRAINED", "begin", "check", "check_saved", "counters", "place", "wide"]
+
+TRAINED = "trained"
+"""Under which key the weights that are trained are kept while others are evaluated."""
 
 _HALF = (torch.bfloat16, torch.float16)
 
@@ -80,6 +83,7 @@ def check_saved(
     """Refuse a saved state that is another optimizer's, or of other shapes."""
     formulas = _formulas(face)
     known = {"step", *(face.key(name) for formula in formulas for name in (*formula.state, *formula.scalars))}
+    known |= {TRAINED for formula in formulas if formula.evaluate is not None}
     required = set(face.arguments()) - set(face.options)
     for group in groups:
         missing = [name for name in face.arguments() if name in required and name not in group]
@@ -93,6 +97,11 @@ def check_saved(
         if p is None or strange:
             what = f'it keeps "{strange[0]}"' if strange else "it names other parameters"
             raise InputError(f"the saved state is not {owner}'s: {what}")
+        trained = kept.get(TRAINED)
+        if trained is not None and getattr(trained, "shape", None) != p.shape:
+            raise InputError(
+                f'the saved state of {owner} does not fit: "{TRAINED}" is no tensor of shape {tuple(p.shape)}'
+            )
         for key in counters(face):
             if not _is_number(kept.get(key, 0.0)):
                 raise InputError(f'the saved state of {owner} does not fit: "{key}" is not one finite number')
