@@ -214,6 +214,7 @@ def test_a_closure_that_raises_leaves_the_weights():
         (lambda o: wrapper.SAM(o, rho=-1), "rho of sam takes a number from 0 up, not -1"),
         (lambda o: wrapper.Lookahead(o, k=0), "k of lookahead takes a whole number from 1 up, not 0"),
         (lambda o: wrapper.Lookahead(o, alpha=1.5), "alpha of lookahead takes a number above 0 up to 1, not 1.5"),
+        (lambda o: wrapper.SAM(optim.SGD(o.param_groups[0]["params"], maximize=True)).step(float), "SAM minimises"),
         (lambda o: wrapper.SAM("adam"), r"SAM takes an optimizer, such as SAM\(optim.Adam\(params\)\), not 'adam'"),
         (lambda o: wrapper.SAM(o).step(), r"SAM takes two gradients a step, so step\(\) needs a closure"),
     ],

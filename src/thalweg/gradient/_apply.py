@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import InputError
+from thalweg.optim._executors.whole import joined, parted
 
 if TYPE_CHECKING:
     from thalweg.gradient._technique import Gradient
@@ -33,22 +34,15 @@ def apply(chain: Gradient, parameters: Iterable[Tensor] | Tensor) -> Tensor | No
         gradients = [p.grad for p in live if p.grad is not None]
         if not gradients:
             continue
-        wide = [g.to(torch.promote_types(g.dtype, torch.float32)) for g in gradients]
-        weights = [p.to(w.dtype) for p, w in zip(live, wide, strict=True)] if technique.takes_weights else []
+        columns = [gradients, live][: 1 + technique.takes_weights]
         if technique.scope == "model":
-            flat = [_joined(xs) for xs in (wide, weights) if xs]
-            found = technique.formula(*flat, **values)
+            found = technique.formula(*map(joined, columns), **values)
             new, *more = found if isinstance(found, tuple) else (found,)
             measured = more[0] if more and measured is None else measured
-            done = new.split([g.numel() for g in gradients])
+            done = parted(new, gradients)
         else:
-            columns = zip(wide, weights, strict=True) if weights else zip(wide, strict=True)
-            done = [technique.formula(*column, **values) for column in columns]
+            wide = [[x.to(torch.promote_types(x.dtype, torch.float32)) for x in column] for column in columns]
+            done = [technique.formula(*tensors, **values) for tensors in zip(*wide, strict=True)]
         for g, new in zip(gradients, done, strict=True):
-            g.copy_(new.view_as(g))
+            g.copy_(new)
     return measured
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    first = tensors[0]
-    return torch.cat([x.reshape(-1).to(first.device, first.dtype) for x in tensors])

@@ -11,6 +11,7 @@ from typing import Any
 from thalweg.average import AverageTechnique
 from thalweg.gradient import GradientTechnique
 from thalweg.optim import Optimizer
+from thalweg.optim._executors.whole import joined, parted
 from thalweg.recipe import Recipe
 from thalweg.study import script_text as text
 from thalweg.wrapper import WrapperTechnique
@@ -105,7 +106,7 @@ def _helpers(recipe: Recipe) -> list[str]:
     """Return the functions that the loop calls beside ``evaluate``."""
     scopes = {part.technique.scope for part in recipe.gradient.parts if isinstance(part.technique, GradientTechnique)}
     scopes |= {_optimizer(recipe).scope} | ({"model"} if _placed(recipe, "before") else set())
-    found = [text.WHOLE] if "model" in scopes else []
+    found = [f"{inspect.getsource(joined)}\n\n{inspect.getsource(parted)}"] if "model" in scopes else []
     return found + ([text.OTHER] if changes_evaluation(recipe) else [])
 
 

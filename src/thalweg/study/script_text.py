@@ -1,7 +1,7 @@
 """The parts of an exported script that are nowhere else: its head, the stand-in for a task, the loop."""
 
 __all__ = [
-    "HEAD", "IMPORTS", "MODULE", "OTHER", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN", "TRAINING", "WHOLE",
+    "HEAD", "IMPORTS", "MODULE", "OTHER", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN", "TRAINING",
 ]  # fmt: skip
 
 HEAD = '''
@@ -27,7 +27,7 @@ import math
 import random
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import copysign, cos, floor, inf, log, pi
 from typing import Any
@@ -179,17 +179,6 @@ if __name__ == "__main__":
     model = train(task)
     print(f"test {task.metric.name} {evaluate(model, task, task.test):.6g}")
     torch.save(model.state_dict(), "weights.pt")
-'''
-
-WHOLE = '''
-def joined(tensors):
-    """Return tensors as one flat one."""
-    return torch.cat([x.detach().reshape(-1) for x in tensors])
-
-
-def parted(whole, like):
-    """Return a flat tensor as tensors of other ones' shapes."""
-    return [x.view_as(p) for x, p in zip(whole.split([p.numel() for p in like]), like)]
 '''
 
 OTHER = '''

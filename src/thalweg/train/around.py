@@ -84,27 +84,30 @@ class Around:
         models = self.models
         for group in self.before:
             with self._cost(group.rows):
-                there = group.call(models.parameters[group.rows], models.gradients[group.rows], shapes=models.shapes)
+                both = (_rows(x, group.rows) for x in (models.parameters, models.gradients))
+                there = group.call(*both, shapes=models.shapes)
                 models.gradients[group.rows] = models.elsewhere(group.rows, there, batch, step)
         for group in (group for stage in self.stages for group in stage):
             asked = [models.gradients, models.parameters][: 1 + group.technique.takes_weights]
-            models.gradients[group.rows] = group.call(*(x[group.rows] for x in asked), shapes=models.shapes)
+            changed = group.call(*(_rows(x, group.rows) for x in asked), shapes=models.shapes)
+            models.gradients[group.rows] = changed
 
     def change_weights(self, step: int) -> None:
         """Go on from the slow weights, and take the weights into the averages, after ``step`` steps."""
         parameters = self.models.parameters
         for group in self.after:
             if (due := group.where([step % values["k"] == 0 for values in group.values])) is not None:
-                slow = due.call(due.kept, parameters[due.rows], shapes=self.models.shapes)
+                slow = due.call(due.kept, _rows(parameters, due.rows), shapes=self.models.shapes)
                 parameters[due.rows] = slow
                 group.kept[due.places] = slow
         for group in self.averages:
             takes = [group.technique.takes(values, step, self.total, self.epoch) for values in group.values]
             if (due := group.where(takes)) is not None:
-                weights = parameters[due.rows]
+                weights = _rows(parameters, due.rows)
                 mean = due.call(due.kept, weights, shapes=self.models.shapes, n=due.count)
                 # The mean of the first weights is those weights.
-                group.kept[due.places] = torch.where(torch.from_numpy(due.count == 0).unsqueeze(1), weights, mean)
+                first = torch.from_numpy(due.count == 0)
+                group.kept[due.places] = torch.where(first.unsqueeze(1), weights, mean) if first.any() else mean
                 group.count[due.places.numpy()] += 1
 
     @contextmanager
@@ -165,7 +168,8 @@ class _Group:
             return None
         places = torch.tensor(at)
         values = [self.values[i] for i in at]
-        return _Group(self.technique, self.rows[places], values, places, self.kept[places], self.count[at])
+        kept = _rows(self.kept, places)
+        return _Group(self.technique, self.rows[places], values, places, kept, self.count[at])
 
     def call(self, *tensors: Tensor, shapes: Sequence[tuple[int, ...]], **columns: np.ndarray) -> Tensor:
         """Return what the formula makes of the rows' tensors, each of shape ``(len(rows), weights)``."""
@@ -177,6 +181,11 @@ class _Group:
         if technique.scope == "tensor":
             return on_shapes(technique, tensors, values, shapes)
         return on_rows(technique, tensors, values)[0]
+
+
+def _rows(matrix: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows, in ascending order; without a copy where they are all."""
+    return matrix if len(rows) == len(matrix) else matrix[rows]
 
 
 def _groups(parts: Sequence[Ingredient | None]) -> list[_Group]:

@@ -13,6 +13,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
 from thalweg.errors import InputError
+from thalweg.optim._executors.whole import joined, parted
 from thalweg.wrapper._lookahead import lookahead
 from thalweg.wrapper._sam import sam
 from thalweg.wrapper._technique import WrapperTechnique
@@ -192,13 +193,15 @@ class SAM(_Wrapper):
             The loss at the weights, as the closure gave it first.
 
         Raises:
-            InputError: no closure.
+            InputError: no closure, or the optimizer maximises.
         """
         if closure is None:
             raise InputError(
                 "SAM takes two gradients a step, so step() needs a closure that forgets the gradients, computes the "
                 "loss, calls backward() and returns the loss"
             )
+        if any(group.get("maximize") for group in self.param_groups):
+            raise InputError("SAM minimises; instead of maximize=True, negate the loss")
         cuda = [p.device for p in self._parameters() if p.is_cuda]
         with torch.random.fork_rng(devices=sorted(set(cuda), key=str)), torch.enable_grad():
             loss = closure()
@@ -206,10 +209,9 @@ class SAM(_Wrapper):
         kept = [p.clone() for p in live]
         if live:
             gradients = [p.grad for p in live if p.grad is not None]
-            flat = [torch.cat([x.reshape(-1) for x in xs]) for xs in (live, gradients)]
-            there = self.technique.formula(*flat, **self.values).split([p.numel() for p in live])
-            for p, value in zip(live, there, strict=True):
-                p.copy_(value.view_as(p))
+            there = self.technique.formula(joined(live), joined(gradients), **self.values)
+            for p, value in zip(live, parted(there, live), strict=True):
+                p.copy_(value)
         try:
             with statistics_stay(), torch.enable_grad():
                 closure()
