@@ -3,6 +3,8 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
 import warnings
 import weakref
 
@@ -254,6 +256,16 @@ def test_a_sparse_gradient_is_taken_or_refused_before_anything_changes(cls):
         with pytest.raises(InputError, match="does not take sparse gradients"):
             optimizer.step()
         _assert_unchanged(before, optimizer)
+
+
+@pytest.mark.parametrize("cls", SPARSE, ids=lambda cls: cls.__name__)
+def test_a_decay_of_all_elements_has_no_sparse_step(cls):
+    (p,) = _parameters((6, 3))
+    optimizer = cls([p], weight_decay=0.1)
+    p.grad = torch.ones(6, 3).to_sparse()
+    with pytest.raises(InputError, match="with weight_decay does not take sparse gradients"):
+        optimizer.step()
+    assert not optimizer.state
 
 
 def _laid_out(kind, x):
@@ -908,3 +920,64 @@ def test_steps_are_counted_in_a_type_that_can(cls, default, counts):
         torch.set_default_dtype(torch.float32)
     for kept in (*optimizer.state.values(), *other.state.values()):
         assert kept["step"].dtype == counts
+
+
+def _network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_training_step_calls_it_as_it_stands():
+    inputs = torch.linspace(-1, 1, 32).view(8, 4)
+    nets = [_network(), _network()]
+    optimizers = [optim.Adam(net.parameters(), lr=0.1) for net in nets]
+
+    def train(net, optimizer):
+        optimizer.zero_grad()
+        net(inputs).square().mean().backward()
+        optimizer.step()
+
+    compiled = torch.compile(train, backend="eager")
+    for _ in range(3):
+        compiled(nets[0], optimizers[0])
+        train(nets[1], optimizers[1])
+    assert all(torch.equal(p, q) for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+    assert {int(kept["step"]) for kept in optimizers[0].state.values()} == {3}
+
+
+SHARDED = """
+import sys
+import torch, torch.distributed
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from thalweg import optim
+torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
+mesh, inputs = init_device_mesh("cpu", (1,)), torch.linspace(-1, 1, 32).view(8, 4)
+for name in sys.argv[2:]:
+    torch.manual_seed(0)
+    whole, sharded = (nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)) for _ in range(2))
+    sharded.load_state_dict(whole.state_dict())
+    fully_shard(sharded, mesh=mesh)
+    optimizers = [getattr(optim, name)(net.parameters(), lr=0.01) for net in (whole, sharded)]
+    for i in range(6):
+        for net, optimizer in zip((whole, sharded), optimizers):
+            optimizer.zero_grad()
+            net(inputs).square().mean().backward()
+            optimizer.step()
+        if i == 3:
+            optimizers[1].load_state_dict(optimizers[1].state_dict())
+    for p, q in zip(whole.parameters(), sharded.parameters(), strict=True):
+        assert torch.allclose(p, q.full_tensor(), rtol=1e-5, atol=1e-7), name
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_sharded_parameters_step_as_whole_ones(tmp_path):
+    """``fully_shard`` over one process: parameters, gradients and state are ``DTensor``s."""
+    names = [cls.__name__ for cls in ELEMENT]
+    command = [sys.executable, "-c", SHARDED, str(tmp_path / "meeting"), *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -119,9 +119,14 @@ class FormulaOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._update()
+        return loss
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _update(self) -> None:
+        """Run a step; when a whole training step is compiled, this is called as it stands."""
         for batch, gradients, values in self._work() or self._planned():
             batch.run(gradients, values)
-        return loss
 
     def _work(self) -> list[_plan.Work] | None:
         """Return what a step consists of by the plans of the last one, if they still hold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -124,7 +124,7 @@ def _depths(model: nn.Module) -> dict[int, int]:
     return found
 
 
-def _walk(module: nn.Module) -> Iterator[tuple[list[Tensor], bool]]:
+def _walk(module: nn.Module) -> Iterator[tuple[Sequence[Tensor], bool]]:
     """Give a model's parameters in order, and whether they are those of a block."""
     yield list(module.parameters(recurse=False)), False
     children = list(module.children())
