@@ -119,8 +119,7 @@ def _depths(model: nn.Module) -> dict[int, int]:
     for part, begins in walked:
         block += begins
         depth = block if begins or block < blocks else blocks + 1
-        for p in part:
-            found.setdefault(id(p), depth)
+        found |= {id(p): depth for p in part if id(p) not in found}
     return found
 
 
