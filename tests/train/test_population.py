@@ -115,6 +115,14 @@ def test_what_vmap_cannot_take_is_said_with_the_reason():
     assert "by an if on the tensor's values" in plan.reason
 
 
+def test_what_vmap_does_slowly_is_measured_and_not_warned_of():
+    """Warnings are errors here."""
+    task = small_digits(lambda: nn.utils.parametrizations.weight_norm(nn.Linear(64, 10)))
+    assert measure(task, 64).executor in ("one by one", "vmapped")
+    (first, *_) = train(task, [member(optim.adam(), s) for s in range(3)], "vmapped")
+    assert first.reason == ""
+
+
 def test_batches_cover_an_epoch_once():
     for n, size in [(10, 3), (9, 3), (7, 64), (1, 64), (65, 64)]:
         covered = [i for cut in batches(n, size) for i in range(n)[cut]]

@@ -13,7 +13,7 @@ from thalweg import optim
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.task import Task
 from thalweg.train.population import batches, outcomes
-from thalweg.train.step import EXECUTORS
+from thalweg.train.step import EXECUTORS, quiet_fallback
 
 __all__ = ["Plan", "measure"]
 
@@ -47,6 +47,7 @@ class Plan:
         return steps * self.step_seconds + (epochs + 2) * self.epoch_seconds
 
 
+@quiet_fallback()
 def measure(task: Task, batch_size: int) -> Plan:
     """Try both executors on the task for a moment, and choose the faster.
 

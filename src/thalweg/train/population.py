@@ -24,7 +24,7 @@ from thalweg.record import Curve
 from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
 from thalweg.train.around import Around, kept_for_each_weight
-from thalweg.train.step import CHUNK, EXECUTORS, Executor, OneByOne
+from thalweg.train.step import CHUNK, EXECUTORS, Executor, OneByOne, quiet_fallback
 
 __all__ = ["Member", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
 
@@ -85,6 +85,7 @@ def order(seed: int, epoch: int, n: int) -> np.ndarray:
     return (Key(seed) / "order" / epoch).permutation(n)
 
 
+@quiet_fallback()
 def train(
     task: Task,
     members: Sequence[Member],

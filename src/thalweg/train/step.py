@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
@@ -23,7 +24,17 @@ from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.train.dropout import KeyedDropout, step_keys
 
-__all__ = ["CHUNK", "EXECUTORS", "FEWEST", "Executor", "OneByOne", "Vmapped", "moves_generator", "uses_dropout"]
+__all__ = [
+    "CHUNK",
+    "EXECUTORS",
+    "FEWEST",
+    "Executor",
+    "OneByOne",
+    "Vmapped",
+    "moves_generator",
+    "quiet_fallback",
+    "uses_dropout",
+]
 
 FEWEST = 3
 """A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
@@ -308,6 +319,16 @@ def _as_before(places: Sequence[Tensor]) -> Iterator[None]:
 
 
 EXECUTORS: dict[str, type[OneByOne] | type[Vmapped]] = {"one by one": OneByOne, "vmapped": Vmapped}
+
+
+@contextmanager
+def quiet_fallback() -> Iterator[None]:
+    """Keep torch from warning of what vmap does one run after the other: the planner measures what it costs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "There is a performance drop because we have not yet implemented", UserWarning
+        )
+        yield
 
 
 def moves_generator(task: Task) -> bool:
