@@ -48,7 +48,7 @@ TURN = 10
 """Steps in a row: in training too, a step finds the caches as the last one and the backward pass left them."""
 
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
-COMPILED = ("adam", "rmsprop", "nadam")
+COMPILED = ("sgd", "momentum", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam", "radam")
 
 
 def resnet18() -> list[tuple[int, ...]]:
