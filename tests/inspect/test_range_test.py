@@ -236,6 +236,21 @@ def test_a_task_is_trained_as_a_run_of_that_seed(linear_task):
     assert found.rates == pytest.approx([0.01, 0.01 * 10**0.5, 0.1])
 
 
+def test_what_a_recipe_has_around_its_optimizer_counts(linear_task):
+    """Clipped to a hundredth, the gradient allows a rate a hundred times higher."""
+    plain, clipped = (
+        schedule.range_test(linear_task, tw.Recipe(tw.optim.sgd(), gradient=gradient, average=average), high=1e5)
+        for gradient, average in (
+            (tw.gradient.clip_norm(1e9), None),
+            (tw.gradient.clip_norm(0.005), tw.average.ema()),
+        )
+    )
+    assert clipped.band[0] > 10 * plain.band[0]
+    slow = tw.Recipe(tw.optim.sgd(), wrapper=tw.wrapper.lookahead(k=2))
+    assert schedule.range_test(linear_task, slow).losses.tolist() != plain.losses.tolist()
+    assert np.isfinite(schedule.range_test(linear_task, tw.Recipe(wrapper=tw.wrapper.sam()), steps=9).losses).all()
+
+
 def test_a_task_leaves_the_generators_alone():
     task = tw.load_task("digits")
     before = digest([torch.get_rng_state(), np.random.get_state(), random.getstate()])  # noqa: NPY002

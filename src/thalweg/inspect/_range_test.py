@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe
 from thalweg.task import Task, apply
 from thalweg.technique import Choice, Ingredient
+from thalweg.train.around import Around
 from thalweg.train.population import batches, order
 from thalweg.train.step import OneByOne
 
@@ -142,9 +143,9 @@ def range_test(
 
     Args:
         subject: a `thalweg.Task`, or your own module.
-        optimizer: with a task, an ingredient of `thalweg.optim` or a recipe, whose optimizer and batch size count;
-            its schedule does not, nor does what goes around the optimizer. With a module, its torch optimizer; groups
-            keep the ratios of their rates, and the first group has the rate.
+        optimizer: with a task, an ingredient of `thalweg.optim`, or a recipe, of which all counts but schedule,
+            average and epochs. With a module, its torch optimizer, whose step needs no closure; groups keep the
+            ratios of their rates, and the first group has the rate.
         data: with a module, batches ``(inputs, targets)``, such as a ``DataLoader``; begun again when it ends.
         loss: with a module, ``(output, targets) -> scalar``.
         low, high: the first and the last rate. Left out: a factor of ten beyond where the ingredient is searched, or
@@ -260,14 +261,19 @@ def _task_steps(task: Task, recipe: Recipe, seed: int) -> Step:
     update = PopulationStep(technique, [{**dict(recipe.optimizer), "lr": 1.0}], models.parameters, models.shapes)
     size, _ = recipe.sizes()
     cuts = batches(len(task.train), size)
+    alone = replace(recipe, average=None)  # what is averaged is not what is trained with
+    around = Around([alone], models, [(update, slice(0, 1))], 1, len(cuts), task.train)
     count = itertools.count()
 
     def take(rate: float | None) -> float:
         step = next(count)
         rows = order(seed, step // len(cuts), len(task.train))[cuts[step % len(cuts)]]
-        loss = models.differentiate(task.train.at(torch.from_numpy(rows[None])), step)
+        batch = task.train.at(torch.from_numpy(rows[None]))
+        loss = models.differentiate(batch, step)
         if rate is not None:
+            around.change_gradients(batch, step)
             update.step(models.gradients, step + 1, np.array([rate]))
+            around.change_weights(step + 1)
         return float(loss[0])
 
     return take
