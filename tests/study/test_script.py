@@ -166,20 +166,23 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_a_schedule_that_follows_the_metric_follows_it_in_the_script(name, tmp_path):
-    task = tw.load_task("wine" if name != "alone" else "diabetes")
-    recipe = tw.Recipe(tw.optim.momentum(lr=0.02), CHAINS[name], epochs=12, batch_size=16)
-    study(task, tmp_path / "study", {"mine": recipe})
-    script = tw.export(tmp_path / "study")
-    assert "observe(seen, -valid" in script or name == "the others"
-    with Store(tmp_path / "study") as store:
+@pytest.mark.parametrize(("spec", "names"), [("diabetes", ["alone"]), ("wine", ["warmed up", "twice", "the others"])])
+def test_a_schedule_that_follows_the_metric_follows_it_in_the_script(spec, names, tmp_path):
+    out = tmp_path / "study"
+    recipes = {name: tw.Recipe(tw.optim.momentum(lr=0.02), CHAINS[name], epochs=12, batch_size=16) for name in names}
+    tw.compare(tw.load_task(spec), recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
+    driver = ""
+    for i, name in enumerate(names):
+        (tmp_path / f"{i}.py").write_text(script := tw.export(out, name))
+        assert ("observe(seen, -valid" in script) == (name != "the others")
+        driver += f"import runpy\nrunpy.run_path('{i}.py', run_name='__main__')\n"
+    lines = printed(driver, tmp_path)
+    with Store(out) as store:
         runs = store.runs(curves=True)
-        record = next(runs[e.run] for e in store.entries("chosen"))
-    lines = printed(script, tmp_path)
-    valid = [float(line.split()[-1]) for line in lines if line.startswith("epoch ")]
-    assert valid == pytest.approx(record.curve.valid[1:], rel=1e-5)
-    assert float(lines[-1].split()[-1]) == pytest.approx(record.test, rel=1e-4)
+        chosen = {entry.recipe: runs[entry.run] for entry in store.entries("chosen")}
+    found = [float(line.split()[-1]) for line in lines]
+    expected = [value for name in names for value in [*chosen[name].curve.valid[1:], chosen[name].test]]
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 AROUND = {
