@@ -376,3 +376,14 @@ def test_the_compiled_step_is_the_eager_one():
         for step in steps:
             step.step()
     assert all(torch.allclose(p, q, rtol=1e-5, atol=1e-6) for p, q in zip(params, twins, strict=True))
+
+
+def test_a_kernel_that_is_freed_takes_nothing_with_it_that_another_needs():
+    """An engine owns the machine that it was compiled for, and frees it."""
+    code = (
+        "import gc; from thalweg import optim; from thalweg.optim._executors.kernel import kernel\n"
+        "for _ in range(3):\n"
+        "    made = [kernel(t, 'float32') for t in optim.CATALOGUE.values() if t.scope == 'element']\n"
+        "    del made; kernel.cache_clear(); gc.collect()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -122,6 +122,17 @@ def test_the_level_of_a_pair_is_the_same_in_every_process_and_falls_with_recipes
     assert pair_alpha(6, 10) == pytest.approx(0.00375, rel=0.03)
 
 
+def test_recipes_that_agree_on_every_example_are_not_known_to_be_equal():
+    """Another test set may hold an example on which they differ: as other recipes do, by a step of 1, to either side."""
+    n, m = 10, 50
+    right, other = np.random.default_rng(0).random((2, n, m)) < 0.8
+    found = differences(np.stack([right, right, other]))
+    assert found.seeds(0.05)[0].tolist() == [0.0, 0.0]
+    assert found.crossed_error[0] == pytest.approx(np.sqrt(2) / (n * m))
+    low, high = found.crossed(0.05)[0]
+    assert low == -high < 0
+
+
 def test_two_seeds_and_many_recipes_have_a_detectable_difference_too():
     """At one degree of freedom and a small level, where scipy's own solver does not return."""
     found = differences(np.random.default_rng(0).normal(size=(13, 2, 40)))

@@ -60,9 +60,8 @@ def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Ca
     return step
 
 
-@cache
 def target() -> Any:
-    """Return this machine, as LLVM compiles for it."""
+    """Return this machine, as LLVM compiles for it; a new one for each engine, which owns and frees it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten()
