@@ -123,7 +123,7 @@ def test_the_level_of_a_pair_is_the_same_in_every_process_and_falls_with_recipes
 
 
 def test_recipes_that_agree_on_every_example_are_not_known_to_be_equal():
-    """Another test set may hold an example on which they differ: as other recipes do, by a step of 1, to either side."""
+    """Another test set may hold an example on which they differ, as others do: by a step of 1, to either side."""
     n, m = 10, 50
     right, other = np.random.default_rng(0).random((2, n, m)) < 0.8
     found = differences(np.stack([right, right, other]))
