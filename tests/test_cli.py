@@ -115,7 +115,7 @@ def test_compare_says_the_verdict_and_where_the_report_is(place, said):
     assert "adam" in out
     assert out.endswith("report: study/report.html\n")
     assert "note: With 2 seeds the intervals are wide" in out
-    assert "runs of 2 recipes on wine: 1 trials, then 2 seeds; about" in err
+    assert "runs of 2 recipes on wine: 1 trial, then 2 seeds; about" in err
     assert (place / "study" / "report.html").read_text().startswith("<!DOCTYPE html>")
     with Store(place / "study") as store:
         assert store.get("protocol")["command"] == f"thalweg {STUDY} --out study"

@@ -54,6 +54,14 @@ def test_it_refuses_in_a_sentence(role, text, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_role_that_a_file_chooses_is_not_replaced_in_silence(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[optimizer]\nname = "adamw"\n')
+    with pytest.raises(InputError, match=r"mine\.toml says its optimizer already, which --vary would replace"):
+        combine(Recipe(), ["optimizer=sgd"], [path])
+    assert list(combine(Recipe(), ["schedule=cosine"], [path])) == ["mine + cosine"]
+
+
 def test_several_roles_multiply():
     made = combine(Recipe(epochs=2), ["optimizer=sgd,adam(lr=0.1, beta1=0.8)", "batch_size=16,32"], [])
     assert list(made) == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,13 @@ def combine(base: Recipe, vary: Sequence[str], files: Sequence[Path]) -> dict[st
     bases = {path.stem: Recipe.from_file(path, base) for path in files} or {"": base}
     if len(bases) < len(files):
         raise InputError("two recipe files have the same name; reports tell recipes apart by it")
+    for path in files:
+        said = [role for role in roles if role in tomllib.loads(path.read_text(encoding="utf-8"))]
+        if said:
+            raise InputError(
+                f"{path} says its {said[0]} already, which --vary would replace; leave it out of one of them, "
+                "or compare several files"
+            )
     recipes: dict[str, Recipe] = {}
     for stem, recipe in bases.items():
         varied = grid(recipe, roles) if roles else {"": recipe}

@@ -96,6 +96,12 @@ class Recipe:
             found |= {f"{path}.{name}": value for name, value in part.space().items()}
         return found | {role: value for role in _NUMBERS if isinstance(value := getattr(self, role), Choice)}
 
+    def ranges(self) -> list[str]:
+        """Return the paths of the ranges that were given, without those that techniques have of their own."""
+        parts = [(f"{path}.{name}", value) for path, part in self._ingredients() for name, value in part]
+        numbers = [(role, getattr(self, role)) for role in _NUMBERS]
+        return [path for path, value in (*parts, *numbers) if isinstance(value, Distribution)]
+
     def declared(self) -> Recipe:
         """Return the recipe with everything written out: values and defaults, and ranges where it is searched."""
         return self._with(

@@ -134,3 +134,8 @@ def test_what_it_cannot_take_is_said():
     with pytest.raises(InputError, match="threshold of clip_norm is a range to search; give it a value"):
         gradient.clip_norm(LogUniform(0.1, 1.0)).apply([p])
     assert torch.equal(p.grad, torch.ones(3, 2))
+
+
+def test_a_model_in_place_of_its_parameters_is_refused():
+    with pytest.raises(InputError, match=r"clip_norm takes parameters, such as model\.parameters\(\), not Linear"):
+        gradient.clip_norm(1.0).apply(nn.Linear(2, 2))

@@ -149,8 +149,8 @@ def tanh():
     ("change", "parts"),
     [
         ({"loss": lambda o, y: F.cross_entropy(o, y, label_smoothing=0.1)}, "the loss of task"),
-        ({"model": tanh}, "the loss and the metric of task"),
-        ({"model": wider}, "the model and the loss"),
+        ({"model": tanh}, "the loss of task"),
+        ({"model": wider}, "the model of task"),
         (
             {"metric": tw.Metric("accuracy", lambda o, y: 1.0 - (o.argmax(-1) == y).float(), True)},
             "the metric of task",

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from tiny import classes, linear, numbers, tiny, words, x
+from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import thalweg as tw
-from thalweg import InputError
+from thalweg import InputError, Task, accuracy
 from thalweg.task import apply
 
 NAN = float("nan")
@@ -271,3 +272,19 @@ def test_models_are_a_function_of_their_seed():
 
 def test_a_metric_is_what_is_given():
     assert tiny(metric=tw.squared_error).metric is tw.squared_error
+
+
+def test_a_loss_with_parameters_of_its_own_is_refused():
+    """No run would train them, and the comparison would be of something else than it seems."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(2))
+
+        def forward(self, output, targets):
+            return nn.functional.cross_entropy(output * self.scale, targets)
+
+    with pytest.raises(InputError, match="the loss Scaled has parameters, which no run would train; make them part"):
+        Task(model=lambda: nn.Linear(3, 2), data=(torch.randn(30, 3), torch.arange(30) % 2), loss=Scaled(),
+             metric=accuracy)  # fmt: skip

@@ -1,5 +1,7 @@
 """Training many runs at once leaves each as if it were alone."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -95,7 +97,21 @@ def test_hidden_dropout_is_repeatable_one_by_one():
     task = small_digits(Hidden)
     plan = measure(task, 64)
     assert plan.executor == "one by one"
-    assert "draws from torch's global generator" in plan.reason
+    assert "draws from a global generator" in plan.reason
+    first, second = (train(task, [member(optim.adam())], keep_weights=True)[0] for _ in range(2))
+    assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())
+
+
+@pytest.mark.parametrize("draw", [lambda: float(np.random.rand()), random.random], ids=["numpy", "python"])
+def test_numbers_drawn_outside_torch_are_seeded_too(draw):
+    """vmap would draw once for all runs."""
+
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return super().forward(x * (1 + draw()) if self.training else x)
+
+    task = small_digits(lambda: Noisy(64, 10))
+    assert measure(task, 64).executor == "one by one"
     first, second = (train(task, [member(optim.adam())], keep_weights=True)[0] for _ in range(2))
     assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.optim._executors.whole import joined, parted
@@ -20,6 +20,10 @@ __all__ = ["apply"]
 @torch.no_grad()
 def apply(chain: Gradient, parameters: Iterable[Tensor] | Tensor) -> Tensor | None:
     """See `Gradient.apply`."""
+    if isinstance(parameters, nn.Module):
+        raise InputError(
+            f"{chain.name} takes parameters, such as model.parameters(), not {type(parameters).__name__}"
+        )
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     live = [p for p in given if p.grad is not None]
     for p in live:

@@ -64,6 +64,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load the classes, and torch with them, when one is first asked for."""
     if name not in __all__:

@@ -87,6 +87,8 @@ def train(
                 write(directory)  # which a kill may have left out
                 return Trained(directory, kept[run[0]], metric)
             with show:
+                if ranges := recipe.ranges():
+                    show.say(f"not searched, at their defaults: {', '.join(ranges)}")
                 show.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
                 try:
                     (result,) = train_members(

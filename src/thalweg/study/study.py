@@ -174,9 +174,10 @@ class _Work:
         total = self.protocol.runs(self.recipes)
         if not done:
             seconds = whole_study(self.task, self.recipes, self.protocol, self.plans, self.processes)
+            effort = f"{_count(self.protocol.trials, 'trial')}, then {_count(self.protocol.seeds, 'seed')}"
             self.show.say(
-                f"{total} runs of {len(self.recipes)} recipes on {self.task.name}: {self.protocol.trials} trials, "
-                f"then {self.protocol.seeds} seeds; about {duration(seconds)}"
+                f"{_count(total, 'run')} of {_count(len(self.recipes), 'recipe')} on {self.task.name}: "
+                f"{effort}; about {duration(seconds)}"
             )
         else:
             kept = f"{len(done)} of at most {total} runs are recorded in {self.store.directory} and are kept"
@@ -208,7 +209,13 @@ class _Work:
                 diverged[names[identity]] = diverged.get(names[identity], 0) + 1
         if diverged:
             counted = ", ".join(f"{name} {count}" for name, count in diverged.items())
-            self.show.say(f"{sum(diverged.values())} runs diverged and are counted as failures: {counted}")
+            total = sum(diverged.values())
+            verb = "is counted as a failure" if total == 1 else "are counted as failures"
+            self.show.say(f"{_count(total, 'run')} diverged and {verb}: {counted}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def _named(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe]:
@@ -300,9 +307,10 @@ def _continue(
         raise InputError(f"{where} holds a study of the task {there}, not {task.name}; choose another --out")
     old = store.get("fingerprint")
     changed = [part for part in prints if prints[part] != old.get(part)]
-    if changed:
+    if changed:  # what comes after the first may have changed with it
+        drawn = " (does its file draw them at random, without a seed?)" if changed[0] == "data" else ""
         raise InputError(
-            f"the {' and the '.join(changed)} of task {task.name} changed since the study in {where} began; "
+            f"the {changed[0]} of task {task.name} changed since the study in {where} began{drawn}; "
             "choose another --out"
         )
     held = store.recipes()

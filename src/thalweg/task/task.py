@@ -94,6 +94,11 @@ class Task:
             raise InputError(f"loss= takes a function (output, targets) -> scalar; make one of it: {loss.__name__}()")
         if not callable(loss):
             raise InputError(f"loss= takes a function (output, targets) -> scalar, not {type(loss).__name__}")
+        if isinstance(loss, nn.Module) and any(p.requires_grad for p in loss.parameters()):
+            raise InputError(
+                f"the loss {type(loss).__name__} has parameters, which no run would train; "
+                "make them part of the model, and the loss a function of its output"
+            )
         if not isinstance(metric, Metric):
             raise InputError(
                 "metric= takes thalweg.accuracy, squared_error, absolute_error or "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -214,7 +215,7 @@ class Vmapped(_Rows):
     def __init__(self, task: Task, seeds: Sequence[int]) -> None:
         super().__init__(task, seeds)
         if moves_generator(task):
-            raise RuntimeError("its forward pass draws from torch's global generator, past the keyed masks")
+            raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
         frozen = [{n: p for n, p in m.named_parameters() if not p.requires_grad} for m in self.modules]
         buffers = [{**rest, **dict(m.named_buffers())} for rest, m in zip(frozen, self.modules, strict=True)]
         self.rest = {name: torch.stack([b[name].detach() for b in buffers]) for name in buffers[0]}
@@ -348,6 +349,12 @@ def _probe(task: Task) -> tuple[bool, bool]:
     module = task.model(0).train()
     batch = task.train.at(slice(0, 2))
     with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0)) as masks:
-        before = torch.get_rng_state()
+        before = _generators()
         apply(module, batch.inputs)
-        return masks.layer > 0, not torch.equal(before, torch.get_rng_state())
+        return masks.layer > 0, _generators() != before
+
+
+def _generators() -> list[str]:
+    """Return where the global generators of torch, numpy and Python stand."""
+    states = torch.get_rng_state().tolist(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    return [repr([x.tolist() if isinstance(x, np.ndarray) else x for x in state]) for state in states]
