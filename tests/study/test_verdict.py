@@ -46,6 +46,15 @@ def test_who_cannot_be_told_apart_is_said_first_with_what_would_have_been_seen()
     assert ahead.endswith("; so is adamw."), "both pairs with sgd are claimed"
 
 
+def test_where_recipes_vary_unlike_what_would_have_been_seen_is_a_range():
+    arms = {"a": arm(0.951, 0.01), "b": arm(0.95, 0.01), "c": arm(0.949, 0.018)}
+    first = judge(arms)["sentences"][0]
+    least, most = sorted(p["detectable"] for p in judge(arms)["pairs"] if "a" in (p["a"], p["b"]))
+    assert most > 1.5 * least
+    shown = Face("%").difference
+    assert f"(a difference of {shown(least)} to {shown(most)}, by recipe, would have been seen" in first
+
+
 def test_shares_do_not_reach_beyond_0_and_100_percent_in_words():
     """Two seeds far apart: the intervals are wider than shares can be."""
     rng = np.random.default_rng(0)

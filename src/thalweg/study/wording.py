@@ -126,14 +126,19 @@ class _Words:
     def _seen(self) -> str:
         """Say what difference from the best would have been seen, and of whom a larger one alone."""
         best, tied, size = self.verdict["best"], self.verdict["tied"], self.verdict["detectable"]
-        larger = {}
+        sizes = {}
         for pair in self.verdict["pairs"]:
             other = pair["b"] if pair["a"] == best else pair["a"]
-            if best in (pair["a"], pair["b"]) and other in tied and pair["detectable"] > size:
-                larger[other] = pair["detectable"]
+            if best in (pair["a"], pair["b"]) and other in tied:
+                sizes[other] = pair["detectable"]
+        larger = {name: other for name, other in sizes.items() if other > size}
         if not self.face.is_possible(size):
             return " (so few seeds would have shown no difference, however large)"
-        text = f"a difference of {self.face.difference(size)} would have been seen in 4 studies of 5"
+        least = min(sizes.values())
+        what = f"a difference of {self.face.difference(size)}"
+        if size > 1.5 * least:
+            what = f"a difference of {self.face.difference(least)} to {self.face.difference(size)}, by recipe,"
+        text = f"{what} would have been seen in 4 studies of 5"
         if larger:
             most = self.face.difference(max(larger.values()))
             text += f"; for {joined(list(larger))}, whose scores vary more, one of {most}"
