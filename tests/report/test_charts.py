@@ -74,7 +74,7 @@ def test_columns_are_equally_long_and_hold_no_nan(study: Build, state: dict[str,
 
 def test_every_recipe_keeps_its_colour_and_dash_in_every_chart(study: Build) -> None:
     names = [f"recipe {i}" for i in range(15)]
-    specifications, _ = drawn(study(names, trials=1, seeds=1, rates=1))
+    specifications, _ = drawn(study(names, trials=2, seeds=1, rates=1))
     looks = set()
     for name in ("valid", "loss", "rates", "trials"):
         line = next(unit for unit in units(specifications[name]) if unit["mark"]["type"] == "line")
@@ -153,3 +153,8 @@ def test_stragglers_do_not_press_the_others_together() -> None:
     assert 0.95 < low < 0.96
     assert 0.975 < high < 0.98
     assert layout.window([(0.9, None, None)], higher=True) == (0.855, 0.945)
+
+
+def test_what_one_trial_found_is_no_course_and_no_chart(study: Build) -> None:
+    assert "trials" in drawn(study(trials=2, seeds=1, rates=1))[0]
+    assert "trials" not in drawn(study(trials=1, seeds=1, rates=1))[0]

@@ -162,10 +162,12 @@ def _rates(study: Study, scale: Scale) -> Table:
 
 
 def _trials(study: Study, scale: Scale) -> Table:
-    """The best of n trials; a band's unknown side closes on the line itself."""
+    """The best of n trials, where there are several; a band's unknown side closes on the line itself."""
     columns: Table = {"recipe": [], "trials": [], "best": [], "low": [], "high": []}
     for curve in (study.verdict or {}).get("tuning") or []:
         best = curve.get("best") or []
+        if len(best) < 2:  # one trial is a point, not a course
+            continue
         sides = {side: curve.get(side) or [None] * len(best) for side in ("low", "high")}
         for n, value, low, high in zip(curve.get("trials") or [], best, sides["low"], sides["high"], strict=False):
             if value is None:
