@@ -58,11 +58,6 @@ class Study:
         """Whether recipes are compared here, rather than one trained once."""
         return len(self.recipes) > 1 or bool(self.protocol.get("trials"))
 
-    @property
-    def complete(self) -> bool:
-        """Whether nothing more is to come."""
-        return self.verdict is not None or (not self.compares and self.finished >= self.planned)
-
     @cached_property
     def order(self) -> list[str]:
         """The recipes' names, best mean first; those that have none come last, in the user's order."""
