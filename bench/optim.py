@@ -44,6 +44,9 @@ ROWS: list[tuple[str, str, dict[str, Any], str | None, str | None]] = [
     ("schedule_free_adamw", "ScheduleFreeAdamW", {}, None, "ScheduleFreeAdamW"),
 ]
 LARGE_TARGETS = {"rmsprop": 0.45, "adadelta": 0.3, "nadam": 0.4}
+PLACES = 3
+"""Times that all is built anew: where tensors lie in memory moves a figure by a tenth."""
+
 TURN = 10
 """Steps in a row: in training too, a step finds the caches as the last one and the backward pass left them."""
 
@@ -79,38 +82,46 @@ def parameters(shapes: Sequence[tuple[int, ...]]) -> list[torch.nn.Parameter]:
     return made
 
 
-def contenders(row: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], compiled: bool) -> dict[str, Step]:
-    """Return every way to take the step, warm; ``add`` is the in-place sum that gives the memory's speed."""
+def contenders(row: tuple[Any, ...], params: Sequence[torch.nn.Parameter], compiled: bool) -> dict[str, Step]:
+    """Return every way to take the step, warm; ``add`` is the in-place sum that gives the memory's speed.
+
+    All step the same parameters by the same gradients, and torch's and ours share what they keep of each: where
+    tensors lie in memory would else count for more than who steps them.
+    """
     from thalweg import optim
 
     name, ours, arguments, theirs, other = row
-    made: dict[str, Step] = {"ours": getattr(optim, ours)(parameters(shapes), lr=1e-3, **arguments).step}
+    mine = getattr(optim, ours)(params, lr=1e-3, **arguments)
+    made: dict[str, Step] = {"ours": mine.step}
+    mine.step()
     if theirs:
         make = getattr(torch.optim, theirs)
         ways: dict[str, dict[str, Any]] = {"loop": {"foreach": False}, "foreach": {"foreach": True}}
         if theirs in FUSED:
             ways["fused"] = {"fused": True}
         for way, how in ways.items():
-            made[f"torch {way}"] = make(parameters(shapes), lr=1e-3, **arguments, **how).step
+            made[f"torch {way}"] = _sharing(make(params, lr=1e-3, **arguments, **how), mine).step
         if compiled and name in COMPILED:
+            optimizer = _sharing(make(params, lr=1e-3, **arguments), mine)
             started = time.perf_counter()
-            made["torch.compile"] = torch.compile(make(parameters(shapes), lr=1e-3, **arguments).step)
+            made["torch.compile"] = torch.compile(optimizer.step)
             made["torch.compile"]()
             print(json.dumps({"compile": name, "seconds": time.perf_counter() - started}), flush=True)
     if other:
         import pytorch_optimizer
 
-        made["pytorch_optimizer"] = getattr(pytorch_optimizer, other)(parameters(shapes), lr=1e-3).step
+        made["pytorch_optimizer"] = getattr(pytorch_optimizer, other)(params, lr=1e-3).step
     if name == "adam":
-        deepspeed = _deepspeed(shapes)
+        deepspeed = _deepspeed(params)
         if deepspeed:
             made["DeepSpeed"] = deepspeed
-    a, b = parameters(shapes), [torch.randn(shape) for shape in shapes]
+
+    both = [(p, p.grad) for p in params if p.grad is not None]
 
     def add() -> None:
         with torch.no_grad():
-            for y, x in zip(a, b, strict=True):
-                y.add_(x)
+            for p, g in both:
+                p.add_(g)
 
     made["add"] = add
     for step in made.values():
@@ -119,11 +130,19 @@ def contenders(row: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], compiled
     return made
 
 
-def _deepspeed(shapes: Sequence[tuple[int, ...]]) -> Step | None:
+def _sharing(optimizer: torch.optim.Optimizer, other: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return an optimizer with another's state in place of its own, wherever both keep a tensor of that name."""
+    optimizer.step()
+    for p, kept in optimizer.state.items():
+        kept.update({key: x for key, x in other.state[p].items() if key in kept and x.shape == p.shape})
+    return optimizer
+
+
+def _deepspeed(params: Sequence[torch.nn.Parameter]) -> Step | None:
     try:
         from deepspeed.ops.adam import DeepSpeedCPUAdam
 
-        step: Step = DeepSpeedCPUAdam(parameters(shapes), lr=1e-3, adamw_mode=False).step
+        step: Step = DeepSpeedCPUAdam(params, lr=1e-3, adamw_mode=False).step
         return step
     except Exception as error:  # it builds itself with a compiler when it is first used
         print(json.dumps({"deepspeed": f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"}), flush=True)
@@ -173,14 +192,26 @@ def main() -> None:
             for row in ROWS:
                 if not hasattr(optim, row[1]):
                     continue
-                steps = contenders(row, shapes, compiled=threads == 1 and place == "20 M in 50 tensors")
-                found = measure(steps, threads, seconds=1.5)
+                tries = []
+                for attempt in range(PLACES):
+                    compiled = threads == 1 and place == "20 M in 50 tensors" and attempt == 0
+                    steps = contenders(row, parameters(shapes), compiled)
+                    tries.append(measure(steps, threads, seconds=1.0))
+                    del steps
+                found = _middle(tries)
                 state = len(CATALOGUE[row[0]].state)
                 # p, g and each state are read; p and each state are written. The sum reads two and writes one.
                 floor = found["add"] * (3 + 2 * state) / 3
                 line = {"threads": threads, "set": place, "name": row[0], "torch": row[3], "floor": floor, **found}
                 print(json.dumps(line), flush=True)
-                del steps
+
+
+def _middle(tries: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return our seconds, and others' as our median ratio to them says."""
+    ours = median(found["ours"] for found in tries)
+    names = {name: None for found in tries for name in found}
+    ratios = {name: median(found["ours"] / found[name] for found in tries if name in found) for name in names}
+    return {name: ours / ratio for name, ratio in ratios.items()}
 
 
 # -- the section --------------------------------------------------------------------------------------
@@ -197,9 +228,10 @@ def section() -> str:
     parts = [
         "## Optimizer steps",
         "",
-        f"Ratios of this library's step to others', medians; contenders take {TURN} steps each in turn. CPU time",
-        "on one thread, wall time on two. torch's best is the quickest of its loop, foreach and fused modes. The",
-        "floor is the time of an in-place `y.add_(x)` times the bytes that the step must move over those of the sum.",
+        f"Ratios of this library's step to others', medians of {PLACES} times that all was built anew. Contenders",
+        f"step the same parameters, {TURN} steps each in turn, and torch's keep their state where ours does. CPU",
+        "time on one thread, wall time on two. torch's best is the quickest of its loop, foreach and fused modes.",
+        "The floor is the time of an in-place `y.add_(x)` times the bytes that the step must move over those of it.",
     ]
     for threads in (1, 2):
         for place in SETS:

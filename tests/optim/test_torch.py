@@ -525,6 +525,15 @@ def test_hooks_are_called_as_torch_calls_them(cls):
     assert len(calls) == 4
 
 
+def test_a_profiler_sees_each_step_under_torchs_name():
+    optimizer = optim.Adam([torch.nn.Parameter(torch.ones(3))])
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(3)
+    with torch.profiler.profile() as seen:
+        optimizer.step()
+        optimizer.step()
+    assert {e.key: e.count for e in seen.key_averages()}["Optimizer.step#Adam.step"] == 2
+
+
 @by_class
 def test_hooks_of_state_dicts_may_replace_them(cls):
     params, calls = _parameters(), []

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import optimizer as _hooks
 
 from thalweg.errors import InputError, unknown
 from thalweg.optim import _plan, _state
@@ -104,7 +105,6 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     # -- steps ---------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return what the closure returns.
 
@@ -115,6 +115,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
             InputError: a gradient that the formula cannot take, or a hyperparameter that cannot be; nothing has been
                 changed then.
         """
+        return self._seen(closure) if self._is_watched() else self._step(closure)
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch need not wrap it: that costs as much as a small step
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -122,11 +127,20 @@ class FormulaOptimizer(torch.optim.Optimizer):
         self._update()
         return loss
 
+    _seen = torch.optim.Optimizer.profile_hook_step(_step)
+
+    def _is_watched(self) -> bool:
+        """Return whether a step is to be seen by hooks or a profiler."""
+        everyones = _hooks._global_optimizer_pre_hooks or _hooks._global_optimizer_post_hooks  # noqa: SLF001
+        own = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+        return bool(everyones or own) or torch.autograd._profiler_enabled()  # noqa: SLF001
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _update(self) -> None:
         """Run a step; when a whole training step is compiled, this is called as it stands."""
-        for batch, gradients, values in self._work() or self._planned():
-            batch.run(gradients, values)
+        with torch.no_grad():
+            for batch, gradients, values in self._work() or self._planned():
+                batch.run(gradients, values)
 
     def _work(self) -> list[_plan.Work] | None:
         """Return what a step consists of by the plans of the last one, if they still hold."""

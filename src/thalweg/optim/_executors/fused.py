@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,8 @@ __all__ = ["WIDTHS", "run", "walk", "widths"]
 ALONE = 1 << 19
 """Up to so many elements one thread is done before another has been woken and has done its share."""
 
-PIECE = 1 << 18
-"""Elements of the pieces that threads take: some thousand times what handing one out costs."""
+PIECE = 1 << 16
+"""Elements of the pieces that threads take in turn: few enough that they end together."""
 
 
 def run(technique: Optimizer, dtype: str, table: np.ndarray, before: tuple[str, ...] = ()) -> None:
@@ -48,15 +49,11 @@ def walk(step: Callable[[int, int, int], None], table: np.ndarray, elements: int
     if threads == 1:
         step(table.ctypes.data, 0, len(table))
         return
-    table = _pieces(table, widths)
-    # Thread i of n begins at the piece that holds element i/n of all, so that each has as many to update.
-    shares = np.arange(1, threads) * elements // threads
-    begins = np.searchsorted(np.cumsum(table[:, 0]), shares, side="left")
-    ends = [0, *begins.tolist(), len(table)]
-    address = table.ctypes.data
+    table, following = _pieces(table, widths), ctypes.c_int64(0)
+    work = table.ctypes.data, ctypes.addressof(following), len(table)
     pool = _pool(os.getpid(), threads)
-    waiting = [pool.submit(step, address, *ends[i : i + 2]) for i in range(1, threads) if ends[i] < ends[i + 1]]
-    step(address, *ends[:2])
+    waiting = [pool.submit(step, *work) for _ in range(1, threads)]
+    step(*work)
     for one in waiting:
         one.result()
 

@@ -31,10 +31,12 @@ _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
 
 @cache
 def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Callable[[int, int, int], None]:
-    """Return a formula's compiled step, ``(table, start, stop)``; the GIL is free while it runs.
+    """Return a formula's compiled step, ``(table, next, rows)``; the GIL is free while it runs.
 
     ``table`` is the address of an int64 matrix of addresses, a row for each piece of memory to update: elements,
-    constants, parameter, gradient, and a column for each state. Rows ``start`` to ``stop`` are updated.
+    constants, parameter, gradient, and a column for each state. ``next`` is the address of an int64, the row that is
+    to be updated next: threads that call at once take rows in turn until all ``rows`` are taken. It is 0 where one
+    thread takes them all.
 
     Args:
         technique: an optimizer of scope ``element``.
@@ -47,14 +49,15 @@ def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Ca
     compiled.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = True
+    tuning.loop_interleaving = False  # two streams are read a twentieth quicker one vector at a time
     passes = llvm.create_pass_builder(machine, tuning)
     passes.getModulePassManager().run(compiled, passes)
     engine = llvm.create_mcjit_compiler(compiled, machine)
     engine.finalize_object()
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("run"))
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("run"))
 
-    def step(table: int, start: int, stop: int) -> None:
-        run(table, start, stop)
+    def step(table: int, following: int, rows: int) -> None:
+        run(table, following, rows)
 
     step.engine = engine  # type: ignore[attr-defined]  # the code lives as long as its engine
     return step
@@ -117,21 +120,24 @@ class _Builder:
         code.ret_void()
 
     def _write_run(self, pointers: list[ir.Type]) -> None:
-        run = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [_LONG.as_pointer(), _LONG, _LONG]), "run")
-        table, start, stop = run.args
-        entry, loop, end = (run.append_basic_block(name) for name in ("entry", "loop", "end"))
+        kind = ir.FunctionType(ir.VoidType(), [_LONG.as_pointer(), _LONG.as_pointer(), _LONG])
+        run = ir.Function(self.module, kind, "run")
+        table, shared, rows = run.args
+        entry, loop, take, end = (run.append_basic_block(name) for name in ("entry", "loop", "take", "end"))
         code = ir.IRBuilder(entry)
-        code.cbranch(code.icmp_signed("<", start, stop), loop, end)
+        own = code.alloca(_LONG)
+        code.store(_LONG(0), own)
+        counter = code.select(code.icmp_unsigned("==", shared, shared.type(None)), own, shared)
+        code.branch(loop)
         code.position_at_end(loop)
-        at = code.phi(_LONG)
-        at.add_incoming(start, entry)
+        at = code.atomic_rmw("add", counter, _LONG(1), "monotonic")
+        code.cbranch(code.icmp_signed("<", at, rows), take, end)
+        code.position_at_end(take)
         first = code.mul(at, _LONG(1 + len(pointers)))
         cells = [code.load(code.gep(table, [code.add(first, _LONG(i))])) for i in range(1 + len(pointers))]
         addresses = [code.inttoptr(cell, pointer) for cell, pointer in zip(cells[1:], pointers, strict=True)]
         code.call(self.row, [cells[0], *addresses])
-        following = code.add(at, _LONG(1))
-        at.add_incoming(following, loop)
-        code.cbranch(code.icmp_signed("<", following, stop), loop, end)
+        code.branch(loop)
         code.position_at_end(end)
         code.ret_void()
 
