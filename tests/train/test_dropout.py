@@ -20,8 +20,8 @@ def test_it_drops_the_share_it_says(p):
 
 def test_masks_of_neighbouring_places_steps_layers_and_runs_are_independent():
     keys = (
-        step_keys(np.array([7, 8], dtype=np.uint64), 0).tolist()
-        + step_keys(np.array([7], dtype=np.uint64), 1).tolist()
+        step_keys(np.array([7, 8], dtype=np.uint64), [0, 0]).tolist()
+        + step_keys(np.array([7], dtype=np.uint64), [1]).tolist()
     )
     streams = [mask(torch.tensor(key), [100_000], 0.5) for key in keys]
     x = torch.ones(100_000)

@@ -22,6 +22,7 @@ from thalweg.task import Task, apply
 from thalweg.technique import Choice, Ingredient
 from thalweg.train.around import Around
 from thalweg.train.population import batches, order
+from thalweg.train.state import Member, begin
 from thalweg.train.step import OneByOne
 
 if TYPE_CHECKING:
@@ -255,25 +256,25 @@ def _recipe(task: Task, optimizer: Any) -> Recipe:
 
 def _task_steps(task: Task, recipe: Recipe, seed: int) -> Step:
     """Train as a run does: the same weights, order and masks as that of the same seed."""
-    models = OneByOne(task, [seed])
+    models = OneByOne(task, [begin(task, Member(recipe, seed))])
     technique = recipe.optimizer.technique
     assert isinstance(technique, optim.Optimizer)
     update = PopulationStep(technique, [{**dict(recipe.optimizer), "lr": 1.0}], models.parameters, models.shapes)
     size, _ = recipe.sizes()
     cuts = batches(len(task.train), size)
     alone = replace(recipe, average=None)  # what is averaged is not what is trained with
-    around = Around([alone], models, [(update, slice(0, 1))], 1, len(cuts), task.train)
+    around = Around([alone], models, [(update, slice(0, 1))], len(cuts), task.train)
     count = itertools.count()
 
     def take(rate: float | None) -> float:
         step = next(count)
         rows = order(seed, step // len(cuts), len(task.train))[cuts[step % len(cuts)]]
         batch = task.train.at(torch.from_numpy(rows[None]))
-        loss = models.differentiate(batch, step)
+        loss = models.differentiate(batch, [step])
         if rate is not None:
-            around.change_gradients(batch, step)
+            around.change_gradients(batch, [step])
             update.step(models.gradients, step + 1, np.array([rate]))
-            around.change_weights(step + 1)
+            around.change_weights([step + 1])
         return float(loss[0])
 
     return take

@@ -133,7 +133,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """Return whether a step is to be seen by hooks or a profiler."""
         everyones = _hooks._global_optimizer_pre_hooks or _hooks._global_optimizer_post_hooks  # noqa: SLF001
         own = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
-        return bool(everyones or own) or torch.autograd._profiler_enabled()  # noqa: SLF001
+        return bool(everyones or own) or torch._C._autograd._profiler_enabled()  # noqa: SLF001
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _update(self) -> None:

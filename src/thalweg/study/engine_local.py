@@ -24,7 +24,6 @@ from thalweg.study.plan import Job
 from thalweg.task import Task
 from thalweg.train import Member, Result, train
 from thalweg.train.planner import Plan
-from thalweg.train.step import FEWEST
 
 __all__ = ["Chunk", "chunks", "execute", "failed", "record_of"]
 
@@ -91,10 +90,8 @@ def _train(task: Task, chunk: Chunk, on_epochs: Callable[[int], None]) -> Iterat
     """Yield a chunk's records. Where it fails as a whole, its runs are tried one by one; what fails then, failed."""
     members = [Member(Recipe.from_toml(recipe), seed) for _, recipe, seed in chunk.runs]
     count = len(members)
-    if chunk.executor != "one by one":
-        members += [members[-1]] * (FEWEST - count)
     try:
-        results = train(task, members, chunk.executor, on_epoch=lambda: on_epochs(count))[:count]
+        results = train(task, members, chunk.executor, on_epoch=lambda: on_epochs(count))
     except Exception as error:
         if count > 1 or chunk.executor != "one by one":
             for run in chunk.runs:

@@ -7,7 +7,7 @@ only its own rows go through.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +47,9 @@ class Around:
     """Changes gradients before the optimizers take them and weights after it, and knows which weights to evaluate.
 
     Args:
-        recipes: resolved, one a row.
+        recipes: resolved, one a run; the runs are the first rows of the models.
         models: the rows.
         updates: the optimizers, each with its slice of rows.
-        total: the runs' steps.
         epoch: steps of an epoch.
         train: the split on which batch norm's statistics are made for weights that were never trained with.
 
@@ -63,11 +62,11 @@ class Around:
         recipes: Sequence[Recipe],
         models: Executor,
         updates: Sequence[tuple[PopulationStep, slice]],
-        total: int,
         epoch: int,
         train: Split,
     ) -> None:
-        self.models, self.updates, self.total, self.epoch, self.train = models, updates, total, epoch, train
+        self.models, self.updates, self.epoch, self.train = models, updates, epoch, train
+        self.totals = [recipe.sizes()[1] * epoch for recipe in recipes]
         self.seconds = np.zeros(len(recipes))
         wrappers = _groups([recipe.wrapper for recipe in recipes])
         self.before = [group for group in wrappers if group.technique.place == "before"]
@@ -79,29 +78,52 @@ class Around:
         for group in (*self.after, *self.averages):
             group.kept = models.parameters[group.rows]
 
-    def change_gradients(self, batch: Split, step: int) -> None:
-        """Change the gradients that the models have just got, before the optimizers take them."""
+    def kept(self, row: int) -> tuple[dict[str, Tensor], int]:
+        """Return what a run keeps for its wrapper and average, views, and how many weights are in the latter."""
+        found, count = {}, 0
+        for name, groups in (("slow", self.after), ("average", self.averages)):
+            for group in groups:
+                for place in (group.rows == row).nonzero().flatten().tolist():
+                    found[name] = group.kept[place]
+                    count = int(group.count[place]) if name == "average" else count
+        return found, count
+
+    def keep(self, row: int, tensors: Mapping[str, Tensor], count: int) -> None:
+        """Give a run what `kept` returned of one; what is not there stays as it begins."""
+        for name, place in self.kept(row)[0].items():
+            if name in tensors:
+                place.copy_(tensors[name])
+        for group in self.averages:
+            group.count[(group.rows == row).numpy()] = count
+
+    def change_gradients(self, batch: Split, steps: Sequence[int]) -> None:
+        """Change the gradients that the models have just got, before the optimizers take them.
+
+        Args:
+            batch: which gave them.
+            steps: of each row, counted from 0.
+        """
         models = self.models
         for group in self.before:
             with self._cost(group.rows):
                 both = (_rows(x, group.rows) for x in (models.parameters, models.gradients))
                 there = group.call(*both, shapes=models.shapes)
-                models.gradients[group.rows] = models.elsewhere(group.rows, there, batch, step)
+                models.gradients[group.rows] = models.elsewhere(group.rows, there, batch, steps)
         for group in (group for stage in self.stages for group in stage):
             asked = [models.gradients, models.parameters][: 1 + group.technique.takes_weights]
             changed = group.call(*(_rows(x, group.rows) for x in asked), shapes=models.shapes)
             models.gradients[group.rows] = changed
 
-    def change_weights(self, step: int) -> None:
-        """Go on from the slow weights, and take the weights into the averages, after ``step`` steps."""
+    def change_weights(self, done: Sequence[int]) -> None:
+        """Go on from the slow weights, and take the weights into the averages; ``done`` steps each row has made."""
         parameters = self.models.parameters
         for group in self.after:
-            if (due := group.where([step % values["k"] == 0 for values in group.values])) is not None:
+            if (due := group.where([done[row] % values["k"] == 0 for row, values in group])) is not None:
                 slow = due.call(due.kept, _rows(parameters, due.rows), shapes=self.models.shapes)
                 parameters[due.rows] = slow
                 group.kept[due.places] = slow
         for group in self.averages:
-            takes = [group.technique.takes(values, step, self.total, self.epoch) for values in group.values]
+            takes = [group.technique.takes(values, done[row], self.totals[row], self.epoch) for row, values in group]
             if (due := group.where(takes)) is not None:
                 weights = _rows(parameters, due.rows)
                 mean = due.call(due.kept, weights, shapes=self.models.shapes, n=due.count)
@@ -160,6 +182,10 @@ class _Group:
     places: Tensor
     kept: Tensor
     count: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Pass over the rows with their hyperparameters."""
+        return zip(self.rows.tolist(), self.values, strict=True)
 
     def where(self, wanted: Sequence[bool]) -> _Group | None:
         """Return the part of the group for which something holds, or None if there is none."""

@@ -7,6 +7,7 @@ company. Dropout inside torch's own attention and LSTM does not pass there; see 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,6 @@ def _signed(number: int) -> int:
     return (number + 2**63) % 2**64 - 2**63
 
 
-def step_keys(keys: np.ndarray, step: int) -> Tensor:
-    """Return the keys of one step, int64, shape ``(runs,)``, from the runs' uint64 keys."""
-    return _mix(torch.from_numpy(keys.view(np.int64)) + _signed(step * _GOLDEN))
+def step_keys(keys: np.ndarray, steps: Sequence[int]) -> Tensor:
+    """Return the runs' keys at their steps, int64, shape ``(runs,)``, from the runs' uint64 keys."""
+    return _mix(torch.from_numpy(keys.view(np.int64)) + torch.tensor(steps) * _GOLDEN)

@@ -11,8 +11,10 @@ import torch
 
 from thalweg import optim
 from thalweg.optim._executors.population import PopulationStep
+from thalweg.recipe import Recipe
 from thalweg.task import Task
 from thalweg.train.population import batches, outcomes
+from thalweg.train.state import Member, begin
 from thalweg.train.step import EXECUTORS, quiet_fallback
 
 __all__ = ["Plan", "measure"]
@@ -84,13 +86,14 @@ def _obstacle(error: Exception) -> str:
 
 def _time(task: Task, executor: str, runs: int, batch_size: int) -> tuple[float, float, int]:
     """Return CPU seconds a run and step, a run and evaluation, and how many weights a model has."""
-    models = EXECUTORS[executor](task, range(runs))
+    states = [begin(task, Member(Recipe(), seed)) for seed in range(runs)]
+    models = EXECUTORS[executor](task, states)
     rows = torch.arange(batch_size).repeat(runs, 1)
     ingredient = optim.adam().resolved()
     update = PopulationStep(optim.adam, [dict(ingredient.values)] * runs, models.parameters)
 
     def step(number: int) -> None:
-        models.differentiate(task.train.at(rows), number)
+        models.differentiate(task.train.at(rows), [number] * runs)
         update.step(models.gradients, number + 1, np.zeros(runs))
 
     step_seconds = _median_seconds(step, least=3, budget=0.5) / runs

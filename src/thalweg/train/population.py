@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -24,17 +24,10 @@ from thalweg.record import Curve
 from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
 from thalweg.train.around import Around, kept_for_each_weight
+from thalweg.train.state import Member, RunState, begin
 from thalweg.train.step import CHUNK, EXECUTORS, Executor, OneByOne, quiet_fallback
 
-__all__ = ["Member", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One run of a population: a resolved recipe and a seed."""
-
-    recipe: Recipe
-    seed: int
+__all__ = ["Member", "Population", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,7 @@ def train(
     keep_weights: bool = False,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> list[Result]:
-    """Train all members, which share batch size and epochs, and return their results in order.
+    """Train all members, which share a batch size, and return their results in order.
 
     A member whose loss stops being finite has diverged; the others go on undisturbed.
 
@@ -105,75 +98,233 @@ def train(
         keep_weights: return each model's final state dict.
         on_epoch: called after every epoch.
     """
-    started = time.process_time()
-    sizes = {member.recipe.sizes() for member in members}
-    assert len(sizes) == 1, "members of a population share batch size and epochs"
-    ((batch_size, epochs),) = sizes
+    states = [begin(task, Member(one.recipe, one.seed, str(i))) for i, one in enumerate(members)]
+    population = Population(task, executor, len(members), states, keep_weights=keep_weights)
+    found = {int(member.identity): result for member, result in population.run(on_epoch=lambda _: on_epoch())}
+    return [found[i] for i in range(len(members))]
 
-    # Rows that share a formula stand together, so that it is called once on a slice of the matrix.
-    ranks = sorted(range(len(members)), key=lambda i: members[i].recipe.optimizer.name)
-    rows = [members[i] for i in ranks]
-    models = EXECUTORS[executor](task, [row.seed for row in rows])
-    updates = _updates(rows, models)
-    cuts = batches(len(task.train), batch_size)
-    total = epochs * len(cuts)
-    around = Around([row.recipe for row in rows], models, updates, total, len(cuts), task.train)
-    rates = Rates([row.recipe.schedule for row in rows], total, len(cuts))
 
-    losses = np.full((epochs + 1, len(rows)), np.nan)
-    valid = np.full((epochs + 1, len(rows)), np.nan)
-    valid[0] = _means(models, task.valid, task.metric)
-    step = 0
-    for epoch in range(epochs):
-        orders = torch.from_numpy(np.stack([order(row.seed, epoch, len(task.train)) for row in rows]))
-        sums = torch.zeros(len(rows), dtype=torch.float64)
-        for cut in cuts:
-            batch = task.train.at(orders[:, cut])
-            sums += models.differentiate(batch, step)
-            around.change_gradients(batch, step)
-            step += 1
-            for update, part in updates:
-                update.step(models.gradients[part], step, rates.multipliers[part, step - 1])
-            around.change_weights(step)
-        losses[epoch + 1] = (sums / len(cuts)).numpy()
-        with around.evaluated():
-            valid[epoch + 1] = _means(models, task.valid, task.metric)
-        rates.observe(-valid[epoch + 1] if task.metric.higher_is_better else valid[epoch + 1], step)
-        on_epoch()
-    broken = _broken(models.parameters)
-    with around.evaluated():
-        diverged = _diverged(losses, broken | _broken(models.parameters))
-        ends = [outcomes(models, split, task.metric) for split in (task.train, task.valid, task.test)]
-        weights = [models.weights(row) if keep_weights else None for row in range(len(rows))]
-    own = around.seconds
-    seconds = (time.process_time() - started - own.sum()) / len(rows) + own
-    results = []
-    for row, member in enumerate(rows):
-        train_end, valid_end, test_end = (end[row] for end in ends)
+class Population:
+    """Runs that train together, each at its own step of its own course; all at the same batch of their epochs.
+
+    Args:
+        task: what they are trained on.
+        executor: a name in `thalweg.train.EXECUTORS`.
+        slots: how many there can be. Where there are fewer, what is stacked is padded: under one executor a run's
+            bits do not depend on its company.
+        states: of the runs, begun or gone on with; they share a batch size, and the number of batches that they have
+            seen of their epoch.
+        keep_weights: results have each model's state dict.
+    """
+
+    def __init__(
+        self, task: Task, executor: str, slots: int, states: Sequence[RunState], *, keep_weights: bool = False
+    ) -> None:
+        self.task, self.executor, self.slots, self.keep_weights = task, executor, slots, keep_weights
+        (size,) = {state.member.recipe.sizes()[0] for state in states}
+        self.cuts = batches(len(task.train), size)
+        (self.cut,) = {state.step % len(self.cuts) for state in states}
+        self.states = list(states)
+
+    def run(
+        self,
+        *,
+        more: Callable[[int], Sequence[RunState]] = lambda _: (),
+        on_step: Callable[[Population], None] = lambda _: None,
+        on_epoch: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[tuple[Member, Result]]:
+        """Train until no run is left, and yield each as it ends.
+
+        Args:
+            more: asked at an epoch's end, if runs have left, for up to so many others, which begin or have done whole
+                epochs.
+            on_step: called after each step; may ask for `snapshot`.
+            on_epoch: called after each epoch with the number of runs that went through it.
+        """
+        rows = self._seated(self.states)
+        while True:
+            while self.cut < len(self.cuts):
+                rows.step(self.cuts[self.cut])
+                self.cut += 1
+                on_step(self)
+            rows.end_epoch()
+            self.cut = 0
+            on_epoch(len(rows.members))
+            ended = rows.ended(keep_weights=self.keep_weights)
+            if not ended:
+                continue
+            yield from ((rows.members[row], result) for row, result in ended.items())
+            left = [state for row, state in enumerate(rows.snapshot()) if row not in ended]
+            left += more(self.slots - len(left))
+            if not left:
+                return
+            rows = self._seated(left)
+
+    def snapshot(self) -> list[RunState]:
+        """Return the runs as they are between two steps; views, to be written down at once."""
+        return self._rows.snapshot()
+
+    def _seated(self, states: Sequence[RunState]) -> _Rows:
+        # Rows that share a formula stand together, so that it is called once on a slice of the matrix.
+        states = sorted(states, key=lambda state: state.member.recipe.optimizer.name)
+        self._rows = _Rows(self.task, self.executor, self.slots, states, len(self.cuts))
+        return self._rows
+
+
+class _Rows:
+    """The runs of a population for as long as none enters or leaves it.
+
+    Each run's facts are the scalars of its optimizer, what its schedule has seen, how many weights are in its
+    average, its losses and validation metrics by epoch, the sum of its losses in this epoch, and its CPU seconds.
+    """
+
+    def __init__(self, task: Task, executor: str, slots: int, states: Sequence[RunState], epoch: int) -> None:
+        self.task, self.members, self.epoch = task, [state.member for state in states], epoch
+        self.started = time.process_time()
+        self.models: Executor = EXECUTORS[executor](task, states, slots)
+        self.updates = _updates(self.members, self.models)
+        recipes = [member.recipe for member in self.members]
+        self.around = Around(recipes, self.models, self.updates, epoch, task.train)
+        self.totals = [recipe.sizes()[1] * epoch for recipe in recipes]
+        self.rates = Rates([recipe.schedule for recipe in recipes], self.totals)
+        self.done = [state.step for state in states]
+        self.padding = [0] * (len(self.models.parameters) - len(states))
+        self.sums = torch.zeros(len(states), dtype=torch.float64)
+        self.cpu = np.array([state.facts.get("cpu_seconds", 0.0) for state in states])
+        self.losses = [list(state.facts.get("losses", [math.nan])) for state in states]
+        self.valid = [list(state.facts.get("valid", [])) for state in states]
+        for row, state in enumerate(states):
+            if state.facts:
+                self._go_on(row, state)
+        if not all(self.valid):
+            start = _means(self.models, task.valid, task.metric)
+            for row, seen in enumerate(self.valid):
+                self.valid[row] = seen or [float(start[row])]
+        self._order()
+
+    # -- going on ------------------------------------------------------------------------------------
+
+    def _go_on(self, row: int, state: RunState) -> None:
+        facts, kept = state.facts, state.tensors
+        update, place = self._update_of(row)
+        count = sum(name.startswith("optimizer/") for name in kept)
+        update.keep(place, [kept[f"optimizer/{i}"] for i in range(count)], facts["scalars"])
+        self.around.keep(row, kept, facts["averaged"])
+        self.rates.see(row, facts["seen"])
+        self.sums[row] = facts["sum"]
+
+    def snapshot(self) -> list[RunState]:
+        """Return every run's state; views."""
+        self._charge()
+        return [self._state(row) for row in range(len(self.members))]
+
+    def _state(self, row: int) -> RunState:
+        update, place = self._update_of(row)
+        tensors, scalars = update.kept(place)
+        around, averaged = self.around.kept(row)
+        kept = {f"optimizer/{i}": x for i, x in enumerate(tensors)}
+        facts = {
+            "scalars": scalars, "seen": self.rates.seen.get(row), "averaged": averaged, "sum": float(self.sums[row]),
+            "losses": self.losses[row], "valid": self.valid[row], "cpu_seconds": float(self.cpu[row]),
+        }  # fmt: skip
+        return RunState(self.members[row], self.done[row], {**self.models.model(row), **kept, **around}, facts)
+
+    def _update_of(self, row: int) -> tuple[PopulationStep, int]:
+        return next((update, row - part.start) for update, part in self.updates if part.start <= row < part.stop)
+
+    def _charge(self) -> None:
+        """Share out the CPU time since this was last called."""
+        now, own = time.process_time(), self.around.seconds
+        self.cpu += (now - self.started - own.sum()) / len(self.members) + own
+        self.started, self.around.seconds = now, np.zeros_like(own)
+
+    # -- steps ---------------------------------------------------------------------------------------
+
+    def _order(self) -> None:
+        orders = [
+            order(member.seed, done // self.epoch, len(self.task.train))
+            for member, done in zip(self.members, self.done, strict=True)
+        ]
+        self.orders = torch.from_numpy(np.stack(orders + [orders[-1]] * len(self.padding)))
+
+    def step(self, cut: slice) -> None:
+        """Take one step with every run."""
+        batch = self.task.train.at(self.orders[:, cut])
+        steps = self.done + self.padding
+        losses = self.models.differentiate(batch, steps)
+        self.sums += losses[: len(self.members)]
+        self.around.change_gradients(batch, steps)
+        multipliers = self.rates.at(self.done)
+        self.done = [done + 1 for done in self.done]
+        for update, part in self.updates:
+            update.step(self.models.gradients[part], self.done[part], multipliers[part])
+        self.around.change_weights(self.done)
+
+    def end_epoch(self) -> None:
+        """Note losses and validation metrics, and let schedules see the latter."""
+        with self.around.evaluated():
+            valid = _means(self.models, self.task.valid, self.task.metric)
+        for row, (loss, metric) in enumerate(zip((self.sums / self.epoch).tolist(), valid.tolist(), strict=False)):
+            self.losses[row].append(loss)
+            self.valid[row].append(metric)
+            self.rates.observe(row, -metric if self.task.metric.higher_is_better else metric, self.done[row])
+        self.sums.zero_()
+        self._charge()
+        if any(done < total for done, total in zip(self.done, self.totals, strict=True)):
+            self._order()
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def ended(self, *, keep_weights: bool) -> dict[int, Result]:
+        """Return what came of the runs that have ended, by row: those that are done, and those that diverged."""
+        diverged = {row for row, seen in enumerate(self.losses) if not math.isfinite(seen[-1])}
+        finished = {
+            row for row, (done, total) in enumerate(zip(self.done, self.totals, strict=True)) if done == total
+        }
+        rows = sorted(diverged | finished)
+        if not rows:
+            return {}
+        broken = _broken(self.models.parameters)
+        with self.around.evaluated():
+            broken |= _broken(self.models.parameters)
+            splits = self.task.train, self.task.valid, self.task.test
+            ends = [outcomes(self.models, split, self.task.metric) for split in splits]
+            weights = {row: self.models.weights(row) if keep_weights else None for row in rows}
+        self._charge()
+        return {
+            row: self._result(row, [end[row] for end in ends], weights[row], row in diverged or bool(broken[row]))
+            for row in rows
+        }
+
+    def _result(
+        self, row: int, ends: Sequence[np.ndarray], weights: dict[str, Tensor] | None, broken: bool
+    ) -> Result:
+        member, epochs = self.members[row], self.totals[row] // self.epoch
+        train_end, valid_end, test_end = ends
+        reached = len(self.losses[row]) - 1
+        valid = np.full(epochs + 1, np.nan)
+        losses = valid.copy()
+        losses[: reached + 1], valid[: reached + 1] = self.losses[row], self.valid[row]
         reason = ""
-        if diverged[row] or not np.isfinite(test_end).all():
-            epoch = diverged[row] or epochs
-            valid[epoch:, row] = np.nan
-            reason = f"the loss or the weights stopped being finite in epoch {epoch} of {epochs}"
+        if broken or not np.isfinite(test_end).all():
+            valid[reached] = np.nan
+            reason = f"the loss or the weights stopped being finite in epoch {reached} of {epochs}"
             # A failure is kept in the comparison, as the model that it began as.
             train_end, valid_end = np.array([np.nan]), np.array([np.nan])
-            test_end = outcomes(OneByOne(task, [member.seed]), task.test, task.metric)[0]
+            test_end = outcomes(OneByOne(self.task, [begin(self.task, member)]), self.task.test, self.task.metric)[0]
         epoch_numbers = np.arange(epochs + 1)
-        results.append(
-            Result(
-                reason=reason,
-                curve=Curve(epoch_numbers, epoch_numbers * len(cuts), losses[:, row], valid[:, row]),
-                train=float(train_end.mean(dtype=np.float64)),
-                valid=float(valid_end.mean(dtype=np.float64)),
-                test=float(test_end.mean(dtype=np.float64)),
-                outcomes=test_end,
-                steps=total,
-                cpu_seconds=float(seconds[row]),
-                state_bytes=_kept(member.recipe, models.shapes) * models.parameters.element_size(),
-                weights=weights[row],
-            )
+        return Result(
+            reason=reason,
+            curve=Curve(epoch_numbers, epoch_numbers * self.epoch, losses, valid),
+            train=float(train_end.mean(dtype=np.float64)),
+            valid=float(valid_end.mean(dtype=np.float64)),
+            test=float(test_end.mean(dtype=np.float64)),
+            outcomes=test_end,
+            steps=self.done[row],
+            cpu_seconds=float(self.cpu[row]),
+            state_bytes=_kept(member.recipe, self.models.shapes) * self.models.parameters.element_size(),
+            weights=weights,
         )
-    return [results[ranks.index(i)] for i in range(len(members))]
 
 
 def _kept(recipe: Recipe, shapes: Sequence[tuple[int, ...]]) -> float:
@@ -188,44 +339,40 @@ def _kept(recipe: Recipe, shapes: Sequence[tuple[int, ...]]) -> float:
 
 
 class Rates:
-    """Every run's multipliers of the learning rate, as far as they are known.
+    """Every run's multipliers of the learning rate.
 
     Args:
         schedules: one a run.
-        total: the runs' steps.
-        ahead: steps from one metric to the next.
+        totals: each run's steps.
 
     Attributes:
-        multipliers: shape ``(runs, total)``; of a schedule that follows the metric NaN from the next metric on.
+        seen: of schedules that follow a metric, by row: what they have made of it; see `Schedule.observe`.
     """
 
-    def __init__(self, schedules: Sequence[Schedule], total: int, ahead: int) -> None:
-        self.ahead = ahead
-        self.following = {i: s.resolved(total) for i, s in enumerate(schedules) if s.feedback}
-        self.seen = {i: schedule.start() for i, schedule in self.following.items()}
-        self.multipliers = np.full((len(schedules), total), np.nan)
-        for i, schedule in enumerate(schedules):
-            if not schedule.feedback:
-                self.multipliers[i] = schedule.multipliers(total)
-        self._fill(0)
+    def __init__(self, schedules: Sequence[Schedule], totals: Sequence[int]) -> None:
+        pairs = list(zip(schedules, totals, strict=True))
+        self.following = {i: s.resolved(total) for i, (s, total) in enumerate(pairs) if s.feedback}
+        self.seen: dict[int, Any] = {i: schedule.start() for i, schedule in self.following.items()}
+        self.fixed = {i: s.multipliers(total) for i, (s, total) in enumerate(pairs) if not s.feedback}
 
-    def observe(self, metrics: np.ndarray, step: int) -> None:
-        """Take each run's metric after ``step`` steps, shape ``(runs,)``, lower is better."""
-        for i, schedule in self.following.items():
-            self.seen[i] = schedule.observe(self.seen[i], metrics[i], step)
-        self._fill(step)
+    def at(self, steps: Sequence[int]) -> np.ndarray:
+        """Return each run's multiplier at its step, counted from 0; shape ``(runs,)``."""
+        return np.array(
+            [
+                self.fixed[i][step] if i in self.fixed else self.following[i](step, self.seen[i])
+                for i, step in enumerate(steps)
+            ]
+        )
 
-    def _fill(self, start: int) -> None:
-        for i, schedule in self.following.items():
-            for step in range(start, min(start + self.ahead, self.multipliers.shape[1])):
-                self.multipliers[i, step] = schedule(step, self.seen[i])
+    def observe(self, row: int, metric: float, step: int) -> None:
+        """Take a run's metric after ``step`` steps; lower is better."""
+        if row in self.following:
+            self.seen[row] = self.following[row].observe(self.seen[row], metric, step)
 
-
-def _diverged(losses: np.ndarray, broken: np.ndarray) -> list[int]:
-    """Return for each run the first epoch whose loss was not finite, or 0; the last, if its weights are not."""
-    bad = ~np.isfinite(losses[1:])
-    first = np.where(bad.any(axis=0), bad.argmax(axis=0) + 1, 0)
-    return [int(epoch) for epoch in np.where((first == 0) & broken, len(bad), first)]
+    def see(self, row: int, seen: Any) -> None:
+        """Give a run's schedule what it had seen; lists will do for tuples."""
+        if row in self.following:
+            self.seen[row] = tuple(map(tuple, seen))
 
 
 def _broken(parameters: Tensor) -> np.ndarray:

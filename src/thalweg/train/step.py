@@ -10,7 +10,7 @@ import copy
 import math
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from thalweg.average._batch_norm import Moments, as_kept, batch_norms, moments, 
 from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.state import RunState, of_module
 
 __all__ = [
     "CHUNK",
@@ -49,7 +50,7 @@ class Executor(Protocol):
     """Models of one architecture, one a row.
 
     Attributes:
-        parameters: every model's trainable weights, shape ``(runs, weights)``; the optimizer writes here.
+        parameters: every model's trainable weights, shape ``(rows, weights)``; the optimizer writes here.
         gradients: of the losses at the last batch, the same shape.
         shapes: of the parameters that make up a row, in order.
     """
@@ -58,11 +59,16 @@ class Executor(Protocol):
     gradients: Tensor
     shapes: list[tuple[int, ...]]
 
-    def differentiate(self, batch: Split, step: int) -> Tensor:
-        """Fill ``gradients``; return the losses, shape ``(runs,)``. The batch's axes are (run, example, …)."""
+    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
+        """Fill ``gradients``; return the losses, shape ``(rows,)``.
+
+        Args:
+            batch: its axes are (row, example, …).
+            steps: each row's, counted from 0.
+        """
         ...
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, step: int) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """Return the gradients that some rows would have at other weights, shape ``(len(rows), weights)``.
 
         With the dropout masks of that step; weights, gradients and buffers are afterwards as before.
@@ -77,6 +83,10 @@ class Executor(Protocol):
         """Return each model's outputs in evaluation mode, without gradients, on the same inputs (example, …)."""
         ...
 
+    def model(self, row: int) -> dict[str, Tensor]:
+        """Return one model's parameters and buffers by name, behind ``model/``; see `RunState`."""
+        ...
+
     def weights(self, row: int) -> dict[str, Tensor]:
         """Return one model's state dict, copied."""
         ...
@@ -86,28 +96,34 @@ def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def _flat(module: nn.Module) -> Tensor:
-    return torch.cat([p.detach().reshape(-1) for p in _trainable(module).values()])
-
-
 class _Rows:
-    """What both ways share: the modules as they start, the matrix, and the keys."""
+    """What all ways share: the matrix of weights, and the keys.
 
-    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+    Args:
+        task: whose models they are.
+        states: of the runs, one a row.
+        slots: rows there are to be; those beyond the runs repeat the last one, and nobody asks what becomes of them.
+    """
+
+    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         self.task = task
-        self.modules = [task.model(seed) for seed in seeds]
-        self.parameters = torch.stack([_flat(module) for module in self.modules])
-        self.gradients = torch.zeros_like(self.parameters)
-        self.names = list(_trainable(self.modules[0]))
-        self.shapes = [tuple(p.shape) for p in _trainable(self.modules[0]).values()]
+        self.module = task.model(states[0].member.seed)
+        self.states = [*states, *[states[-1]] * (slots - len(states))]
+        trainable = _trainable(self.module)
+        self.names = list(trainable)
+        self.shapes = [tuple(p.shape) for p in trainable.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.keys = [Key(seed) / "forward" for seed in seeds]
+        self.parameters = torch.stack(
+            [torch.cat([state.tensors[f"model/{name}"].reshape(-1) for name in self.names]) for state in self.states]
+        )
+        self.gradients = torch.zeros_like(self.parameters)
+        self.keys = [Key(state.member.seed) / "forward" for state in self.states]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
     @cached_property
     def batch_norms(self) -> dict[str, int]:
         """The batch norms that keep statistics, in order, and how often a forward pass calls each."""
-        module, inputs = copy.deepcopy(self.modules[0]).eval(), self.task.train.at(slice(0, 2)).inputs
+        module, inputs = copy.deepcopy(self.module).eval(), self.task.train.at(slice(0, 2)).inputs
         with torch.no_grad():
             return batch_norms(module, lambda: apply(module, inputs))
 
@@ -137,22 +153,27 @@ class _Rows:
 class OneByOne(_Rows):
     """Each model by itself: its parameters are views of its row, and backward adds into its row of gradients."""
 
-    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
-        super().__init__(task, seeds)
-        for module, row, gradient in zip(self.modules, self.parameters, self.gradients, strict=True):
+    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
+        super().__init__(task, states, slots)
+        self.modules = [self.module, *(task.model(state.member.seed) for state in self.states[1:])]
+        for module, state, row, gradient in zip(
+            self.modules, self.states, self.parameters, self.gradients, strict=True
+        ):
             values, gradients = self.named(row), self.named(gradient)
+            for name, x in of_module(module).items():
+                x.copy_(state.tensors[name])
             for name, p in _trainable(module).items():
                 p.data = values[name]
                 p.grad = gradients[name]
         self.seeded = moves_generator(task)
 
-    def differentiate(self, batch: Split, step: int) -> Tensor:
+    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         self.gradients.zero_()
         losses = torch.empty(len(self.modules), dtype=self.parameters.dtype)
-        keys = step_keys(self.mask_keys, step)
+        keys = step_keys(self.mask_keys, steps)
         for row in range(len(self.modules)):
-            losses[row] = self._backward(row, batch, step, keys[row])
+            losses[row] = self._backward(row, batch, steps[row], keys[row])
         return losses
 
     def _backward(self, row: int, batch: Split, step: int, key: Tensor) -> Tensor:
@@ -162,16 +183,16 @@ class OneByOne(_Rows):
         torch.autograd.backward(loss)
         return loss.detach()
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, step: int) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         found = torch.empty_like(weights)
-        keys = step_keys(self.mask_keys, step)
+        keys = step_keys(self.mask_keys, steps)
         for i, row in enumerate(rows.tolist()):
             places = [self.parameters[row], self.gradients[row], *self.modules[row].buffers()]
             with _as_before(places):
                 self.parameters[row] = weights[i]
                 self.gradients[row] = 0
-                self._backward(row, batch, step, keys[row])
+                self._backward(row, batch, steps[row], keys[row])
                 found[i] = self.gradients[row]
         return found
 
@@ -199,6 +220,10 @@ class OneByOne(_Rows):
         with torch.no_grad():
             return [apply(module.eval(), inputs) for module in self.modules]
 
+    def model(self, row: int) -> dict[str, Tensor]:
+        """See `Executor`."""
+        return of_module(self.modules[row])
+
     def weights(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
         return {name: value.detach().clone() for name, value in self.modules[row].state_dict().items()}
@@ -212,15 +237,16 @@ class Vmapped(_Rows):
             the module or the loss.
     """
 
-    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
-        super().__init__(task, seeds)
+    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
+        super().__init__(task, states, max(slots, FEWEST))
         if moves_generator(task):
             raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
-        frozen = [{n: p for n, p in m.named_parameters() if not p.requires_grad} for m in self.modules]
-        buffers = [{**rest, **dict(m.named_buffers())} for rest, m in zip(frozen, self.modules, strict=True)]
-        self.rest = {name: torch.stack([b[name].detach() for b in buffers]) for name in buffers[0]}
-        self.module = self.modules[0]
-        self._step = vmap(grad_and_value(self._loss, has_aux=True))
+        mine = set(self.names)
+        names = [name.removeprefix("model/") for name in of_module(self.module)]
+        rest = [name for name in names if name not in mine]
+        self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in self.states]) for name in rest}
+        self._uncompiled: Callable[..., Any] = vmap(grad_and_value(self._loss, has_aux=True))
+        self._step = self._uncompiled
         self._predict = vmap(self._output, in_dims=(0, 0, None))
 
     def _output(self, row: Tensor, rest: dict[str, Tensor], inputs: Any) -> Any:
@@ -235,24 +261,24 @@ class Vmapped(_Rows):
             output = self._output(row, rest, inputs)
         return self.task.loss(output, targets), rest
 
-    def differentiate(self, batch: Split, step: int) -> Tensor:
+    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         self.module.train()
-        keys = step_keys(self.mask_keys, step)
+        keys = step_keys(self.mask_keys, steps)
         self.gradients, (losses, self.rest) = self._step(
             self.parameters, self.rest, batch.inputs, batch.targets, keys
         )
         detached: Tensor = losses.detach()
         return detached
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, step: int) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         self.module.train()
         some, mine = _filled_up(rows)
-        keys = step_keys(self.mask_keys, step)[mine]
+        keys = step_keys(self.mask_keys, steps)[mine]
         own = batch.at(mine)
         rest = {name: value[mine] for name, value in self.rest.items()}
-        gradients: Tensor = self._step(weights[some], rest, own.inputs, own.targets, keys)[0]
+        gradients: Tensor = self._uncompiled(weights[some], rest, own.inputs, own.targets, keys)[0]
         return gradients[: len(rows)]
 
     @contextmanager
@@ -292,12 +318,16 @@ class Vmapped(_Rows):
             raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
         return list(outputs.unbind(0))
 
+    def model(self, row: int) -> dict[str, Tensor]:
+        """See `Executor`."""
+        own = {**self.named(self.parameters[row]), **{name: value[row] for name, value in self.rest.items()}}
+        return {f"model/{name}": x for name, x in own.items()}
+
     def weights(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
-        module = copy.deepcopy(self.module)
-        own = {**self.named(self.parameters[row]), **{name: value[row] for name, value in self.rest.items()}}
+        module, own = copy.deepcopy(self.module), self.model(row)
         with torch.no_grad():
-            for name, place in (*module.named_parameters(), *module.named_buffers()):
+            for name, place in of_module(module).items():
                 place.copy_(own[name])
         return module.state_dict()
 

@@ -11,10 +11,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from thalweg.optim._executors.kernel import WIDTHS, kernel
-from thalweg.optim._technique import Optimizer
+from thalweg.optim._executors.kernel import WIDTHS
 
-__all__ = ["WIDTHS", "run", "walk", "widths"]
+__all__ = ["WIDTHS", "walk", "widths"]
 
 ALONE = 1 << 19
 """Up to so many elements one thread is done before another has been woken and has done its share."""
@@ -23,25 +22,13 @@ PIECE = 1 << 16
 """Elements of the pieces that threads take in turn: few enough that they end together."""
 
 
-def run(technique: Optimizer, dtype: str, table: np.ndarray, before: tuple[str, ...] = ()) -> None:
-    """Update every row of a table of addresses; see `kernel.kernel`.
-
-    Args:
-        technique: whose formula, of scope ``element``.
-        dtype: of the parameters, a name in `WIDTHS`.
-        table: int64, shape ``(rows, 4 + states)``: elements, then the addresses of constants, parameter, gradient
-            and states. What they point to must outlive the call.
-        before: names in `lifting.BEFORE`.
-    """
-    walk(kernel(technique, dtype, before), table, int(table[:, 0].sum()), widths(dtype, table.shape[1] - 4))
-
-
 def walk(step: Callable[[int, int, int], None], table: np.ndarray, elements: int, widths: np.ndarray) -> None:
     """Update every row of a table by a kernel.
 
     Args:
         step: see `kernel.kernel`.
-        table: see `run`.
+        table: int64, shape ``(rows, 4 + states)``: elements, then the addresses of constants, parameter, gradient
+            and states. What they point to must outlive the call.
         elements: in all rows.
         widths: see `widths`.
     """

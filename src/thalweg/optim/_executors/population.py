@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim._executors import eager, fused
+from thalweg.optim._executors.kernel import kernel
 from thalweg.optim._executors.lifting import lift
 from thalweg.optim._technique import Optimizer
 
@@ -48,32 +49,50 @@ class PopulationStep:
         else:
             self.state = eager.begin(technique, parameters, parameters.dtype)
             self.scalars = [list(start) for _ in parameters]
+        if technique.scope == "element":
+            self._prepare()
 
-    def step(self, gradients: Tensor, t: int, multipliers: np.ndarray) -> None:
+    # -- what a row keeps ----------------------------------------------------------------------------
+
+    def kept(self, row: int) -> tuple[list[Tensor], list[Any]]:
+        """Return a row's state as tensors, views, and its scalars: all that `keep` needs to go on from there."""
+        if self.technique.scope == "tensor":
+            return [x for piece in self.state[row] for x in piece], [list(piece) for piece in self.scalars[row]]
+        return [x[row] for x in self.state], list(self.scalars[row])
+
+    def keep(self, row: int, tensors: Sequence[Tensor], scalars: Sequence[Any]) -> None:
+        """Give a row the state that `kept` returned of one."""
+        for place, value in zip(self.kept(row)[0], tensors, strict=True):
+            place.copy_(value)
+        nested = self.technique.scope == "tensor"
+        self.scalars[row] = [list(piece) for piece in scalars] if nested else list(scalars)
+
+    # -- steps ---------------------------------------------------------------------------------------
+
+    def step(self, gradients: Tensor, t: int | Sequence[int], multipliers: np.ndarray) -> None:
         """Update once.
 
         Args:
             gradients: shape ``(runs, n)``.
-            t: the step, counted from 1.
+            t: each row's step, counted from 1; one number where all are at the same.
             multipliers: of each row's ``lr``, shape ``(runs,)``: what its schedule says.
         """
+        times = [t] * len(self.hyperparameters) if isinstance(t, int) else [int(one) for one in t]
         rates = [values["lr"] * float(m) for values, m in zip(self.hyperparameters, multipliers, strict=True)]
-        rows = [{**values, "lr": rate} for values, rate in zip(self.hyperparameters, rates, strict=True)]
         if self.technique.scope == "element":
-            self._elements(gradients, t, rows)
-        elif self.technique.scope == "tensor":
-            for row, (values, gradient) in enumerate(zip(rows, gradients, strict=True)):
+            self._elements(gradients, times, rates)
+            return
+        for row, (values, rate, gradient) in enumerate(zip(self.hyperparameters, rates, gradients, strict=True)):
+            own = {**values, "lr": rate}
+            if self.technique.scope == "tensor":
                 for i, (p, g) in enumerate(zip(self.pieces[row], self._cut(gradient), strict=True)):
-                    self.scalars[row][i] = eager.update(
-                        self.technique, p, g, self.state[row][i], self.scalars[row][i], t=t, hyperparameters=values
+                    self.scalars[row][i] = self._update(
+                        p, g, self.state[row][i], self.scalars[row][i], times[row], own
                     )
-        else:
-            for row, (values, gradient) in enumerate(zip(rows, gradients, strict=True)):
+            else:
                 mine = [kept[row] for kept in self.state]
-                self.scalars[row] = eager.update(
-                    self.technique, self.parameters[row], gradient, mine, self.scalars[row], t=t,
-                    hyperparameters=values,
-                )  # fmt: skip
+                p = self.parameters[row]
+                self.scalars[row] = self._update(p, gradient, mine, self.scalars[row], times[row], own)
 
     def weights(self) -> Tensor:
         """Return the weights to evaluate, shape ``(runs, n)``: the parameters themselves for most formulas."""
@@ -89,24 +108,48 @@ class PopulationStep:
         pieces = torch.split(row, [int(np.prod(shape)) for shape in self.shapes])
         return [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def _elements(self, gradients: Tensor, t: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        lifted = lift(self.technique)
-        made = [
-            lifted.constants(t, *scalars, *[values[name] for name in lifted.hyperparameters])
-            for scalars, values in zip(self.scalars, rows, strict=True)
-        ]
-        self.scalars = [list(after) for _, after in made]
-        constants = torch.tensor([row for row, _ in made], dtype=torch.float64).to(self.parameters)
-        dtype = str(self.parameters.dtype).removeprefix("torch.")
-        if self.parameters.device.type == "cpu" and dtype in ("float32", "float64"):
-            tensors = [constants, self.parameters, gradients.contiguous(), *self.state]
-            starts, strides = zip(*[(x.data_ptr(), x.stride(0) * x.element_size()) for x in tensors], strict=True)
-            table = np.array(starts) + np.arange(len(rows))[:, None] * np.array(strides)
-            sizes = np.full((len(rows), 1), self.parameters.shape[1])
-            fused.run(self.technique, dtype, np.concatenate([sizes, table], axis=1))
+    def _update(
+        self, p: Tensor, g: Tensor, state: Sequence[Tensor], scalars: Sequence[float], t: int, own: Mapping[str, Any]
+    ) -> list[float]:
+        after = eager.update(self.technique, p, g, state, scalars, t=t, hyperparameters=own)
+        return [float(value) for value in after]
+
+    def _prepare(self) -> None:
+        """Make the table of addresses, in which only the gradients' change from step to step."""
+        self.lifted = lift(self.technique)
+        names = list(self.lifted.hyperparameters)
+        self.rate = names.index("lr")
+        self.values = [[row[name] for name in names] for row in self.hyperparameters]
+        rows, n = self.parameters.shape
+        self.constants = torch.empty((rows, max(1, self.lifted.count)), dtype=self.parameters.dtype)
+        self.dtype = str(self.parameters.dtype).removeprefix("torch.")
+        self.is_fused = self.parameters.device.type == "cpu" and self.dtype in ("float32", "float64")
+        tensors = [self.constants, self.parameters, self.parameters, *self.state]
+        self.table = np.stack([np.full(rows, n), *map(_addresses, tensors)], axis=1)
+        self.widths = fused.widths(self.dtype, len(self.state)) if self.is_fused else None
+
+    def _elements(self, gradients: Tensor, times: Sequence[int], rates: Sequence[float]) -> None:
+        made = []
+        for row, (values, t, rate) in enumerate(zip(self.values, times, rates, strict=True)):
+            values[self.rate] = rate
+            constants, scalars = self.lifted.constants(t, *self.scalars[row], *values)
+            self.scalars[row] = list(scalars)
+            made.append(constants)
+        if self.lifted.count:
+            self.constants.copy_(torch.tensor(made, dtype=torch.float64))
+        if self.is_fused:
+            gradients = gradients.contiguous()
+            self.table[:, 3] = _addresses(gradients)
+            assert self.widths is not None
+            fused.walk(kernel(self.technique, self.dtype), self.table, self.parameters.numel(), self.widths)
         else:
-            columns = constants.unsqueeze(2).unbind(1)
-            new, *after = lifted.elements(self.parameters, gradients, *self.state, *columns)
+            columns = self.constants.to(self.parameters.device).unsqueeze(2).unbind(1)
+            new, *after = self.lifted.elements(self.parameters, gradients, *self.state, *columns)
             self.parameters.copy_(new)
             for kept, value in zip(self.state, after, strict=True):
                 kept.copy_(value)
+
+
+def _addresses(matrix: Tensor) -> np.ndarray:
+    """Return where each row begins, int64."""
+    return matrix.data_ptr() + np.arange(len(matrix)) * (matrix.stride(0) * matrix.element_size())

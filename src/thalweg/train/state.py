@@ -1,0 +1,89 @@
+"""What a run is at one moment: everything that its next step depends on, and nothing else.
+
+Populations are made of run states and give them back, so that a run that enters one, leaves it, lies on the disk or
+goes on after a kill is the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from thalweg.recipe import Recipe
+from thalweg.task import Task
+
+__all__ = ["Member", "RunState", "begin", "packed", "unpacked"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a population.
+
+    Attributes:
+        recipe: resolved.
+        seed: of the run.
+        identity: what the caller knows it by.
+    """
+
+    recipe: Recipe
+    seed: int
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run between two steps.
+
+    Attributes:
+        member: which run.
+        step: steps done.
+        tensors: the model's, by its own names behind ``model/``; what the optimizer keeps, ``optimizer/0`` and so on;
+            ``slow`` weights and the ``average``, where the recipe has them. Each of one run's shape.
+        facts: anything that JSON can hold; see `thalweg.train.population`.
+    """
+
+    member: Member
+    step: int = 0
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def begin(task: Task, member: Member) -> RunState:
+    """Return a run before its first step: its initial weights are all there is."""
+    return RunState(member, tensors=of_module(task.model(member.seed)))
+
+
+def of_module(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's parameters and buffers by name, behind ``model/``; tied ones once."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {f"model/{name}": x.detach() for name, x in named}
+
+
+def packed(states: Sequence[RunState]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Return states as tensors by name and facts that JSON can hold, to be written down."""
+    tensors = {f"{i}/{name}": x for i, state in enumerate(states) for name, x in state.tensors.items()}
+    facts = [
+        {
+            "identity": state.member.identity, "recipe": state.member.recipe.toml(), "seed": state.member.seed,
+            "step": state.step, "facts": dict(state.facts),
+        }
+        for state in states
+    ]  # fmt: skip
+    return tensors, facts
+
+
+def unpacked(tensors: Mapping[str, Tensor], facts: Sequence[Mapping[str, Any]]) -> list[RunState]:
+    """Return the states that `packed` was given."""
+    mine: list[dict[str, Tensor]] = [{} for _ in facts]
+    for name, x in tensors.items():
+        place, _, rest = name.partition("/")
+        mine[int(place)][rest] = x
+    return [
+        RunState(
+            Member(Recipe.from_toml(one["recipe"]), one["seed"], one["identity"]), one["step"], own, one["facts"]
+        )
+        for one, own in zip(facts, mine, strict=True)
+    ]
