@@ -1,0 +1,448 @@
+"""Whole training steps of many models at once, beside the same steps taken one model after the other.
+
+Every case is measured in a process of its own: `python bench/population.py CASE` prints what it found.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import thalweg as tw
+from clock import met, table
+from thalweg.optim._executors.population import PopulationStep
+from thalweg.train import EXECUTORS, Member, train
+
+Step = Callable[[], object]
+
+RATE = 1e-6
+"""Weights stay about where they are, so that every step is the same work as the one before."""
+
+TURN = 0.04
+"""CPU seconds in which a contender steps in a row, so that it finds the caches as its last step left them."""
+
+SECONDS = 25.0
+"""How long the contenders of a case take turns."""
+
+MEMORY = 1.3
+"""What a population may take, in parts of what its runs keep."""
+
+TAKING = Path("/proc/self/clear_refs")
+"""Where Linux lets a process begin anew to count its peak memory."""
+
+
+# -- what is trained ---------------------------------------------------------------------------------------------
+
+
+def layer_norm() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.LayerNorm(64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def large() -> nn.Module:
+    return nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+
+
+class LSTM(nn.Module):
+    """A sequence in, its class out: the last hidden state of 64, through a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(16, 64, batch_first=True)
+        self.out = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 10) for (N, T, 16)."""
+        scores: Tensor = self.out(self.lstm(x)[0][:, -1])
+        return scores
+
+
+def drawn(model: Callable[[], nn.Module], *shape: int) -> tw.Task:
+    """Return a task on numbers that are drawn: 1,000 examples of a shape in 10 classes."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1000, *shape, generator=generator)
+    y = torch.randint(10, (1000,), generator=generator)
+    return tw.Task(model=model, data=(x, y), loss=F.cross_entropy, metric=tw.accuracy, splits=(0.8, 0.1, 0.1))
+
+
+def digits(model: Callable[[], nn.Module]) -> tw.Task:
+    made = tw.load_task("digits")
+    parts = {
+        word: (part.inputs, part.targets) for word, part in vars(made).items() if word in ("train", "valid", "test")
+    }
+    return tw.Task(model=model, loss=F.cross_entropy, metric=tw.accuracy, **parts)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained and what is hoped of it.
+
+    Attributes:
+        task: makes it.
+        batch: examples a step.
+        counts: how many are trained at once.
+        target: how many times as many steps as eager PyTorch, by the best executor.
+        aim: beyond it.
+        uncompiled: the target of the best executor that does not compile.
+    """
+
+    task: Callable[[], tw.Task]
+    batch: int
+    counts: tuple[int, ...]
+    target: float
+    aim: float | None = None
+    uncompiled: float | None = None
+
+
+CASES = {
+    "MLP 64-64-10": Case(lambda: tw.load_task("digits"), 64, (8, 16, 32, 64), 8.0, uncompiled=3.0),
+    "MLP with layer norm": Case(lambda: digits(layer_norm), 64, (8, 16, 32, 64), 5.0),
+    "CNN on 8×8": Case(lambda: tw.load_task("digits-cnn"), 64, (8, 16, 32), 1.5, aim=2.0),
+    "transformer, batch 16": Case(lambda: tw.load_task("pysource"), 16, (8, 16, 32), 4.0),
+    "transformer, batch 64": Case(lambda: tw.load_task("pysource"), 64, (4, 8), 4.0),
+    "LSTM": Case(lambda: drawn(LSTM, 32, 16), 64, (8, 16, 32), 0.97, aim=1.5),
+    "MLP 1024-1024-1024-10": Case(lambda: drawn(large, 1024), 64, (2, 4, 8), 0.97),
+}
+KEPT = (("MLP 64-64-10", 64), ("CNN on 8×8", 8))
+"""The cases whose memory is measured, and how many are trained at once."""
+
+
+# -- the contenders ----------------------------------------------------------------------------------------------
+
+
+def ours(task: tw.Task, executor: str, runs: int, batch: int) -> Step:
+    """Return a step of a population as the library's loop takes it: gather, forward, backward, update."""
+    models = EXECUTORS[executor](task, range(runs))
+    adam = dict(tw.optim.adam(lr=RATE).resolved().values)
+    update = PopulationStep(tw.optim.adam, [adam] * runs, models.parameters, models.shapes)
+    orders = torch.stack([torch.from_numpy(order) for order in _orders(task, runs)])
+    cuts, ones, done = _cuts(task, batch), np.ones(runs), 0
+
+    def step() -> None:
+        nonlocal done
+        models.differentiate(task.train.at(orders[:, cuts[done % len(cuts)]]), done)
+        done += 1
+        update.step(models.gradients, done, ones)
+
+    return step
+
+
+def eager(task: tw.Task, batch: int) -> Step:
+    """Return a step of one model as it is written in plain PyTorch, with the fused Adam."""
+    module = task.model(0).train()
+    optimizer = torch.optim.Adam(module.parameters(), lr=RATE, fused=True)
+    step = _plain(task, module, optimizer)
+    return _in_turn(step, task, batch)
+
+
+def compiled(task: tw.Task, batch: int) -> dict[str, Step]:
+    """Return the same step by `torch.compile`: as a whole, and with the fused Adam left as it is."""
+    module = task.model(0).train()
+    optimizer = torch.optim.Adam(module.parameters(), lr=RATE, fused=True)
+    whole = torch.compile(_plain(task, module, optimizer))
+    other = task.model(0).train()
+    fused = torch.optim.Adam(other.parameters(), lr=RATE, fused=True)
+
+    @torch.compile
+    def loss(rows: Tensor) -> Tensor:
+        value: Tensor = task.loss(other(task.train.inputs[rows]), task.train.targets[rows])  # type: ignore[index,call-overload]
+        return value
+
+    def partly(rows: Tensor) -> None:
+        fused.zero_grad()
+        loss(rows).backward()  # type: ignore[no-untyped-call]
+        fused.step()
+
+    return {"whole": _in_turn(whole, task, batch), "fused Adam eager": _in_turn(partly, task, batch)}
+
+
+def _plain(task: tw.Task, module: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[Tensor], None]:
+    inputs, targets = task.train.inputs, task.train.targets
+    assert isinstance(inputs, Tensor)
+
+    def step(rows: Tensor) -> None:
+        optimizer.zero_grad()
+        task.loss(module(inputs[rows]), targets[rows]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
+def _in_turn(step: Callable[[Tensor], object], task: tw.Task, batch: int) -> Step:
+    order = torch.from_numpy(_orders(task, 1)[0])
+    batches, done = [order[cut] for cut in _cuts(task, batch)], 0
+
+    def one() -> None:
+        nonlocal done
+        step(batches[done % len(batches)])
+        done += 1
+
+    return one
+
+
+def _orders(task: tw.Task, runs: int) -> list[np.ndarray]:
+    return [np.random.default_rng(run).permutation(len(task.train)) for run in range(runs)]
+
+
+def _cuts(task: tw.Task, batch: int) -> list[slice]:
+    """Return the batches of an epoch, all of the same size."""
+    return [slice(start, start + batch) for start in range(0, len(task.train) - batch + 1, batch)]
+
+
+# -- what is measured of them ------------------------------------------------------------------------------------
+
+
+def speeds(case: Case, counts: Sequence[int], seconds: float) -> dict[str, Any]:
+    """Return CPU seconds a run and step of every contender, seconds of its first step, FLOPs, and the core's peak."""
+    task = case.task()
+    found: dict[str, Any] = {"flops": flops(task, case.batch), "refused": {}, "first": {}, "each": {}}
+    runs, steps = dict[str, int](), dict[str, Step]()
+
+    def add(name: str, count: int, make: Callable[[], Step]) -> None:
+        try:
+            started = time.perf_counter()
+            step = make()
+            built = time.perf_counter()
+            step()
+            found["first"][name] = time.perf_counter() - built
+            step()
+        except Exception as error:  # what an executor cannot take is what this table shows
+            text = next(iter(str(error).strip().splitlines()), "")
+            found["refused"][name] = f"{type(error).__name__}: {text[:160]}"
+            return
+        print(f"{name}: made in {built - started:.1f} s, first step {found['first'][name]:.1f} s", file=sys.stderr)
+        runs[name], steps[name] = count, step
+
+    add("eager", 1, lambda: eager(task, case.batch))
+    for name in ("whole", "fused Adam eager"):
+        add(f"torch.compile, {name}", 1, lambda name=name: compiled(task, case.batch)[name])  # type: ignore[misc]
+    for executor in EXECUTORS:
+        # One by one, the next run waits until the one before is done: its number changes little.
+        for count in counts[:1] if executor == "one by one" else counts:
+            add(f"{executor}, {count}", count, lambda e=executor, c=count: ours(task, e, c, case.batch))  # type: ignore[misc]
+    found["each"] = measure(steps, runs, seconds)
+    found["peak"] = peak()
+    return found
+
+
+def measure(steps: Mapping[str, Step], runs: Mapping[str, int], seconds: float) -> dict[str, float]:
+    """Return the median CPU seconds a run and step; contenders take turns, so that all see the same machine."""
+    lengths = {name: max(1, round(TURN / _spent(step, 3))) for name, step in steps.items()}
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    ends = time.perf_counter() + seconds
+    while time.perf_counter() < ends or len(taken["eager"]) < 5:
+        for name, step in steps.items():
+            taken[name].append(_spent(step, lengths[name]) / runs[name])
+    return {name: median(values) for name, values in taken.items()}
+
+
+def _spent(step: Step, times: int) -> float:
+    started = time.process_time()
+    for _ in range(times):
+        step()
+    return (time.process_time() - started) / times
+
+
+def flops(task: tw.Task, batch: int) -> float:
+    """Return the floating point operations of one step's products, counted on an eager one."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    step = eager(task, batch)
+    # oneDNN's LSTM is one operation of which the counter knows nothing.
+    with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+        step()
+    return float(counter.get_total_flops())
+
+
+def peak() -> float:
+    """Return the most floating point operations a second that a float32 product reaches on one core."""
+    best = 0.0
+    for n, k, m in ((256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (64, 1024, 1024), (1024, 64, 1024)):
+        a, b = torch.randn(n, k), torch.randn(k, m)
+        out = torch.empty(n, m)
+        times = max(1, round(1e9 / (2 * n * k * m)))
+        # The best, not the median: it is a bound.
+        best = max(best, *(2 * n * k * m / _spent(lambda: torch.mm(a, b, out=out), times) for _ in range(10)))  # noqa: B023
+    return best
+
+
+def memory(case: Case, executor: str, runs: int) -> dict[str, float]:
+    """Return the bytes that a population takes at its peak, and those that its runs keep.
+
+    Two whole epochs with all evaluations. A population of the same kind has come and gone before, so that what
+    the process loads and compiles once is there already.
+    """
+    task = case.task()
+    recipe = tw.Recipe(tw.optim.adam(), epochs=2, batch_size=case.batch).resolved()
+    members = [Member(recipe, seed) for seed in range(runs)]
+    for _ in range(2):
+        train(task, members, executor)
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+    TAKING.write_text("5")
+    before = _status("VmRSS")
+    train(task, members, executor)
+    return {"peak": _status("VmHWM") - before, "kept": runs * kept(task, case.batch), "before": before}
+
+
+def kept(task: tw.Task, batch: int) -> int:
+    """Return the bytes of one run: weights, gradients, Adam's state, and what a step saves to go back."""
+    module = task.model(0).train()
+    weights = sum(p.numel() * p.element_size() for p in module.parameters())
+    own = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    saved: dict[int, int] = {}
+
+    def save(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    part = task.train.at(torch.arange(batch))
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda x: x):
+        loss = task.loss(module(part.inputs), part.targets)
+    del loss
+    return 4 * weights + sum(saved.values())
+
+
+def _status(what: str) -> float:
+    """Return a line of the process's status in bytes. (A child's `ru_maxrss` begins at what its parent had.)"""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
+
+
+# -- the page ----------------------------------------------------------------------------------------------------
+
+
+def section() -> str:
+    with tempfile.TemporaryDirectory() as caches:  # so that seconds of compiling are those of a cold start
+        cases = {name: _measured(caches, name) for name in CASES}
+        weighed = [(name, e, n, _measured(caches, name, e, str(n))) for name, n in KEPT for e in EXECUTORS]
+    best = max(found["peak"] for found in cases.values())
+    parts = [
+        "## Populations",
+        "",
+        "Whole training steps (gather the batch, forward, backward, Adam) of one model among many, beside eager",
+        "PyTorch with its fused Adam, one model after the other; batch 64 unless said. CPU time on one thread, in",
+        f"one process a case, medians of turns of {1e3 * TURN:.0f} ms. A ratio says how many times as many steps a",
+        "second.",
+        "",
+        table(["model", "best executor", "at once", "× eager", "× torch.compile", "target", ""], _heads(cases)),
+        "",
+        "Each executor at its best number, of "
+        + "; ".join(f"{', '.join(map(str, case.counts))} ({name})" for name, case in CASES.items())
+        + ". `torch.compile` is the quicker of the whole step and of the step with its fused Adam left eager. The",
+        f"peak is {best / 1e9:.0f} GFLOP/s, the most that a float32 product reached on the core in this run; of a",
+        "step, products alone are counted (`FlopCounterMode`). Compiling is the first step's wall time, nothing cached.",
+        "",
+        table(["model", "by", "at once", "µs a step", "× eager", "of the peak", "compiling"], _rows(cases, best)),
+        "",
+        f"Peak memory of a population that trains for two epochs, beside {MEMORY} times what its runs keep: weights,",
+        "gradients, Adam's state, and what a step saves for the way back.",
+        "",
+        table(["model", "executor", "at once", "peak", "kept", "peak ÷ kept", "target", ""], _weights(weighed)),
+    ]
+    refused = {f"{name}, {way}": why for name, found in cases.items() for way, why in found["refused"].items()}
+    if refused:
+        parts += ["", "Not taken: " + "; ".join(f"{what} ({why})" for what, why in refused.items()) + "."]
+    return "\n".join(parts)
+
+
+def _measured(caches: str, *arguments: str) -> dict[str, Any]:
+    quiet = {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": caches, "THALWEG_CACHE": caches}
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, env=os.environ | quiet, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _ways(found: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """Return the quickest contender of each kind: its name with its number, and its seconds."""
+    kinds: dict[str, tuple[str, float]] = {}
+    for name, seconds in found["each"].items():
+        kind = name.rpartition(", ")[0] or name
+        if kind not in kinds or seconds < kinds[kind][1]:
+            kinds[kind] = name, seconds
+    return kinds
+
+
+def _heads(cases: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    rows = []
+    for name, found in cases.items():
+        case, ways = CASES[name], _ways(found)
+        executors = {kind: way for kind, way in ways.items() if kind in EXECUTORS}
+        asked = [(executors, case.target, case.aim)]
+        if case.uncompiled is not None:
+            asked.append(
+                ({kind: way for kind, way in executors.items() if kind != "compiled"}, case.uncompiled, None)
+            )
+        for some, target, aim in asked:
+            kind = min(some, key=lambda kind: some[kind][1])
+            way, seconds = some[kind]
+            ratio, other = ways["eager"][1] / seconds, ways.get("torch.compile")
+            rows.append([
+                name if some is executors else f"{name}, uncompiled", kind, way.rpartition(", ")[2], f"{ratio:.2f}",
+                "" if other is None else f"{other[1] / seconds:.2f}",
+                f"≥ {target:g}" + (f", aim {aim:g}" if aim else ""), met(ratio >= target),
+            ])  # fmt: skip
+    return rows
+
+
+def _rows(cases: Mapping[str, Mapping[str, Any]], best: float) -> list[list[str]]:
+    rows = []
+    for name, found in cases.items():
+        ways = _ways(found)
+        for kind, (way, seconds) in ways.items():
+            compiles = "compile" in kind
+            rows.append([
+                name, kind, way.rpartition(", ")[2] if kind in EXECUTORS else "1", f"{1e6 * seconds:.0f}",
+                f"{ways['eager'][1] / seconds:.2f}", f"{found['flops'] / seconds / best:.0%}",
+                f"{found['first'][way]:.0f} s" if compiles else "",
+            ])  # fmt: skip
+    return rows
+
+
+def _weights(weighed: Sequence[tuple[str, str, int, Mapping[str, Any]]]) -> list[list[str]]:
+    rows = []
+    for name, executor, runs, found in weighed:
+        if "refused" in found:
+            rows.append([name, executor, str(runs), found["refused"], "", "", "", ""])
+            continue
+        share = found["peak"] / found["kept"]
+        sizes = [f"{found[what] / 2**20:.1f} MiB" for what in ("peak", "kept")]
+        rows.append([name, executor, str(runs), *sizes, f"{share:.2f}", f"≤ {MEMORY}", met(share <= MEMORY)])
+    return rows
+
+
+def main() -> None:
+    """Print what is measured of a case: its speeds; or, given an executor and a number, its memory."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # of what vmap takes one by one, and the like: the figures say it
+    name, *more = sys.argv[1:]
+    if len(more) == 2:
+        print(json.dumps(memory(CASES[name], more[0], int(more[1]))))
+    else:
+        counts = [int(count) for count in more[0].split(",")] if more else CASES[name].counts
+        print(json.dumps(speeds(CASES[name], counts, 1.0 if more else SECONDS)))
+
+
+if __name__ == "__main__":
+    main()
