@@ -20,15 +20,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import thalweg as tw
 from clock import met, table
-from thalweg.optim._executors.population import PopulationStep
 from thalweg.train import EXECUTORS, Member, train
+from thalweg.train.population import Population
+from thalweg.train.state import begin
 
 Step = Callable[[], object]
 
@@ -127,18 +127,17 @@ KEPT = (("MLP 64-64-10", 64), ("CNN on 8×8", 8))
 
 
 def ours(task: tw.Task, executor: str, runs: int, batch: int) -> Step:
-    """Return a step of a population as the library's loop takes it: gather, forward, backward, update."""
-    models = EXECUTORS[executor](task, range(runs))
-    adam = dict(tw.optim.adam(lr=RATE).resolved().values)
-    update = PopulationStep(tw.optim.adam, [adam] * runs, models.parameters, models.shapes)
-    orders = torch.stack([torch.from_numpy(order) for order in _orders(task, runs)])
-    cuts, ones, done = _cuts(task, batch), np.ones(runs), 0
+    """Return a step of a population, which is the library's own loop's: gather, forward, backward, update."""
+    recipe = tw.Recipe(tw.optim.adam(lr=RATE), epochs=2000, batch_size=batch).resolved()
+    states = [begin(task, Member(recipe, seed, str(seed))) for seed in range(runs)]
+    rows = Population(task, executor, runs, states)._seated(states)  # noqa: SLF001 – its run() gives no single step
+    cuts = _cuts(task, batch)
 
     def step() -> None:
-        nonlocal done
-        models.differentiate(task.train.at(orders[:, cuts[done % len(cuts)]]), done)
-        done += 1
-        update.step(models.gradients, done, ones)
+        cut = cuts[rows.done[0] % len(cuts)]
+        if cut.start == 0:
+            rows._order()  # noqa: SLF001 – as at the end of every epoch
+        rows.step(cut)
 
     return step
 
@@ -185,19 +184,17 @@ def _plain(task: tw.Task, module: nn.Module, optimizer: torch.optim.Optimizer) -
 
 
 def _in_turn(step: Callable[[Tensor], object], task: tw.Task, batch: int) -> Step:
-    order = torch.from_numpy(_orders(task, 1)[0])
-    batches, done = [order[cut] for cut in _cuts(task, batch)], 0
+    cuts, order, done = _cuts(task, batch), torch.arange(len(task.train)), 0
 
     def one() -> None:
-        nonlocal done
-        step(batches[done % len(batches)])
+        nonlocal order, done
+        cut = cuts[done % len(cuts)]
+        if cut.start == 0:
+            order = torch.randperm(len(order))
+        step(order[cut])
         done += 1
 
     return one
-
-
-def _orders(task: tw.Task, runs: int) -> list[np.ndarray]:
-    return [np.random.default_rng(run).permutation(len(task.train)) for run in range(runs)]
 
 
 def _cuts(task: tw.Task, batch: int) -> list[slice]:
@@ -338,7 +335,7 @@ def section() -> str:
     parts = [
         "## Populations",
         "",
-        "Whole training steps (gather the batch, forward, backward, Adam) of one model among many, beside eager",
+        "Whole training steps (order, gather, forward, backward, Adam) of one model among many, beside eager",
         "PyTorch with its fused Adam, one model after the other; batch 64 unless said. CPU time on one thread, in",
         f"one process a case, medians of turns of {1e3 * TURN:.0f} ms. A ratio says how many times as many steps a",
         "second.",
@@ -349,7 +346,7 @@ def section() -> str:
         + "; ".join(f"{', '.join(map(str, case.counts))} ({name})" for name, case in CASES.items())
         + ". `torch.compile` is the quicker of the whole step and of the step with its fused Adam left eager. The",
         f"peak is {best / 1e9:.0f} GFLOP/s, the most that a float32 product reached on the core in this run; of a",
-        "step, products alone are counted (`FlopCounterMode`). Compiling is the first step's wall time, nothing cached.",
+        "step, products alone are counted (`FlopCounterMode`). Compiling: the first step's wall time, uncached.",
         "",
         table(["model", "by", "at once", "µs a step", "× eager", "of the peak", "compiling"], _rows(cases, best)),
         "",

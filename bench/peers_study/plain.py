@@ -111,6 +111,8 @@ def train(task: Task, run: Run) -> Run:
             optimizer.step()
             total += loss.detach()
         curve.append((float(total) / len(batches), float(task.outcomes(model, "valid").mean())))
+        if not np.isfinite(curve[-1][0]):  # diverged: what is left would be NaN too
+            break
     scores = {split: task.outcomes(model, split) for split in ("train", "valid", "test")}
     valid = float(scores["valid"].mean()) if np.isfinite(curve[-1][0]) else float("nan")
     if not np.isfinite(valid):  # counted as the model that it began as
