@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -105,6 +105,8 @@ class Store:
             self._database = self._open_to_write() if write else self._open_to_read()
         except BaseException as error:
             self._unlock()
+            if isinstance(error, sqlite3.OperationalError):  # the system's fault, such as a full disk, not the file's
+                raise StoreError(f"{self.path} cannot be opened: {error}") from error
             if isinstance(error, sqlite3.DatabaseError):
                 raise StoreError(f"{self.path} cannot be used as a study: {error}") from error
             raise
@@ -177,10 +179,31 @@ class Store:
         if isinstance(error, sqlite3.DatabaseError):
             raise StoreError(f"{self.path} could not be read or written: {error}") from error
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Write all that is written inside, or nothing; a disk that is full or fails gives a StoreError."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")  # where most of it reaches the disk, so that it fails here too
+        except BaseException as error:
+            if self._database.in_transaction:  # a full disk may have ended it already
+                with suppress(sqlite3.Error):
+                    self._database.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                refused = error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+                intact = "; what was recorded before is intact" if refused else ""
+                raise StoreError(f"{self.path} cannot be written: {error}{intact}") from error
+            raise
+
     # -- the study -----------------------------------------------------------------------------------
 
     def put(self, name: str, value: Any) -> None:
         """Write one of the study's facts (anything JSON can hold), replacing the one of that name."""
+        with self._transaction():
+            self._put(name, value)
+
+    def _put(self, name: str, value: Any) -> None:
         text = json.dumps(value, allow_nan=False)
         self._database.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (name, text))
 
@@ -191,9 +214,9 @@ class Store:
 
     def begin(self, facts: dict[str, Any], recipes: Sequence[RecipeRow], runs: Iterable[RunRecord] = ()) -> None:
         """Write a new study's facts and recipes, and the runs that it begins with, all or nothing."""
-        with _transaction(self._database):
+        with self._transaction():
             for name, value in facts.items():
-                self.put(name, value)
+                self._put(name, value)
             self._database.executemany(
                 "INSERT INTO recipe VALUES (?, ?, ?)",
                 [(row.name, position, row.declared) for position, row in enumerate(recipes)],
@@ -210,7 +233,7 @@ class Store:
 
     def add_entries(self, entries: Iterable[Entry]) -> None:
         """Write why runs are made; an entry that is there already stays as it is."""
-        with _transaction(self._database):
+        with self._transaction():
             self._database.executemany(
                 "INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?)",
                 [(e.arm, e.recipe, e.setting, e.repeat, e.run) for e in entries],
@@ -226,7 +249,7 @@ class Store:
 
     def add_run(self, run: RunRecord) -> None:
         """Write a run with its curve and outcomes, all or nothing; the first record of a run stays."""
-        with _transaction(self._database):
+        with self._transaction():
             self._insert(run)
 
     def _insert(self, run: RunRecord) -> None:
@@ -283,18 +306,6 @@ class Store:
             epoch, step, train_loss, valid = np.array(rows, dtype=float).T
             curves[run] = Curve(epoch.astype(int), step.astype(int), train_loss, valid)
         return curves
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        if database.in_transaction:  # a full disk has ended it already
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _real(value: float) -> float | None:
