@@ -187,9 +187,8 @@ class Store:
             yield
             self._database.execute("COMMIT")  # where most of it reaches the disk, so that it fails here too
         except BaseException as error:
-            if self._database.in_transaction:  # a full disk may have ended it already
-                with suppress(sqlite3.Error):
-                    self._database.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # a full disk may have ended it already
+                self._database.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
                 refused = error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
                 intact = "; what was recorded before is intact" if refused else ""
