@@ -38,7 +38,7 @@ PEERS = ROOT / ".venv-peers/bin/python"
 CACHED, COLD, TEXT = 4.0, 2.0, 3.0
 """How many times less wall time than the best of the others: compiled code cached; from a cold start; pysource."""
 
-RAY_EVERY = 10
+RAY_EVERY = 4
 """Ray Tune makes one run in so many, and its time is scaled: each of its trials costs more than the run in it."""
 
 PYSOURCE = "optimizer=momentum,nesterov,adam,adamw"
@@ -154,7 +154,7 @@ def prepared(folder: Path, task: str, plan: Mapping[str, Any]) -> dict[str, Path
 
 
 def peer(script: str, files: Mapping[str, Path], runs: int, every: int = 1) -> float:
-    """Return the wall seconds of a whole study by one of the others; of a part of one, scaled by its runs alone."""
+    """Return the wall seconds of a whole study by one of the others; what a part of one leaves out is added."""
     name = Path(script).stem
     command = [PEERS, ROOT / "bench/peers_study" / script, files["plan"], files["data"], files["out"].with_stem(name)]
     command += [PROCESSES, every] if every > 1 else [PROCESSES]
@@ -163,10 +163,9 @@ def peer(script: str, files: Mapping[str, Path], runs: int, every: int = 1) -> f
     wall = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"{name} ended with {done.returncode}: {done.stderr[-2000:]}")
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
-    seconds, made = lines[-1]["seconds"], lines[-1]["runs"]
-    print(f"{name}: {wall:.1f} s, of them {seconds:.1f} s for {made} runs", file=sys.stderr)
-    return float(wall if every == 1 else wall - seconds + seconds * runs / made)
+    found = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"runs"'))
+    print(f"{name}: {wall:.1f} s for {found['runs']} runs, {found['a_run']:.3f} s one more", file=sys.stderr)
+    return float(wall if every == 1 else wall - found["beside"] + found["a_run"] * (runs - found["runs"]))
 
 
 # -- the page ----------------------------------------------------------------------------------------------------
@@ -205,8 +204,8 @@ Wall time of whole commands, {PROCESSES} processes each, one thread a process; i
 trials, the chosen setting and the defaults on the same number of seeds, and the sensitivity to the rate. They share
 one run, which is written by hand: eager steps, torch's fused optimizers where there are any, data in memory, the
 validation split after every epoch; Yogi is pytorch_optimizer's, and Adam stands in for Adam without its correction.
-Optuna draws its own trials. Ray Tune made one run in {RAY_EVERY} (its actors used again, its loggers off); the time
-of its runs is multiplied, that of its start is not.
+Optuna draws its own trials. Ray Tune made one run in {RAY_EVERY} (its actors used again, its loggers off); for the
+others is added what one run more takes, the difference between many and few.
 
 {table(["by", "wall", "best of the others ÷ it", "target", ""], rows)}"""
 
@@ -278,7 +277,7 @@ def _pysource(folder: Path) -> str:
 
 `{command}`: {done[0].runs} runs of the small transformer, each
 {PYSOURCE_EPOCHS} epochs long and not the task's own 8, so that what is paid once weighs the more. Plain PyTorch made
-one run in {PYSOURCE_EVERY}; the time of its runs is multiplied.
+one run in {PYSOURCE_EVERY}; for the others is added as much for each.
 
 {table(["by", "wall", "plain PyTorch ÷ it", "target", ""], rows)}
 """

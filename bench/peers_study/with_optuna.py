@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from plain import Run, Task, chosen, save, train
+from plain import Run, Task, chosen, loaded, save, train
 
 _task: Task
 _journal: str
@@ -59,8 +58,7 @@ def main() -> None:
     plan_path, data_path, out, processes = sys.argv[1:5]
     plan = json.loads(Path(plan_path).read_text())
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    torch.set_num_threads(1)
-    _task = Task(plan["task"], data_path)
+    _task = loaded(plan["task"], data_path)
     trials: dict[str, list[Run]] = {}
     for run in plan["runs"]:
         if run["arm"] == "tuning":
@@ -75,7 +73,8 @@ def main() -> None:
             by_arm = {arm: [run for run in runs if run["arm"] == arm] for arm in ("tuning", "defaults")}
             wanted, there = chosen(*by_arm.values(), higher_is_better=_task.higher_is_better)
             runs += [run for part in pool.imap_unordered(_made, [(run,) for run in wanted]) for run in part]
-    print(json.dumps({"seconds": time.perf_counter() - started, "runs": len(runs)}), flush=True)
+    a_run = (time.perf_counter() - started) / len(runs)
+    print(json.dumps({"runs": len(runs), "a_run": a_run, "beside": 0.0}), flush=True)
     save(out, [*runs, *there])
 
 

@@ -11,27 +11,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 import ray
-import torch
-from plain import Run, Task, chosen, save, train
+from plain import Run, chosen, loaded, save, train
 from ray import tune
-
-
-@cache
-def _loaded(name: str, path: str) -> Task:
-    torch.set_num_threads(1)
-    return Task(name, path)
 
 
 def trial(config: dict[str, Any]) -> None:
     """Make one run and report it once, at its end."""
-    run = train(_loaded(config["task"], config["data"]), config["run"])
+    run = train(loaded(config["task"], config["data"]), config["run"])
     tune.report({"run": run, "valid": run["valid"]})
 
 
@@ -55,20 +47,22 @@ def main() -> None:
     plan = json.loads(Path(plan_path).read_text())
     ray.init(num_cpus=int(processes), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     place = (plan["task"], str(Path(data).resolve()))
+    few, part, begun = plan["runs"][: 2 * int(processes)], plan["runs"][::every], 0.0
     with tempfile.TemporaryDirectory() as folder:
-        fit(
-            plan["runs"][: int(processes)], *place, folder, int(processes)
-        )  # what the first trials load is not scaled
-        started = time.perf_counter()
-        runs = fit(plan["runs"][::every], *place, folder, int(processes))
         there: list[Run] = []
+        if every > 1:  # to know what a fit costs by itself
+            started = time.perf_counter()
+            fit(few, *place, folder, int(processes))
+            begun = time.perf_counter() - started
+        started = time.perf_counter()
+        runs = fit(part, *place, folder, int(processes))
         if every == 1:
             by_arm = {arm: [run for run in runs if run["arm"] == arm] for arm in ("tuning", "defaults")}
-            higher = _loaded(*place).higher_is_better
-            wanted, there = chosen(*by_arm.values(), higher_is_better=higher)
+            wanted, there = chosen(*by_arm.values(), higher_is_better=loaded(*place).higher_is_better)
             runs += fit(wanted, *place, folder, int(processes))
-        seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "runs": len(runs)}), flush=True)
+        spent = time.perf_counter() - started
+    a_run = (spent - begun) / (len(runs) - len(few) * (every > 1))
+    print(json.dumps({"runs": len(runs), "a_run": a_run, "beside": begun}), flush=True)
     if every == 1:
         save(out, [*runs, *there])
     ray.shutdown()
