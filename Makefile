@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-interop check bench clean
+.PHONY: demo test test-slow test-interop test-ray check bench clean
 
 demo: .venv/installed
 	$(BIN)/thalweg compare digits --epochs 30 --trials 8 --seeds 10 --out demo \
@@ -17,6 +17,10 @@ test-slow: .venv/installed-dev
 # Our optimizers in Lightning, accelerate and transformers, which get an environment of their own.
 test-interop: .venv-interop/installed
 	.venv-interop/bin/python -m pytest -W default tests/interop
+
+# Studies on a cluster of two nodes inside this machine, in an environment that has Ray.
+test-ray: .venv-ray/installed
+	.venv-ray/bin/python -m pytest -W default tests/ray
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -46,6 +50,11 @@ bench: .venv/installed-dev .venv-peers/installed
 		pytest lightning accelerate transformers
 	touch $@
 
+.venv-ray/installed: .venv/python pyproject.toml constraints-ray.txt
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e '.[ray]' pytest
+	touch $@
+
 # What benchmarks stand us beside.
 .venv-peers/installed: .venv/python pyproject.toml constraints-peers.txt
 	$(PYTHON) -m venv .venv-peers
@@ -55,4 +64,4 @@ bench: .venv/installed-dev .venv-peers/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-peers demo build
+	rm -rf .venv .venv-interop .venv-ray .venv-peers demo build

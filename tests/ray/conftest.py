@@ -1,0 +1,50 @@
+"""A cluster of two nodes inside this machine; `make test-ray` runs these tests in an environment that has Ray."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+
+import pytest
+
+# Where Ray is not installed, as in the project's own environment, there is nothing to collect. (This folder's name
+# alone makes an empty `ray` that can be imported, so something inside it is asked for.)
+collect_ignore_glob = [] if importlib.util.find_spec("ray.exceptions") else ["test_*.py"]
+os.environ["OMP_NUM_THREADS"] = "7"  # as somebody's shell may have it; nodes inherit it
+SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+
+
+@dataclass
+class Nodes:
+    """A head and what joined it."""
+
+    cluster: object
+    address: str
+
+    def add(self, **more):
+        return self.cluster.add_node(**SMALL, **more)
+
+    def shoot(self, node):
+        """Kill all of a node's processes at once."""
+        self.cluster.remove_node(node, allow_graceful=False)
+
+
+@pytest.fixture(scope="session")
+def head():
+    from ray.cluster_utils import Cluster
+
+    # A node that is shot is missed within seconds, not half a minute.
+    quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, "_system_config": quick}
+    )
+    yield Nodes(cluster, cluster.address)
+    cluster.shutdown()
+
+
+@pytest.fixture
+def two(head):
+    """The cluster with its second node, and that node."""
+    second = head.add()
+    yield head, second
+    if second in head.cluster.worker_nodes:
+        head.shoot(second)

@@ -1,0 +1,49 @@
+"""What the tests of clusters share: a small study's chunks, and what came of them."""
+
+import dataclasses
+
+import numpy as np
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg.study import engine_local
+from thalweg.study.engine_local import Chunk, chunks
+from thalweg.study.plan import Job
+from thalweg.train import Member
+from thalweg.train.planner import Plan
+
+MOMENTUM = tw.optim.momentum()
+
+
+def small_task(**more):
+    return small_digits(lambda: nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.1), nn.Linear(16, 10)), **more)
+
+
+def chunks_of(count, together=5, epochs=3, executor="vmapped", recipe=None):
+    """Runs with the seeds 0, 1, …, dealt in chunks."""
+    resolved = (recipe or tw.Recipe(tw.optim.adam(), epochs=epochs)).resolved()
+    jobs = [Job(f"run {seed}", Member(resolved, seed)) for seed in range(count)]
+    dealt = chunks(jobs, {64: Plan(executor, together, 0.001, 0.001, "")}, 1)
+    assert all(isinstance(chunk, Chunk) for chunk in dealt)
+    return dealt
+
+
+def locally(task, work):
+    """Return the records that the local engine makes of the same work."""
+    found = {}
+    engine_local.execute(
+        task, work, processes=1, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None
+    )
+    return found
+
+
+def assert_same(record, other):
+    """Two records are equal to the bit, but for the time that was taken."""
+    for field in dataclasses.fields(record):
+        mine, theirs = getattr(record, field.name), getattr(other, field.name)
+        if dataclasses.is_dataclass(mine):
+            for column in dataclasses.fields(mine):
+                np.testing.assert_array_equal(getattr(mine, column.name), getattr(theirs, column.name))
+        elif field.name != "cpu_seconds":
+            np.testing.assert_array_equal(mine, theirs, err_msg=field.name)
