@@ -10,7 +10,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
+from thalweg.train.stacked import REPLACED, TAKES_DROPOUT, pays
 
 
 class Stacked(TorchFunctionMode):
@@ -116,19 +116,20 @@ def test_convolutions_are_caught_in_modules(module):
 @pytest.mark.parametrize("size", [(8, 8), (7, 9)])
 @pytest.mark.parametrize("kernel", [2, (2, 3), (1, 2), 3])
 def test_pooling(size, kernel):
-    x = double(3, 2, *size)
-    agrees(lambda x: F.max_pool2d(x, kernel), [x])
-    agrees(lambda x: F.avg_pool2d(x, kernel), [x])
-    agrees(lambda x: nn.MaxPool2d(kernel)(x[0]), [x])
-    agrees(lambda x: F.avg_pool2d(x, kernel, divisor_override=5), [x])
+    x = double(2, *size, 3)
+    agrees(lambda x: F.max_pool2d(x.movedim(-1, 0), kernel), [x])
+    agrees(lambda x: F.avg_pool2d(x.movedim(-1, 0), kernel), [x])
+    agrees(lambda x: nn.MaxPool2d(kernel)(x.movedim(-1, 0)), [x])
+    agrees(lambda x: F.avg_pool2d(x.movedim(-1, 0), kernel, divisor_override=5), [x])
 
 
 def test_the_first_of_equal_maxima_has_the_gradient():
     x = torch.randint(0, 2, (4, 3, 8, 8), generator=torch.Generator().manual_seed(1)).double()
     for a in (x, torch.zeros_like(x)):
-        theirs, ours = with_gradients(lambda x: F.max_pool2d(x, 2), [a]), None
-        with Stacked():
-            ours = with_gradients(lambda x: F.max_pool2d(x, 2), [a])
+        theirs = with_gradients(lambda x: F.max_pool2d(x.movedim(-1, 0), 2), [a])
+        with Stacked() as mode:
+            ours = with_gradients(lambda x: F.max_pool2d(x.movedim(-1, 0), 2), [a])
+        assert mode.calls == 1
         assert torch.equal(theirs[1][0], ours[1][0])
 
 
@@ -221,6 +222,9 @@ def test_what_is_left_to_torch():
     x, w = double(2, 3, 8, 8), double(4, 3, 3, 3)
     packed = nn.utils.rnn.pack_padded_sequence(double(5, 2, 3), torch.tensor([5, 3]))
     with Stacked() as mode:
+        F.conv2d(double(8, 4, 32, 32), double(2, 4, 3, 3), padding=1)  # windows of more than a megabyte
+        F.max_pool2d(x, 2)  # as torch lays it
+        x = x.permute(1, 2, 3, 0).contiguous().movedim(-1, 0)
         F.max_pool2d(x, 3, 2)
         F.max_pool2d(x, 2, padding=1)
         F.max_pool2d(x, 3, ceil_mode=True)
@@ -284,6 +288,20 @@ def test_batch_norm_has_the_same_bits_in_every_row_of_every_population(channels,
         return (y * weights).sum(), (y, mean)
 
     assert_same_bits(grad(loss, argnums=(0, 1, 2), has_aux=True), one)
+
+
+def test_what_pays_uncompiled():
+    def paid(function, *args, compiled=False, **kwargs):
+        return pays(REPLACED[function], args, kwargs, compiled)
+
+    x, q = double(2, 3, 4, 4), double(2, 3, 4)
+    assert paid(F.conv2d, x, compiled=True)
+    assert not paid(F.conv2d, x)
+    assert paid(F.batch_norm, x[..., 0, 0])
+    assert not paid(F.batch_norm, x)
+    assert paid(F.scaled_dot_product_attention, q, q, q, dropout_p=0.1)
+    assert paid(F.scaled_dot_product_attention, q, q, q, None, 0.1)
+    assert not paid(F.scaled_dot_product_attention, q, q, q)
 
 
 def assert_same_bits(f, one, populations=(3, 4, 7, 8, 33, 64)):

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-__all__ = ["REPLACED", "TAKES_DROPOUT"]
+__all__ = ["REPLACED", "TAKES_DROPOUT", "pays"]
 
 Dropout = Callable[[Tensor, float], Tensor]
 """From a tensor and the probability to drop an element to the tensor after dropout."""
@@ -23,6 +23,10 @@ Dropout = Callable[[Tensor, float], Tensor]
 
 # Convolution and pooling keep the batch innermost, (channel, …, example): every slice of a window is then a run of
 # whole batches, whatever the image's size, and what stands between two layers stays in that order.
+
+
+_MOST = 2**18
+"""Numbers in one model's windows beyond which they leave the cache, and torch's own convolution is quicker."""
 
 
 def conv1d(
@@ -50,7 +54,8 @@ def conv2d(
     """See `torch.nn.functional.conv2d`; shapes ``(N, C, H, W)`` or ``(C, H, W)``.
 
     One matrix product over the input's windows. They are kept for the backward pass, and twice for a moment in it:
-    ``kh × kw / (stride_h × stride_w)`` times the input's memory.
+    ``kh × kw / (stride_h × stride_w)`` times the input's memory. Where that is more than a megabyte a model, torch's
+    own is quicker and is left to do it.
     """
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
@@ -71,6 +76,8 @@ def _convolve(
         x = F.pad(x, [0, 0, *(side for pad in reversed(pads) for side in pad)])
     spans = _spans(x.shape[1:-1], kernel, strides, dilations)
     if spans is None or x.shape[-1] == 0:
+        return NotImplemented
+    if len(spans) * x[(slice(None), *spans[0])].numel() > _MOST:
         return NotImplemented
     columns = _windows(torch.unflatten(x, 0, (groups, per_group)), spans)
     sizes = columns.shape[3:]
@@ -170,12 +177,12 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """See `torch.nn.functional.max_pool2d`; windows that overlap or reach beyond the image are left to torch.
+    """See `torch.nn.functional.max_pool2d`; only for images that lie as `conv2d` here lays them, the batch innermost.
 
-    As there, the first of equal maxima has the whole gradient.
+    Windows that overlap or reach beyond the image are left to torch too. As there, the first of equal maxima has the whole gradient.
     """
     kernel = _each(2, kernel_size)
-    if input.dim() not in (3, 4) or return_indices or not _tiles(input, kernel, stride, padding, ceil_mode):
+    if input.dim() != 4 or return_indices or not _tiles(input, kernel, stride, padding, ceil_mode):
         return NotImplemented
     if _each(2, dilation) != [1, 1]:
         return NotImplemented
@@ -191,9 +198,9 @@ def avg_pool2d(
     count_include_pad: bool = True,  # noqa: ARG001
     divisor_override: int | None = None,
 ) -> Any:
-    """See `torch.nn.functional.avg_pool2d`; windows that overlap or reach beyond the image are left to torch."""
+    """See `torch.nn.functional.avg_pool2d`; what `max_pool2d` leaves to torch is left here too."""
     kernel = _each(2, kernel_size)
-    if input.dim() not in (3, 4) or not _tiles(input, kernel, stride, padding, ceil_mode):
+    if input.dim() != 4 or not _tiles(input, kernel, stride, padding, ceil_mode):
         return NotImplemented
     scale = 1.0 / (divisor_override or math.prod(kernel))
     return _pooled(input, kernel, lambda x, spans: _Mean.apply(x, spans, scale))  # type: ignore[no-untyped-call]
@@ -202,17 +209,18 @@ def avg_pool2d(
 def _tiles(x: Tensor, kernel: list[int], stride: Any, padding: Any, ceil_mode: bool) -> bool:
     strides = kernel if stride is None or stride == [] else _each(2, stride)
     sizes = x.shape[-2:]
+    # Torch's own is quicker for images that lie as torch lays them.
+    if x.stride(0) != 1 and x.shape[0] > 1:
+        return False
     whole = all(size >= k and (not ceil_mode or size % k == 0) for size, k in zip(sizes, kernel, strict=True))
     return whole and strides == kernel and _each(2, padding) == [0, 0] and x.is_floating_point()
 
 
 def _pooled(x: Tensor, kernel: list[int], pool: Callable[[Tensor, Spans], Tensor]) -> Tensor:
-    single = x.dim() == 3
-    x = (x.unsqueeze(0) if single else x).movedim(0, -1)
+    x = x.movedim(0, -1)
     spans = _spans(x.shape[1:-1], kernel, kernel, [1, 1])
     assert spans is not None
-    y = pool(x, spans).movedim(-1, 0)
-    return y.squeeze(0) if single else y
+    return pool(x, spans).movedim(-1, 0)
 
 
 class _Maximum(torch.autograd.Function):
@@ -570,3 +578,17 @@ TAKES_DROPOUT = {
     rnn_relu,
 }
 """Those that may drop, and then take a keyword ``dropout``: a function of a tensor and a probability."""
+
+
+def pays(ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
+    """Return whether to call a replacement: always in a step that will be compiled, else if it is quicker or needed.
+
+    Needed is attention that drops, and batch norm of ``(N, C)``, for its bits.
+    """
+    if compiled:
+        return True
+    if ours is scaled_dot_product_attention:
+        return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0)
+    if ours is batch_norm:
+        return bool(args[0].dim() == 2)
+    return ours not in (conv1d, conv2d, max_pool2d, avg_pool2d)
