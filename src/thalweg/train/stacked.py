@@ -179,7 +179,8 @@ def max_pool2d(
 ) -> Any:
     """See `torch.nn.functional.max_pool2d`; only for images that lie as `conv2d` here lays them, the batch innermost.
 
-    Windows that overlap or reach beyond the image are left to torch too. As there, the first of equal maxima has the whole gradient.
+    Windows that overlap or reach beyond the image are left to torch too. As there, the first of equal
+    maxima has the whole gradient.
     """
     kernel = _each(2, kernel_size)
     if input.dim() != 4 or return_indices or not _tiles(input, kernel, stride, padding, ceil_mode):
