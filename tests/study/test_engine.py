@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study.engine_local import Chunk, chunks, execute
+from thalweg.study.engine_local import Local, chunks
+from thalweg.study.lanes import Chunk, train_chunk
 from thalweg.study.plan import Job
 from thalweg.train import Member
 from thalweg.train.planner import Plan
@@ -23,12 +24,12 @@ def jobs(seeds, recipe=None):
     return [Job(f"run {seed}", Member(resolved, seed)) for seed in seeds]
 
 
-def records(task, work, processes=1):
-    found, epochs = {}, []
-    execute(
-        task, work, processes=processes, on_record=lambda r: found.update({r.identity: r}), on_epochs=epochs.append
-    )
-    return found, sum(epochs)
+def records(task, todo, plans, processes=1, **more):
+    """Run jobs; return their records by identity, how many epochs were counted, and what was said."""
+    found, epochs, said = {}, [], []
+    engine = Local(task, processes=processes, say=said.append, **more)
+    engine.run(todo, plans, on_record=lambda r: found.update({r.identity: r}), on_epochs=epochs.append)
+    return found, sum(epochs), said
 
 
 def plans(executor="vmapped", together=32):
@@ -45,19 +46,18 @@ def test_work_is_dealt_evenly_and_never_beyond_what_fits_together():
             assert len(dealt) >= min(processes, count)
 
 
-def test_batch_sizes_and_lengths_train_apart():
+def test_batch_sizes_train_apart():
     mixed = [tw.Recipe(epochs=e, batch_size=b) for e in (1, 2) for b in (16, 32)]
     every = [j for i, r in enumerate(mixed) for j in jobs(range(10 * i, 10 * i + 3), r)]
     dealt = chunks(every, {16: plans()[64], 32: plans()[64]}, 1)
     for chunk in dealt:
-        assert len({tw.Recipe.from_toml(text).sizes() for _, text, _ in chunk.runs}) == 1
+        assert len({tw.Recipe.from_toml(text).batch_size for _, text, _ in chunk.runs}) == 1
 
 
 @pytest.mark.parametrize("executor", ["vmapped", "one by one"])
 def test_processes_change_nothing(linear_task, executor):
-    work = chunks(jobs(range(6)), plans(executor), 2)
-    alone, epochs = records(linear_task, work)
-    shared, epochs_too = records(linear_task, work, processes=2)
+    alone, epochs, _ = records(linear_task, jobs(range(6)), plans(executor))
+    shared, epochs_too, _ = records(linear_task, jobs(range(6)), plans(executor), processes=2)
     assert epochs == epochs_too == 12
     assert alone.keys() == shared.keys() == {f"run {i}" for i in range(6)}
     for name, record in alone.items():
@@ -68,9 +68,9 @@ def test_processes_change_nothing(linear_task, executor):
 
 def test_a_run_that_is_left_alone_gives_the_bits_it_gives_in_company():
     task = small_digits(lambda: nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10)))
-    company, _ = records(task, chunks(jobs(range(9)), plans(), 1))
+    company, *_ = records(task, jobs(range(9)), plans())
     for left in (1, 2, 3):
-        few, _ = records(task, chunks(jobs(range(left)), plans(), 1))
+        few, *_ = records(task, jobs(range(left)), plans())
         assert len(few) == left
         for name, record in few.items():
             np.testing.assert_array_equal(record.curve.train_loss, company[name].curve.train_loss)
@@ -79,8 +79,8 @@ def test_a_run_that_is_left_alone_gives_the_bits_it_gives_in_company():
 def test_a_run_that_diverges_is_recorded_and_its_neighbours_go_on(linear_task):
     wild = tw.Recipe(tw.optim.sgd(lr=3e38), epochs=3)
     tame = tw.Recipe(tw.optim.sgd(lr=0.1), epochs=3)
-    alone, _ = records(linear_task, chunks(jobs(range(3), tame), plans(), 1))
-    mixed, _ = records(linear_task, chunks([*jobs(range(3), tame), *jobs(range(3, 6), wild)], plans(), 1))
+    alone, *_ = records(linear_task, jobs(range(3), tame), plans())
+    mixed, *_ = records(linear_task, [*jobs(range(3), tame), *jobs(range(3, 6), wild)], plans())
     for seed in range(3):
         assert mixed[f"run {seed}"].status == "finished"
         np.testing.assert_array_equal(mixed[f"run {seed}"].outcomes, alone[f"run {seed}"].outcomes)
@@ -128,7 +128,7 @@ def test_what_fails_is_recorded_with_its_reason_and_takes_nobody_along(act, proc
     bad = {s for s in range(12) if float(task.model(s).out.bias[0].detach()) > 0.1}
     assert 0 < len(bad) < 6, "the case this test is for"
     still = tw.Recipe(tw.optim.sgd(lr=1e-6), epochs=1)
-    found, _ = records(task, chunks(jobs(range(12), still), plans("one by one"), 2), processes)
+    found, *_ = records(task, jobs(range(12), still), plans("one by one", 6), processes)
     assert {s for s in range(12) if found[f"run {s}"].status == "failed"} == bad
     assert {found[f"run {s}"].reason for s in bad} == {reason}
     assert all(found[f"run {s}"].outcomes is not None for s in range(12) if s not in bad)
@@ -144,21 +144,23 @@ def test_a_population_that_vmap_cannot_take_trains_one_by_one():
             return self.out(x) * float(x.abs().max() > 0)  # a number out of a tensor
 
     task = small_digits(Counting)
-    found, _ = records(
-        task, [Chunk("vmapped", tuple((j.identity, j.member.recipe.toml(), 0) for j in jobs(range(3))))]
-    )
+    found, _, said = records(task, jobs(range(3)), plans())
     assert {r.status for r in found.values()} == {"finished"}
     assert {r.executor for r in found.values()} == {"one by one"}
+    assert len(said) == 1
+    assert said[0].endswith("tried again one by one")
+    chunk = Chunk("vmapped", 3, tuple((j.identity, j.member.recipe.toml(), 0) for j in jobs(range(3))))
+    assert {r.executor for r in train_chunk(task, chunk)} == {"one by one"}
 
 
 def test_the_callers_threads_are_left_as_they_were(linear_task):
     torch.set_num_threads(2)
-    records(linear_task, chunks(jobs(range(2)), plans(), 1))
+    records(linear_task, jobs(range(2)), plans())
     assert torch.get_num_threads() == 2
 
 
 def test_workers_take_tasks_that_cannot_be_pickled():
     offset = torch.tensor(1.0)
     task = small_digits(lambda: nn.Linear(64, 10), loss=lambda o, y: F.cross_entropy(o + offset, y))
-    found, _ = records(task, chunks(jobs(range(4)), plans(), 2), processes=2)
+    found, *_ = records(task, jobs(range(4)), plans(), processes=2)
     assert {r.status for r in found.values()} == {"finished"}

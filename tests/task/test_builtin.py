@@ -67,7 +67,9 @@ def test_no_example_is_in_two_splits(name):
 
 
 @every
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize(
+    "executor", [pytest.param(name, marks=pytest.mark.slow) if name == "compiled" else name for name in EXECUTORS]
+)
 def test_it_trains_under_both_executors(name, executor):
     task = load(name)
     (result,) = train(task, [Member(recipe(task), 0)], executor)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from small import small_digits
 from thalweg.train.dropout import KeyedDropout, mask, step_keys
-from thalweg.train.step import moves_generator
+from thalweg.train.step import drawn
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -70,7 +70,7 @@ def test_evaluation_and_rate_0_leave_everything():
 
 
 class Hidden(nn.Module):
-    """Dropout inside torch's own attention, which no mode can see."""
+    """Dropout inside torch's own attention, which no mode sees by itself."""
 
     def __init__(self):
         super().__init__()
@@ -82,6 +82,20 @@ class Hidden(nn.Module):
         return self.head(self.attention(x, x, x)[0].squeeze(1))
 
 
-def test_hidden_dropout_is_noticed_and_plain_dropout_is_not():
-    assert moves_generator(small_digits(Hidden))
-    assert not moves_generator(small_digits(lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(64, 10))))
+class Noisy(nn.Linear):
+    """Draws from torch's global generator."""
+
+    def forward(self, x):
+        return super().forward(x + 0.1 * torch.randn_like(x) if self.training else x)
+
+
+def test_what_a_forward_pass_draws_is_known():
+    plain = drawn(small_digits(lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(64, 10))))
+    assert plain.masks
+    assert not plain.hidden
+    assert not plain.moves_generator
+    hidden = drawn(small_digits(Hidden))
+    assert hidden.masks
+    assert hidden.hidden
+    assert not hidden.moves_generator, "dropout inside torch's attention has a key too"
+    assert drawn(small_digits(lambda: Noisy(64, 10))).moves_generator

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from test_dropout import Hidden
+from test_dropout import Hidden, Noisy
 from torch import nn
 
 from small import small_digits
@@ -93,8 +93,8 @@ def test_frozen_parameters_stay_and_tied_ones_stay_tied():
             assert not torch.equal(result.weights["first.weight"], task.model(seed).first.weight)
 
 
-def test_hidden_dropout_is_repeatable_one_by_one():
-    task = small_digits(Hidden)
+def test_noise_of_torchs_own_is_repeatable_one_by_one():
+    task = small_digits(lambda: Noisy(64, 10))
     plan = measure(task, 64)
     assert plan.executor == "one by one"
     assert "draws from a global generator" in plan.reason
@@ -102,15 +102,35 @@ def test_hidden_dropout_is_repeatable_one_by_one():
     assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())
 
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, num_layers=2, dropout=0.3, batch_first=True)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.head(self.lstm(x.view(-1, 8, 8))[0][:, -1])
+
+
+@pytest.mark.parametrize("model", [Hidden, Recurrent])
+def test_dropout_inside_torchs_own_modules_has_the_same_masks_alone_and_in_company(model):
+    task = small_digits(model, dtype=torch.float64)
+    members = [member(optim.sgd(lr=0.1), seed) for seed in range(3)]
+    for one, result in zip(members, train(task, members, "vmapped", keep_weights=True), strict=True):
+        (alone,) = train(task, [one], keep_weights=True)
+        for name, weight in alone.weights.items():
+            torch.testing.assert_close(result.weights[name], weight, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.parametrize("draw", [lambda: float(np.random.rand()), random.random], ids=["numpy", "python"])
 def test_numbers_drawn_outside_torch_are_seeded_too(draw):
     """vmap would draw once for all runs."""
 
-    class Noisy(nn.Linear):
+    class Outside(nn.Linear):
         def forward(self, x):
             return super().forward(x * (1 + draw()) if self.training else x)
 
-    task = small_digits(lambda: Noisy(64, 10))
+    task = small_digits(lambda: Outside(64, 10))
     assert measure(task, 64).executor == "one by one"
     first, second = (train(task, [member(optim.adam())], keep_weights=True)[0] for _ in range(2))
     assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())

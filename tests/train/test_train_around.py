@@ -17,7 +17,9 @@ from thalweg.study.plan import Job
 from thalweg.train import EXECUTORS, Member, train
 from thalweg.train.planner import Plan
 
-by_executor = pytest.mark.parametrize("executor", EXECUTORS)
+by_executor = pytest.mark.parametrize(
+    "executor", [pytest.param(name, marks=pytest.mark.slow) if name == "compiled" else name for name in EXECUTORS]
+)
 
 
 def member(seed=0, optimizer=None, **roles):

@@ -1,7 +1,8 @@
-"""Runs on this machine: populations in a few processes, each with one thread.
+"""Runs on this machine: a few lanes at once, each a process of its own with one thread.
 
-Workers are forked, so that they share the task as it is in memory, whatever it is made of. What passes between
-processes is text and arrays. A worker that dies loses its population, which is tried again run by run.
+Lanes are forked, so that they share the task as it is in memory, whatever it is made of, and the code that is
+compiled by then. What passes between processes is text and arrays. A lane whose process dies goes on from its
+checkpoint; one that dies again, or runs out of memory, is halved; a run that dies alone has failed.
 """
 
 from __future__ import annotations
@@ -11,195 +12,428 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import torch
 
-from thalweg.recipe import Recipe
-from thalweg.record import RunRecord
+from thalweg.record import RunRecord, StoreError
+from thalweg.study.lanes import (
+    Chunk,
+    Lane,
+    Run,
+    Watch,
+    failed,
+    is_memory,
+    lanes_left,
+    run_of,
+    said,
+    state_of,
+    train_lane,
+)  # fmt: skip
 from thalweg.study.plan import Job
 from thalweg.task import Task
-from thalweg.train import Member, Result, train
-from thalweg.train.planner import Plan
+from thalweg.train.around import gradients_a_step
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.compiled import load_steps
+from thalweg.train.planner import Plan, compiled
+from thalweg.train.population import batches
+from thalweg.train.step import FEWEST
 
-__all__ = ["Chunk", "chunks", "execute", "failed", "record_of"]
+__all__ = ["Local", "chunks", "queues"]
+
+PATIENCE = 600.0
+"""Seconds without a sign of life after which a lane's process is taken for stuck."""
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Runs that train together: identities, resolved recipes as TOML, and seeds."""
+@dataclass
+class Queue:
+    """Runs that can share a lane, in the order in which they are begun."""
 
     executor: str
-    runs: tuple[tuple[str, str, int], ...]
+    slots: int
+    batch_size: int
+    runs: deque[Run]
+    waits: bool = False
+
+    def take(self, count: int) -> list[Run]:
+        """Return up to so many runs, and be without them."""
+        return [self.runs.popleft() for _ in range(min(count, len(self.runs)))]
 
 
-def chunks(jobs: Sequence[Job], plans: dict[int, Plan], processes: int) -> list[Chunk]:
-    """Return jobs as populations of one batch size and length, so that every process gets as much."""
+def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = False) -> list[Queue]:
+    """Return jobs in queues by batch size, by gradients a step, and by how they are trained.
+
+    Where the plan is to compile, the first runs of a study are vmapped all the same, whether the code is there by now
+    or not: which run is trained how must not depend on how long something takes.
+
+    Args:
+        jobs: all of them, those that are done too.
+        plans: by batch size.
+        begins: whether a study begins with them.
+    """
     groups: dict[tuple[int, int], list[Job]] = {}
     for job in jobs:
-        groups.setdefault(job.member.recipe.sizes(), []).append(job)
+        recipe = job.member.recipe
+        groups.setdefault((recipe.sizes()[0], gradients_a_step(recipe)), []).append(job)
     found = []
     for (batch_size, _), group in groups.items():
         plan = plans[batch_size]
-        # Runs that share a formula stand together: fewer calls a step.
-        group.sort(key=lambda job: job.member.recipe.optimizer.name)
-        rounds = -(-len(group) // (plan.together * processes))
-        size = -(-len(group) // (rounds * processes))
-        for start in range(0, len(group), size):
-            part = group[start : start + size]
-            runs = tuple((job.identity, job.member.recipe.toml(), job.member.seed) for job in part)
-            found.append(Chunk(plan.executor, runs))
+        # The longest first; runs that share a formula stand together: fewer calls a step.
+        group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
+        runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
+        first = len(runs) if not plan.compiles else plan.first if begins else 0
+        parts = [(plan.executor, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
+        found += [Queue(how, plan.together, batch_size, deque(part), waits) for how, part, waits in parts if part]
     return found
 
 
-def execute(
-    task: Task,
-    work: Sequence[Chunk],
-    *,
-    processes: int,
-    on_record: Callable[[RunRecord], None],
-    on_epochs: Callable[[int], None],
-) -> None:
-    """Train every chunk; hand over each record as soon as its population is done.
+def chunks(jobs: Sequence[Job], plans: Mapping[int, Plan], processes: int) -> list[Chunk]:
+    """Return jobs as chunks of equal size, so that so many processes get as much; nothing waits for compiled code."""
+    found = []
+    for queue in queues(jobs, {size: replace(plan, compiles="") for size, plan in plans.items()}):
+        while queue.runs:
+            size = _share(queue, processes)
+            found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(size))))
+    return found
+
+
+def _share(queue: Queue, processes: int) -> int:
+    """Return how many of a queue's runs a lane begins with, so that all lanes get as much in the end."""
+    rounds = -(-len(queue.runs) // (queue.slots * processes))
+    return -(-len(queue.runs) // (rounds * processes))
+
+
+@dataclass
+class _Busy:
+    """A lane that trains in a process."""
+
+    lane: Lane
+    process: multiprocessing.process.BaseProcess
+    queue: Queue | None
+    left: dict[str, Run]
+    heard: float = field(default_factory=time.monotonic)
+
+
+class Local:
+    """The engine of one machine.
 
     Args:
         task: what is trained on.
-        work: the populations.
-        processes: how many work at once; 1 works in this process.
-        on_record: gets the record of every run, in any order.
-        on_epochs: gets, after each epoch of a population, how many runs went through it.
+        processes: how many lanes train at once; 1 trains in this process.
+        checkpoints: where lanes keep their state, if anywhere.
+        say: gets a sentence on whatever goes another way than planned.
+        on_plan: gets the plan of a batch size when its code is compiled, or cannot be.
+        patience: see `PATIENCE`.
+        seconds: from one checkpoint of a lane to the next.
     """
-    if processes == 1 or len(work) == 1 or not sys.platform.startswith("linux"):
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        processes: int,
+        checkpoints: Checkpoints | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        on_plan: Callable[[int, Plan], None] = lambda *_: None,
+        patience: float = PATIENCE,
+        seconds: float = 5.0,
+    ) -> None:
+        self.task, self.processes, self.checkpoints = task, processes, checkpoints
+        self.say, self.on_plan, self.patience, self.seconds = say, on_plan, patience, seconds
+        self.context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
+        self.busy: dict[Connection, _Busy] = {}
+        self.compiling: dict[Connection, tuple[int, Plan, multiprocessing.process.BaseProcess]] = {}
+        self.count = 0
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        plans: dict[int, Plan],
+        *,
+        on_record: Callable[[RunRecord], None],
+        on_epochs: Callable[[int], None],
+        done: Collection[str] = (),
+        begins: bool = False,
+    ) -> None:
+        """Train every job; hand over each record as soon as its run is done.
+
+        Args:
+            jobs: the runs.
+            plans: by batch size; the entry of one that is compiled meanwhile is replaced.
+            done: identities of the jobs that have a record already.
+            begins: whether a study begins with these jobs; see `queues`.
+            on_record: gets the record of every run, in any order.
+            on_epochs: gets, after each epoch of a lane, how many runs went through it.
+
+        Raises:
+            StoreError: a checkpoint could not be written.
+        """
+        self.on_record, self.on_epochs, self.plans = on_record, on_epochs, plans
+        wanted = {job.identity for job in jobs} - set(done)
+        left = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
+        for sentence in self.checkpoints.damaged if self.checkpoints is not None else ():
+            self.say(sentence)
+        kept = [(lane, tuple(s for s in lane.states if s.member.identity in wanted)) for lane in left]
+        self.lanes = deque(replace(lane, states=states) for lane, states in kept if states)
+        begun = {state.member.identity for lane in self.lanes for state in lane.states}
+        self.queues = queues(jobs, plans, begins=begins)
+        for queue in self.queues:
+            queue.runs = deque(run for run in queue.runs if run[0] in wanted - begun)
+        self.queues = [queue for queue in self.queues if queue.runs]
+        if self.processes == 1 or not sys.platform.startswith("linux"):
+            self._here()
+            return
+        try:
+            self._compile()
+            self._forked()
+        finally:
+            for process in [*(busy.process for busy in self.busy.values()), *(c[2] for c in self.compiling.values())]:
+                process.kill()
+                process.join()
+            for pipe in (*self.busy, *self.compiling):
+                pipe.close()
+            self.busy, self.compiling = {}, {}
+
+    # -- what is next --------------------------------------------------------------------------------
+
+    def _next(self) -> tuple[Lane, Queue | None] | None:
+        """Return the lane to be begun next, and the queue that it takes more from."""
+        if self.lanes:
+            lane = self.lanes.popleft()
+            # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
+            mine = [q for q in self.queues if q.executor == lane.executor and q.slots == lane.slots]
+            size = lane.states[0].member.recipe.sizes()[0]
+            return lane, next((q for q in mine if q.batch_size == size and not lane.deaths), None)
+        ready = [queue for queue in self.queues if queue.runs and not queue.waits]
+        if not ready:
+            return None
+        first = ready[0]
+        runs = first.take(_share(first, self.processes))
+        slots = first.slots if first.executor == "compiled" else max(len(runs), 1)
+        return self._lane(first.executor, slots, runs), first
+
+    def _lane(self, executor: str, slots: int, runs: Sequence[Run], deaths: int = 0) -> Lane:
+        self.count += 1
+        return Lane(f"lane-{os.getpid()}-{self.count}", executor, slots, tuple(map(state_of, runs)), deaths)
+
+    def _apart(self, busy: _Busy, why: str, *, by_memory: bool) -> None:
+        """Put a lane's runs that are left where they are tried again in other company, or record that they failed."""
+        lane, left = busy.lane, list(busy.left.values())
+        if self.checkpoints is not None:
+            self.checkpoints.remove(lane.name)
+        if not left:
+            return
+        if len(left) == 1 and lane.executor == "one by one":
+            self.on_record(failed(left[0], why))
+        elif by_memory and len(left) >= 2 * FEWEST and lane.executor != "one by one":
+            half = -(-len(left) // 2)
+            self.say(f"{len(left)} runs together: {why}; they go on in halves")
+            self.lanes += [
+                self._lane("vmapped", half, part, lane.deaths) for part in (left[:half], left[half:])
+            ]  # fmt: skip
+        else:
+            self.say(f"{len(left)} run{'s' * (len(left) != 1)} together: {why}; tried again one by one")
+            self.lanes += [self._lane("one by one", 1, [run], lane.deaths) for run in left]
+
+    # -- in this process -----------------------------------------------------------------------------
+
+    def _here(self) -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            for chunk in work:
-                for record in _train(task, chunk, on_epochs):
-                    on_record(record)
+            for queue in self.queues:
+                if queue.waits:
+                    self._planned(
+                        queue.batch_size, compiled(self.task, queue.batch_size, self.plans[queue.batch_size])
+                    )
+            while (found := self._next()) is not None:
+                lane, queue = found
+                me: Any = multiprocessing.current_process()
+                busy = _Busy(lane, me, queue, {run[0]: run for run in lane.runs})
+                watch = Watch(
+                    epochs=self.on_epochs, more=partial(self._more, busy), checkpoints=self.checkpoints,
+                    seconds=self.seconds,
+                )  # fmt: skip
+                try:
+                    train_lane(self.task, lane, watch, partial(self._record, busy))
+                except StoreError:
+                    raise
+                except Exception as error:
+                    self._apart(busy, said(error), by_memory=is_memory(error))
+                else:
+                    self._done(lane)
         finally:
             torch.set_num_threads(threads)
-        return
-    with _Pool(task, min(processes, len(work))) as pool:
-        pool.run(work, on_record, on_epochs)
 
+    def _more(self, busy: _Busy, free: int) -> list[Run]:
+        queue = busy.queue
+        if queue is None or queue.waits or not queue.runs:
+            return []
+        runs = queue.take(min(free, _share(queue, self.processes)))
+        busy.left.update({run[0]: run for run in runs})
+        return runs
 
-def _train(task: Task, chunk: Chunk, on_epochs: Callable[[int], None]) -> Iterator[RunRecord]:
-    """Yield a chunk's records. Where it fails as a whole, its runs are tried one by one; what fails then, failed."""
-    members = [Member(Recipe.from_toml(recipe), seed) for _, recipe, seed in chunk.runs]
-    count = len(members)
-    try:
-        results = train(task, members, chunk.executor, on_epoch=lambda: on_epochs(count))
-    except Exception as error:
-        if count > 1 or chunk.executor != "one by one":
-            for run in chunk.runs:
-                yield from _train(task, Chunk("one by one", (run,)), lambda _: None)
-            return
-        yield failed(chunk.runs[0], f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-        return
-    name = chunk.executor if chunk.executor == "one by one" else f"{chunk.executor}, {len(members)} together"
-    for run, result in zip(chunk.runs, results, strict=True):
-        yield record_of(run, name, result)
+    def _record(self, busy: _Busy, run: RunRecord) -> None:
+        busy.left.pop(run.identity, None)
+        self.on_record(run)
 
+    def _done(self, lane: Lane) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.remove(lane.name)
 
-def record_of(run: tuple[str, str, int], executor: str, result: Result) -> RunRecord:
-    """Return a result as a record; ``run`` is its identity, its resolved recipe as TOML, and its seed."""
-    identity, recipe, seed = run
-    return RunRecord(
-        identity=identity, recipe=recipe, seed=seed, status="diverged" if result.reason else "finished",
-        reason=result.reason, executor=executor, steps=result.steps, cpu_seconds=result.cpu_seconds,
-        state_bytes=result.state_bytes, train=result.train, valid=result.valid, test=result.test,
-        curve=result.curve, outcomes=result.outcomes,
-    )  # fmt: skip
+    # -- in processes --------------------------------------------------------------------------------
 
+    def _forked(self) -> None:
+        while True:
+            while len(self.busy) < self.processes and (found := self._next()) is not None:
+                self._start(*found)
+            if not self.busy and not self.compiling:
+                return
+            for ready in wait([*self.busy, *self.compiling], timeout=min(5.0, self.patience / 4)):
+                assert isinstance(ready, Connection)
+                if ready in self.compiling:
+                    self._is_compiled(ready)
+                else:
+                    self._hear(ready)
+            for pipe, busy in list(self.busy.items()):
+                if time.monotonic() - busy.heard > self.patience:
+                    self._died(pipe, f"its process gave no sign of life for {self.patience:.0f} s")
 
-def failed(run: tuple[str, str, int], reason: str) -> RunRecord:
-    """Return the record of a run that could not be made."""
-    nan = float("nan")
-    return RunRecord(*run, "failed", reason, "none", 0, 0.0, 0.0, nan, nan, nan)
-
-
-class _Pool:
-    """Forked workers, each at the other end of a pipe."""
-
-    def __init__(self, task: Task, processes: int) -> None:
-        self.task = task
-        self.context = multiprocessing.get_context("fork")
-        self.workers: dict[Connection, multiprocessing.process.BaseProcess] = {}
-        self.processes = processes
-
-    def __enter__(self) -> _Pool:
-        for _ in range(self.processes):
-            self._start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.workers.values():
-            process.kill()
-        for pipe, process in self.workers.items():
-            process.join()
-            pipe.close()
-
-    def _start(self) -> Connection:
+    def _start(self, lane: Lane, queue: Queue | None) -> None:
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=_work, args=(self.task, theirs, os.getpid()), daemon=True)
+        process = self.context.Process(target=self._work, args=(lane, theirs, os.getpid()), daemon=True)
         process.start()
         theirs.close()
-        self.workers[ours] = process
-        return ours
+        self.busy[ours] = _Busy(lane, process, queue, {run[0]: run for run in lane.runs})
 
-    def run(
-        self, work: Sequence[Chunk], on_record: Callable[[RunRecord], None], on_epochs: Callable[[int], None]
-    ) -> None:
-        """Hand out the chunks, longest first as they stand, and collect what comes back."""
-        waiting, busy = deque(work), dict[Connection, Chunk]()
-        idle = list(self.workers)
-        while waiting or busy:
-            while idle and waiting:
-                pipe = idle.pop()
-                busy[pipe] = waiting.popleft()
-                pipe.send(busy[pipe])
-            for ready in wait(list(busy)):
-                assert isinstance(ready, Connection)
-                try:
-                    message = ready.recv()
-                except (EOFError, ConnectionResetError):
-                    lost = busy.pop(ready)
-                    process = self.workers.pop(ready)
-                    process.join()
-                    ready.close()
-                    idle.append(self._start())
-                    if len(lost.runs) > 1:
-                        waiting.extend(Chunk("one by one", (run,)) for run in lost.runs)
-                    else:
-                        reason = f"its process died (exit code {process.exitcode}), perhaps for want of memory"
-                        on_record(failed(lost.runs[0], reason))
-                    continue
-                match message:
-                    case RunRecord():
-                        on_record(message)
-                    case int():
-                        on_epochs(message)
-                    case None:
-                        del busy[ready]
-                        idle.append(ready)
-
-
-def _work(task: Task, pipe: Connection, parent: int) -> None:
-    """Train the chunks that come through the pipe until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _die_with(parent)
-    torch.set_num_threads(1)
-    while True:
+    def _hear(self, pipe: Connection) -> None:
+        busy = self.busy[pipe]
         try:
-            chunk = pipe.recv()
-            for record in _train(task, chunk, pipe.send):
-                pipe.send(record)
-            pipe.send(None)
+            message = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            busy.process.join()
+            self._died(pipe, f"its process died (exit code {busy.process.exitcode}), perhaps for want of memory")
+            return
+        busy.heard = time.monotonic()
+        match message:
+            case RunRecord():
+                self._record(busy, message)
+            case ("epochs", count):
+                self.on_epochs(count)
+            case ("more", free):
+                pipe.send(self._more(busy, free))
+            case ("full", sentence):
+                raise StoreError(sentence)
+            case ("raised", sentence, by_memory):
+                self._end(pipe)
+                self._apart(busy, sentence, by_memory=by_memory)
+            case "done":
+                self._end(pipe)
+                self._done(busy.lane)
+
+    def _end(self, pipe: Connection) -> None:
+        busy = self.busy.pop(pipe)
+        busy.process.join(timeout=10)
+        pipe.close()
+
+    def _died(self, pipe: Connection, why: str) -> None:
+        busy = self.busy[pipe]
+        busy.process.kill()
+        self._end(pipe)
+        again = replace(busy.lane, deaths=busy.lane.deaths + 1)
+        if busy.lane.deaths or not busy.left:
+            self._apart(replace(busy, lane=again), why, by_memory=True)
+            return
+        kept = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
+        mine = next((lane.states for lane in kept if lane.name == again.name), ())
+        states = {state.member.identity: state for state in mine if state.member.identity in busy.left}
+        # What entered after the checkpoint begins anew, in a lane of its own: it may stand elsewhere in its epoch.
+        later = [run for identity, run in busy.left.items() if identity not in states]
+        self.say(
+            f"{len(busy.left)} run{'s' * (len(busy.left) != 1)}: {why}; they go on from where they were last kept"
+        )
+        if states:
+            self.lanes.append(replace(again, states=tuple(states.values())))
+        if later:
+            self.lanes.append(self._lane(again.executor, again.slots, later, again.deaths))
+
+    def _work(self, lane: Lane, pipe: Connection, parent: int) -> None:
+        """Train a lane in a forked process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+        _die_with(parent)
+        torch.set_num_threads(1)
+
+        def more(free: int) -> Sequence[Run]:
+            pipe.send(("more", free))
+            runs: Sequence[Run] = pipe.recv()
+            return runs
+
+        watch = Watch(
+            epochs=lambda count: pipe.send(("epochs", count)), more=more, alive=lambda: pipe.send("alive"),
+            checkpoints=self.checkpoints, seconds=self.seconds,
+        )  # fmt: skip
+        try:
+            try:
+                train_lane(self.task, lane, watch, pipe.send)
+            except StoreError as error:
+                pipe.send(("full", str(error)))
+            except Exception as error:
+                pipe.send(("raised", said(error), is_memory(error)))
+            else:
+                pipe.send("done")
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+    # -- compiling -----------------------------------------------------------------------------------
+
+    def _compile(self) -> None:
+        """Begin to compile what queues wait for, in the background."""
+        for size in {queue.batch_size for queue in self.queues if queue.waits}:
+            ours, theirs = self.context.Pipe()
+            process = self.context.Process(
+                target=_compile, args=(self.task, size, self.plans[size], theirs, os.getpid()), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self.compiling[ours] = size, self.plans[size], process
+
+    def _is_compiled(self, pipe: Connection) -> None:
+        size, plan, process = self.compiling.pop(pipe)
+        try:
+            found: Plan = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            process.join()
+            found = replace(
+                plan, compiles="", reason=f"{plan.reason}; not compiled: the compiler died ({process.exitcode})"
+            )
+        process.join()
+        pipe.close()
+        if found.compiles == "yes":
+            cuts = batches(len(self.task.train), size)
+            load_steps(self.task, found.together, sorted({cut.stop - cut.start for cut in cuts}))
+        self._planned(size, found)
+
+    def _planned(self, size: int, plan: Plan | None) -> None:
+        assert plan is not None, "what is not cached has been compiled"
+        self.plans[size] = plan
+        self.on_plan(size, plan)
+        for queue in self.queues:
+            if queue.batch_size == size and queue.waits:
+                queue.waits = False
+                queue.executor = "compiled" if plan.compiles == "yes" else plan.executor
+
+
+def _compile(task: Task, size: int, plan: Plan, pipe: Connection, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(parent)
+    torch.set_num_threads(1)
+    pipe.send(compiled(task, size, plan))
 
 
 def _die_with(parent: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from thalweg import __version__
 from thalweg.task import Task
-from thalweg.train.step import moves_generator, uses_dropout
+from thalweg.train.step import drawn
 
 __all__ = ["cores", "environment", "task_facts"]
 
@@ -27,8 +27,8 @@ def task_facts(task: Task) -> dict[str, Any]:
         "metric": {"name": metric.name, "higher_is_better": metric.higher_is_better, "unit": metric.unit},
         "sizes": {"train": len(task.train), "valid": len(task.valid), "test": len(task.test)},
         "origin": task.origin and {"file": str(task.origin.file), "expression": task.origin.expression},
-        "dropout": uses_dropout(task),
-        "draws": moves_generator(task),
+        "dropout": drawn(task).masks,
+        "draws": drawn(task).moves_generator,
         "parameters": sum(p.numel() for p in task.model(0).parameters()),
     }
 

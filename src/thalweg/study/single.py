@@ -11,8 +11,8 @@ from safetensors.torch import save
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
-from thalweg.study.engine_local import record_of
 from thalweg.study.facts import environment, task_facts
+from thalweg.study.lanes import record_of
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint

@@ -15,13 +15,14 @@ from thalweg.recipe import CATALOGUES, ROLES, Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import verdict as verdicts
 from thalweg.study.budget import duration, expected_seconds, fit, whole_study
-from thalweg.study.engine_local import chunks, execute
+from thalweg.study.engine_local import Local
 from thalweg.study.facts import cores, environment, task_facts
 from thalweg.study.plan import Planned, Protocol, best_trial, check_schedules, chosen_arm, first_arms, trial_settings
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.technique import Choice
-from thalweg.train.planner import Plan, measure
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.planner import Plan, compiled, measure, to_compile
 
 __all__ = ["Study", "compare"]
 
@@ -142,6 +143,15 @@ class _Work:
     ) -> None:
         self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
         self.plans, self.processes, self.store, self.show = plans, processes, store, show
+        self.engine = Local(
+            task, processes=processes, checkpoints=Checkpoints(store.directory), say=show.say, on_plan=self._replan
+        )
+
+    def _replan(self, size: int, plan: Plan) -> None:
+        """Keep what a plan has become: it is not measured again when the study goes on."""
+        self.show.say(f"{plan.reason}; {self.processes} processes")
+        self.plans[size] = plan
+        self.store.put("plan", _plan_facts(self.plans, self.processes))
 
     def run(self) -> Study:
         """Run what is missing, arm after arm; then the verdict and the report."""
@@ -150,7 +160,7 @@ class _Work:
         first = first_arms(self.recipes, self.protocol, self.prints)
         self._announce(first)
         with self.show:
-            self._make(first, "tuning, defaults, rates")
+            self._make(first, "tuning, defaults, rates", begins=True)
             best = best_trial(
                 self.store.entries("tuning"), self.store.runs(), higher_is_better=self.task.metric.higher_is_better
             )
@@ -184,7 +194,7 @@ class _Work:
             seconds = expected_seconds(self.task, left, self.plans, self.processes)
             self.show.say(f"{kept}; about {duration(seconds)} for the next {len(left)}" if left else kept)
 
-    def _make(self, planned: Planned, what: str) -> None:
+    def _make(self, planned: Planned, what: str, *, begins: bool = False) -> None:
         """Run and record the planned runs that are not recorded yet."""
         self.store.add_entries(planned.entries)
         done = self.store.finished()
@@ -200,8 +210,10 @@ class _Work:
                 self.show.say(f"{names[run.identity]}, seed {run.seed}, failed: {run.reason}")
 
         self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
-        work = chunks(jobs, self.plans, self.processes)
-        execute(self.task, work, processes=self.processes, on_record=record, on_epochs=self.show.epochs)
+        every = list(planned.jobs.values())
+        self.engine.run(
+            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins
+        )  # fmt: skip
         identities = {job.identity for job in jobs}
         diverged: dict[str, int] = {}
         for identity, run in self.store.runs().items():
@@ -254,9 +266,15 @@ def _planned(
     task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
 ) -> tuple[dict[int, Plan], Protocol]:
     """Return how runs of each batch size are executed, and how many of them fit into the budget."""
-    plans = {size: measure(task, size) for size in _batch_sizes(recipes)}
+    plans = {size: measure(task, size, processes=processes) for size in _batch_sizes(recipes)}
     if budget is not None:
         protocol = fit(budget, task, recipes, protocol, plans, processes)
+    # The work is not divided by batch size: a range of them is drawn from, and each may get most of it.
+    seconds = processes * whole_study(task, recipes, protocol, plans, processes) / len(plans)
+    for size, plan in plans.items():
+        plans[size] = to_compile(task, size, plan, seconds, processes)
+        if plans[size].compiles:
+            plans[size] = compiled(task, size, plans[size], cached=True) or plans[size]
     return plans, protocol
 
 
@@ -281,10 +299,14 @@ def _facts(
         "fingerprint": dict(prints),
         "protocol": {**protocol.as_dict(), "command": command, "runs": protocol.runs(recipes)},
         "environment": environment(processes),
-        "plan": {
-            "sentences": _sentences(plans, processes),
-            "by_batch_size": {str(size): asdict(plan) for size, plan in plans.items()},
-        },
+        "plan": _plan_facts(plans, processes),
+    }
+
+
+def _plan_facts(plans: Mapping[int, Plan], processes: int) -> dict[str, Any]:
+    return {
+        "sentences": _sentences(plans, processes),
+        "by_batch_size": {str(size): asdict(plan) for size, plan in plans.items()},
     }
 
 

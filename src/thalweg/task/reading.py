@@ -35,9 +35,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def at(self, indices: Tensor | slice) -> Split:
+    def at(self, indices: Tensor | slice | int) -> Split:
         """Return the examples at ``indices`` (any shape, which replaces the first axis)."""
-        return Split(each(self.inputs, lambda x: x[indices]), self.targets[indices])
+        return Split(each(self.inputs, lambda x: _at(x, indices)), _at(self.targets, indices))
+
+
+def _at(x: Tensor, indices: Tensor | slice | int) -> Tensor:
+    if not isinstance(indices, Tensor) or indices.dtype == torch.bool:
+        return x[indices]
+    # Four times as quick as x[indices] where examples are small.
+    return x.index_select(0, indices.reshape(-1)).view(*indices.shape, *x.shape[1:])
 
 
 WORDS = ("train", "valid", "test")

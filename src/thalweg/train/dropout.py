@@ -1,13 +1,14 @@
 """Dropout whose masks are a function of their key: run, step, layer and place; nothing else.
 
 Unmodified modules are caught at ``F.dropout``, alone and under vmap alike, so a run drops the same units in any
-company. Dropout inside torch's own attention and LSTM does not pass there; see `train.step.moves_generator`.
+company. Dropout inside torch's own attention and LSTM does not pass there; see `thalweg.train.step.drawn`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+from thalweg.train.stacked import TAKES_DROPOUT
 
 __all__ = ["KeyedDropout", "mask", "step_keys"]
 
@@ -32,19 +35,27 @@ class KeyedDropout(TorchFunctionMode):
 
     Args:
         key: int64, shape ``()``; under vmap one a run. It holds run and step.
+        replaced: functions of torch that are to be others; see `thalweg.train.stacked.REPLACED`.
     """
 
-    def __init__(self, key: Tensor) -> None:
+    def __init__(self, key: Tensor, replaced: Mapping[Any, Any] | None = None) -> None:
         super().__init__()
         self.key = key
         self.layer = 0
+        self.replaced = replaced or {}
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if function not in _WHOLE:
-            return function(*args, **(kwargs or {}))
-        return self._drop(_WHOLE[function], *args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if function in _WHOLE:
+            return self._drop(_WHOLE[function], *args, **kwargs)
+        if function in self.replaced:
+            ours = self.replaced[function]
+            found = ours(*args, **kwargs, **({"dropout": partial(self._drop, None)} if ours in TAKES_DROPOUT else {}))
+            if found is not NotImplemented:
+                return found
+        return function(*args, **kwargs)
 
     def _drop(
         self, shared: int | None, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False  # noqa: A002, ARG002
@@ -69,8 +80,8 @@ def mask(key: Tensor, shape: list[int], p: float) -> Tensor:
     return (_mix(places + key) & 0xFFFFFFFF) >= round(p * 2**32)
 
 
-def _mix(z: Tensor) -> Tensor:
-    """Return splitmix64's finaliser: every bit of the result depends on every bit of ``z``."""
+def _mix(z: Any) -> Any:
+    """Return splitmix64's finaliser of a tensor or array of int64: every bit of the result depends on every bit of ``z``."""
     z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _FIRST
     z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _SECOND
     return z ^ ((z >> 31) & 0x1FFFFFFFF)
@@ -83,4 +94,4 @@ def _signed(number: int) -> int:
 
 def step_keys(keys: np.ndarray, steps: Sequence[int]) -> Tensor:
     """Return the runs' keys at their steps, int64, shape ``(runs,)``, from the runs' uint64 keys."""
-    return _mix(torch.from_numpy(keys.view(np.int64)) + torch.tensor(steps) * _GOLDEN)
+    return torch.from_numpy(_mix(keys.view(np.int64) + np.array(steps, np.int64) * _GOLDEN))

@@ -24,8 +24,9 @@ from thalweg.record import Curve
 from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
 from thalweg.train.around import Around, kept_for_each_weight
+from thalweg.train.executors import EXECUTORS
 from thalweg.train.state import Member, RunState, begin
-from thalweg.train.step import CHUNK, EXECUTORS, Executor, OneByOne, quiet_fallback
+from thalweg.train.step import CHUNK, Executor, OneByOne, quiet_fallback
 
 __all__ = ["Member", "Population", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
 

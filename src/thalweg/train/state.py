@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from thalweg.recipe import Recipe
 from thalweg.task import Task
 
-__all__ = ["Member", "RunState", "begin", "packed", "unpacked"]
+__all__ = ["Member", "RunState", "begin", "beginnings", "of_module", "packed", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class RunState:
 def begin(task: Task, member: Member) -> RunState:
     """Return a run before its first step: its initial weights are all there is."""
     return RunState(member, tensors=of_module(task.model(member.seed)))
+
+
+def beginnings(task: Task, count: int) -> list[RunState]:
+    """Return so many runs of the task's defaults before their first step."""
+    return [begin(task, Member(Recipe(), seed)) for seed in range(count)]
 
 
 def of_module(module: nn.Module) -> dict[str, Tensor]:

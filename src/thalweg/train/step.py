@@ -1,7 +1,7 @@
-"""One training step of many models: losses and gradients, one by one or vmapped.
+"""One training step of many models: what every way to take it has in common, and the plainest one.
 
-Both ways keep the models' weights as the rows of one matrix, and hand out the same things, so that what trains
-a single model and what trains a population is one loop.
+All keep the models' weights as the rows of one matrix, and hand out the same things, so that what trains a single
+model and what trains a population is one loop.
 """
 
 from __future__ import annotations
@@ -10,33 +10,25 @@ import copy
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
 
 from thalweg.average._batch_norm import Moments, as_kept, batch_norms, moments, pool
 from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
 from thalweg.train.state import RunState, of_module
 
-__all__ = [
-    "CHUNK",
-    "EXECUTORS",
-    "FEWEST",
-    "Executor",
-    "OneByOne",
-    "Vmapped",
-    "moves_generator",
-    "quiet_fallback",
-    "uses_dropout",
-]
+__all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback"]
 
 FEWEST = 3
 """A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
@@ -96,7 +88,7 @@ def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-class _Rows:
+class Rows:
     """What all ways share: the matrix of weights, and the keys.
 
     Args:
@@ -150,7 +142,7 @@ class _Rows:
         return {n: piece.view(s) for piece, n, s in zip(pieces, self.names, self.shapes, strict=True)}
 
 
-class OneByOne(_Rows):
+class OneByOne(Rows):
     """Each model by itself: its parameters are views of its row, and backward adds into its row of gradients."""
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
@@ -165,7 +157,7 @@ class OneByOne(_Rows):
             for name, p in _trainable(module).items():
                 p.data = values[name]
                 p.grad = gradients[name]
-        self.seeded = moves_generator(task)
+        self.drawn = drawn(task)
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
@@ -177,8 +169,9 @@ class OneByOne(_Rows):
         return losses
 
     def _backward(self, row: int, batch: Split, step: int, key: Tensor) -> Tensor:
-        module, mine = self.modules[row].train(), batch.at(torch.tensor(row))
-        with (self.keys[row] / step).seeded() if self.seeded else nullcontext(), KeyedDropout(key):
+        module, mine = self.modules[row].train(), batch.at(row)
+        seeded = (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext()
+        with seeded, KeyedDropout(key, self.drawn.hidden):
             loss = self.task.loss(apply(module, mine.inputs), mine.targets)
         torch.autograd.backward(loss)
         return loss.detach()
@@ -229,115 +222,6 @@ class OneByOne(_Rows):
         return {name: value.detach().clone() for name, value in self.modules[row].state_dict().items()}
 
 
-class Vmapped(_Rows):
-    """All models at once: ``torch.func.vmap`` over the unmodified module.
-
-    Raises:
-        RuntimeError: the module draws random numbers that have no key; or, on the first step, vmap cannot take
-            the module or the loss.
-    """
-
-    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
-        super().__init__(task, states, max(slots, FEWEST))
-        if moves_generator(task):
-            raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
-        mine = set(self.names)
-        names = [name.removeprefix("model/") for name in of_module(self.module)]
-        rest = [name for name in names if name not in mine]
-        self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in self.states]) for name in rest}
-        self._uncompiled: Callable[..., Any] = vmap(grad_and_value(self._loss, has_aux=True))
-        self._step = self._uncompiled
-        self._predict = vmap(self._output, in_dims=(0, 0, None))
-
-    def _output(self, row: Tensor, rest: dict[str, Tensor], inputs: Any) -> Any:
-        own = {**self.named(row), **rest}
-        return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
-
-    def _loss(
-        self, row: Tensor, rest: dict[str, Tensor], inputs: Any, targets: Tensor, key: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
-        with KeyedDropout(key):
-            output = self._output(row, rest, inputs)
-        return self.task.loss(output, targets), rest
-
-    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
-        """See `Executor`."""
-        self.module.train()
-        keys = step_keys(self.mask_keys, steps)
-        self.gradients, (losses, self.rest) = self._step(
-            self.parameters, self.rest, batch.inputs, batch.targets, keys
-        )
-        detached: Tensor = losses.detach()
-        return detached
-
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
-        """See `Executor`."""
-        self.module.train()
-        some, mine = _filled_up(rows)
-        keys = step_keys(self.mask_keys, steps)[mine]
-        own = batch.at(mine)
-        rest = {name: value[mine] for name, value in self.rest.items()}
-        gradients: Tensor = self._uncompiled(weights[some], rest, own.inputs, own.targets, keys)[0]
-        return gradients[: len(rows)]
-
-    @contextmanager
-    def evaluated(self, rows: Tensor, weights: Tensor, split: Split) -> Iterator[None]:
-        """See `Executor`."""
-        before = self.parameters, self.rest
-        self.parameters, self.rest = self.parameters.index_copy(0, rows, weights), dict(self.rest)
-        try:
-            self._normalise(rows, split)
-            yield
-        finally:
-            self.parameters, self.rest = before
-
-    def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
-        self.module.eval()
-        mine = _filled_up(rows)[1]
-        rest = {key: value[mine] for key, value in self.rest.items()}
-        counts = []
-
-        def seen(row: Tensor, rest: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            n, mean, variance = moments(self.module, name, calls, lambda: self._output(row, rest, inputs))
-            counts.append(n)
-            return mean, variance
-
-        mean, variance = vmap(seen)(self.parameters[mine], rest)
-        return counts[0], mean[: len(rows)], variance[: len(rows)]
-
-    def _set(self, rows: Tensor, name: str, values: Tensor) -> None:
-        self.rest[name] = self.rest[name].index_copy(0, rows, values.to(self.rest[name].dtype))
-
-    def outputs(self, inputs: Any) -> list[Tensor]:
-        """See `Executor`."""
-        self.module.eval()
-        with torch.no_grad():
-            outputs = self._predict(self.parameters, self.rest, inputs)
-        if not isinstance(outputs, Tensor):
-            raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
-        return list(outputs.unbind(0))
-
-    def model(self, row: int) -> dict[str, Tensor]:
-        """See `Executor`."""
-        own = {**self.named(self.parameters[row]), **{name: value[row] for name, value in self.rest.items()}}
-        return {f"model/{name}": x for name, x in own.items()}
-
-    def weights(self, row: int) -> dict[str, Tensor]:
-        """See `Executor`."""
-        module, own = copy.deepcopy(self.module), self.model(row)
-        with torch.no_grad():
-            for name, place in of_module(module).items():
-                place.copy_(own[name])
-        return module.state_dict()
-
-
-def _filled_up(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which of some rows make up a population of `FEWEST` or more, and the rows themselves."""
-    some = torch.arange(max(len(rows), FEWEST)).clamp(max=len(rows) - 1)
-    return some, rows[some]
-
-
 @contextmanager
 def _as_before(places: Sequence[Tensor]) -> Iterator[None]:
     """Give tensors the values back that they had before a ``with``."""
@@ -347,9 +231,6 @@ def _as_before(places: Sequence[Tensor]) -> Iterator[None]:
     finally:
         for place, value in zip(places, kept, strict=True):
             place.detach().copy_(value)
-
-
-EXECUTORS: dict[str, type[OneByOne] | type[Vmapped]] = {"one by one": OneByOne, "vmapped": Vmapped}
 
 
 @contextmanager
@@ -362,23 +243,40 @@ def quiet_fallback() -> Iterator[None]:
         yield
 
 
-def moves_generator(task: Task) -> bool:
-    """Return whether a forward pass in training draws from torch's global generator, past the keyed masks.
+@dataclass(frozen=True)
+class Drawn:
+    """What a forward pass in training draws at random.
 
-    Dropout inside ``nn.MultiheadAttention`` or ``nn.LSTM`` does, and so does ``torch.randn`` in a forward.
+    Attributes:
+        masks: whether it asks for dropout.
+        hidden: torch's functions that drop where no mask would have a key, and what stands in for them.
+        moves_generator: whether it draws from torch's, numpy's or Python's global generator all the same, as
+            ``torch.randn`` in a forward does.
     """
-    return _probe(task)[1]
+
+    masks: bool
+    hidden: Mapping[Any, Any]
+    moves_generator: bool
 
 
-def uses_dropout(task: Task) -> bool:
-    """Return whether a forward pass in training asks for a dropout mask."""
-    return _probe(task)[0]
+def drawn(task: Task) -> Drawn:
+    """Return what the task's model draws at random."""
+    if task not in _DRAWN:
+        masks, moves = _probe(task, {})
+        hidden = {f: ours for f, ours in REPLACED.items() if ours in TAKES_DROPOUT} if moves else {}
+        if hidden:
+            masks, moves = _probe(task, hidden)
+        _DRAWN[task] = Drawn(masks, hidden if not moves else {}, moves)
+    return _DRAWN[task]
 
 
-def _probe(task: Task) -> tuple[bool, bool]:
+_DRAWN: WeakKeyDictionary[Task, Drawn] = WeakKeyDictionary()
+
+
+def _probe(task: Task, replaced: Mapping[Any, Any]) -> tuple[bool, bool]:
     module = task.model(0).train()
     batch = task.train.at(slice(0, 2))
-    with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0)) as masks:
+    with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0), replaced) as masks:
         before = _generators()
         apply(module, batch.inputs)
         return masks.layer > 0, _generators() != before

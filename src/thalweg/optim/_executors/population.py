@@ -136,7 +136,7 @@ class PopulationStep:
             self.scalars[row] = list(scalars)
             made.append(constants)
         if self.lifted.count:
-            self.constants.copy_(torch.tensor(made, dtype=torch.float64))
+            self.constants.copy_(torch.from_numpy(np.array(made, np.float64)))
         if self.is_fused:
             gradients = gradients.contiguous()
             self.table[:, 3] = _addresses(gradients)

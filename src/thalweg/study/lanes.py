@@ -1,0 +1,192 @@
+"""A lane: one population from its first run to its last, wherever it trains, and what it hands out on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from thalweg.recipe import Recipe
+from thalweg.record import RunRecord
+from thalweg.task import Task
+from thalweg.train import Member, Population, Result, RunState, begin
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.state import packed, unpacked
+from thalweg.train.step import quiet_fallback
+
+__all__ = ["Chunk", "Lane", "Run", "Watch", "failed", "lanes_left", "record_of", "train_chunk", "train_lane"]
+
+Run = tuple[str, str, int]
+"""A run as it passes between processes: its identity, its resolved recipe as TOML, and its seed."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Runs that begin together: how they are trained, and how many there is place for."""
+
+    executor: str
+    slots: int
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A population to be trained.
+
+    Attributes:
+        name: of its checkpoint.
+        executor: a name in `thalweg.train.EXECUTORS`.
+        slots: how many runs there is place for.
+        states: of its first runs; one without tensors has not begun.
+        deaths: how many processes it has been the end of.
+    """
+
+    name: str
+    executor: str
+    slots: int
+    states: tuple[RunState, ...]
+    deaths: int = 0
+
+    @property
+    def runs(self) -> list[Run]:
+        """The first runs."""
+        return [run_of(state.member) for state in self.states]
+
+
+@dataclass
+class Watch:
+    """What is told of a lane while it trains, and what it is given.
+
+    Attributes:
+        epochs: gets, after each epoch, how many runs went through it.
+        more: is asked for up to so many other runs.
+        alive: is called about once a second.
+        checkpoints: where the lane's state is kept, if anywhere.
+        seconds: from one checkpoint to the next.
+    """
+
+    epochs: Callable[[int], None] = lambda _: None
+    more: Callable[[int], Sequence[Run]] = lambda _: ()
+    alive: Callable[[], None] = lambda: None
+    checkpoints: Checkpoints | None = None
+    seconds: float = 5.0
+    told: float = field(default_factory=time.monotonic)
+    kept: float = field(default_factory=time.monotonic)
+
+    def step(self, lane: Lane, population: Population) -> None:
+        """Be told of a step."""
+        now = time.monotonic()
+        if now - self.told >= 1:
+            self.alive()
+            self.told = now
+        if self.checkpoints is not None and now - self.kept >= self.seconds:
+            tensors, facts = packed(population.snapshot())
+            self.checkpoints.save(
+                lane.name, tensors, {"executor": lane.executor, "slots": lane.slots, "states": facts}
+            )
+            self.kept = time.monotonic()
+
+
+def run_of(member: Member) -> Run:
+    """Return a run as it passes between processes."""
+    return member.identity, member.recipe.toml(), member.seed
+
+
+def state_of(run: Run) -> RunState:
+    """Return a run that has not begun."""
+    identity, recipe, seed = run
+    return RunState(Member(Recipe.from_toml(recipe), seed, identity))
+
+
+@quiet_fallback()
+def train_lane(task: Task, lane: Lane, watch: Watch, on_record: Callable[[RunRecord], None]) -> None:
+    """Train a lane's runs, and those that it is given when places are free, to the end.
+
+    Raises:
+        Exception: whatever training raised; no record of the runs that are left has been handed out.
+    """
+
+    def ready(states: Sequence[RunState]) -> list[RunState]:
+        return [state if state.tensors else begin(task, state.member) for state in states]
+
+    population = Population(task, lane.executor, lane.slots, ready(lane.states))
+    for member, result in population.run(
+        more=lambda free: ready([state_of(run) for run in watch.more(free)]),
+        on_step=lambda population: watch.step(lane, population),
+        on_epoch=watch.epochs,
+    ):
+        on_record(record_of(run_of(member), _named(lane), result))
+
+
+def _named(lane: Lane) -> str:
+    return lane.executor if lane.executor == "one by one" else f"{lane.executor}, {lane.slots} together"
+
+
+def train_chunk(task: Task, chunk: Chunk, on_epochs: Callable[[int], None] = lambda _: None) -> Iterator[RunRecord]:
+    """Yield a chunk's records. Where it fails as a whole, its runs are tried one by one; what fails then, failed."""
+    lane = Lane("chunk", chunk.executor, chunk.slots, tuple(map(state_of, chunk.runs)))
+    found: list[RunRecord] = []
+    try:
+        train_lane(task, lane, Watch(epochs=on_epochs), found.append)
+    except Exception as error:
+        yield from found
+        done = {record.identity for record in found}
+        left = [run for run in chunk.runs if run[0] not in done]
+        if chunk.executor == "one by one" and len(chunk.runs) == 1:
+            yield from (failed(run, said(error)) for run in left)
+            return
+        for run in left:
+            yield from train_chunk(task, Chunk("one by one", 1, (run,)))
+        return
+    yield from found
+
+
+def lanes_left(checkpoints: Checkpoints, done: set[str]) -> list[Lane]:
+    """Return the lanes that a stopped study left behind, with the runs of theirs that have no record.
+
+    Args:
+        checkpoints: of the study.
+        done: identities of the runs that have one.
+    """
+    found, taken = [], set(done)
+    for name in checkpoints.names():
+        loaded = checkpoints.load(name)
+        if loaded is None:
+            continue
+        tensors, facts = loaded
+        states = [state for state in unpacked(tensors, facts["states"]) if state.member.identity not in taken]
+        taken |= {state.member.identity for state in states}
+        if states:
+            found.append(Lane(name, facts["executor"], facts["slots"], tuple(states)))
+        else:
+            checkpoints.remove(name)
+    return found
+
+
+def record_of(run: Run, executor: str, result: Result) -> RunRecord:
+    """Return a result as a record."""
+    identity, recipe, seed = run
+    return RunRecord(
+        identity=identity, recipe=recipe, seed=seed, status="diverged" if result.reason else "finished",
+        reason=result.reason, executor=executor, steps=result.steps, cpu_seconds=result.cpu_seconds,
+        state_bytes=result.state_bytes, train=result.train, valid=result.valid, test=result.test,
+        curve=result.curve, outcomes=result.outcomes,
+    )  # fmt: skip
+
+
+def failed(run: Run, reason: str) -> RunRecord:
+    """Return the record of a run that could not be made."""
+    nan = float("nan")
+    return RunRecord(*run, "failed", reason, "none", 0, 0.0, 0.0, nan, nan, nan)
+
+
+def said(error: BaseException) -> str:
+    """Return an exception as one line."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def is_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory ran out."""
+    text: Any = str(error)
+    return isinstance(error, MemoryError) or ("alloc" in text and "memory" in text)
