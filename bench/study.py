@@ -42,9 +42,9 @@ RAY_EVERY = 4
 """Ray Tune makes one run in so many, and its time is scaled: each of its trials costs more than the run in it."""
 
 PYSOURCE = "optimizer=momentum,nesterov,adam,adamw"
-PYSOURCE_SEEDS, PYSOURCE_EPOCHS, PYSOURCE_EVERY = 11, 2, 10
+PYSOURCE_SEEDS, PYSOURCE_EPOCHS, PYSOURCE_EVERY = 11, 2, 8
 """204 runs at most, each a quarter as long as the task's own 8 epochs: what is paid once weighs the more. By plain
-PyTorch one run in ten, scaled."""
+PyTorch one run in eight, scaled."""
 
 STAND_INS = ("adam_uncorrected", "yogi")
 """Recipes of which the others have something else, as costly."""

@@ -16,8 +16,9 @@ from typing import Any
 
 os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
-import ray
 from plain import Run, chosen, loaded, save, train
+
+import ray
 from ray import tune
 
 
@@ -45,7 +46,8 @@ def main() -> None:
     plan_path, data, out, processes = sys.argv[1:5]
     every = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     plan = json.loads(Path(plan_path).read_text())
-    ray.init(num_cpus=int(processes), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init("local", num_cpus=int(processes), **quiet)
     place = (plan["task"], str(Path(data).resolve()))
     few, part, begun = plan["runs"][: 2 * int(processes)], plan["runs"][::every], 0.0
     with tempfile.TemporaryDirectory() as folder:
