@@ -1,7 +1,6 @@
 """A cluster of two nodes inside this machine; `make test-ray` runs these tests in an environment that has Ray."""
 
 import importlib.util
-import os
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 # Where Ray is not installed, as in the project's own environment, there is nothing to collect. (This folder's name
 # alone makes an empty `ray` that can be imported, so something inside it is asked for.)
 collect_ignore_glob = [] if importlib.util.find_spec("ray.exceptions") else ["test_*.py"]
-os.environ["OMP_NUM_THREADS"] = "7"  # as somebody's shell may have it; nodes inherit it
 SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
@@ -34,9 +32,10 @@ def head():
 
     # A node that is shot is missed within seconds, not half a minute.
     quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, "_system_config": quick}
-    )
+    arguments = {**SMALL, "include_dashboard": False, "_system_config": quick}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "7")  # as somebody's shell may have it; the node inherits it
+        cluster = Cluster(initialize_head=True, head_node_args=arguments)
     yield Nodes(cluster, cluster.address)
     cluster.shutdown()
 

@@ -17,7 +17,7 @@ from small import small_digits
 from thalweg.record import Store
 from thalweg.study import engine_ray
 
-EPOCHS = 150
+EPOCHS = 100
 
 
 def test_a_node_is_shot_on_the_way_and_every_record_is_there_once_to_the_bit(two):

@@ -7,33 +7,39 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study import engine_local
-from thalweg.study.engine_local import Chunk, chunks
+from thalweg.study.engine_local import Local, chunks
 from thalweg.study.plan import Job
 from thalweg.train import Member
 from thalweg.train.planner import Plan
-
-MOMENTUM = tw.optim.momentum()
 
 
 def small_task(**more):
     return small_digits(lambda: nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.1), nn.Linear(16, 10)), **more)
 
 
-def chunks_of(count, together=5, epochs=3, executor="vmapped", recipe=None):
-    """Runs with the seeds 0, 1, …, dealt in chunks."""
+def jobs_of(count, epochs=3, recipe=None):
+    """Runs with the seeds 0, 1, …"""
     resolved = (recipe or tw.Recipe(tw.optim.adam(), epochs=epochs)).resolved()
-    jobs = [Job(f"run {seed}", Member(resolved, seed)) for seed in range(count)]
-    dealt = chunks(jobs, {64: Plan(executor, together, 0.001, 0.001, "")}, 1)
-    assert all(isinstance(chunk, Chunk) for chunk in dealt)
-    return dealt
+    return [Job(f"run {seed}", Member(resolved, seed)) for seed in range(count)]
+
+
+def plans_of(executor="vmapped", together=5):
+    return {64: Plan(executor, together, 0.001, 0.001, "")}
+
+
+def chunks_of(count, together=5, epochs=3, executor="vmapped", recipe=None):
+    """The same, dealt in chunks."""
+    return chunks(jobs_of(count, epochs, recipe), plans_of(executor, together), 1)
 
 
 def locally(task, work):
-    """Return the records that the local engine makes of the same work."""
-    found = {}
-    engine_local.execute(
-        task, work, processes=1, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None
+    """Return the records that the local engine makes of the same runs, all with one plan."""
+    found, (first, *_) = {}, work
+    recipe = tw.Recipe.from_toml(first.runs[0][1])
+    jobs = jobs_of(sum(len(chunk.runs) for chunk in work), recipe=recipe)
+    plans = plans_of(first.executor, first.slots)
+    Local(task, processes=1).run(
+        jobs, plans, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None
     )
     return found
 

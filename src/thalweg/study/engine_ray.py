@@ -7,41 +7,30 @@ came back; what is lost every time is tried run by run, and in the end recorded 
 from __future__ import annotations
 
 import os
-import platform
-import queue
-import socket
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from importlib.metadata import version
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-import torch
-
 from thalweg.errors import InputError
-from thalweg.record import Curve, RunRecord
-from thalweg.study.engine_local import Chunk, failed
-from thalweg.study.engine_local import _train as train_chunk
+from thalweg.record import RunRecord
+from thalweg.study.engine_local import chunks
+from thalweg.study.lanes import Chunk, failed
+from thalweg.study.plan import Job
+from thalweg.study.ray_cluster import connect, installed, versions
+from thalweg.study.ray_worker import packed, record_from, remote
 from thalweg.task import Task
 from thalweg.task.reading import first_line
+from thalweg.train.planner import Plan
 
-__all__ = ["AGAIN", "Cluster", "execute", "messages", "opened"]
+__all__ = ["AGAIN", "Cluster", "execute"]
 
 AGAIN = 3
 """How often a chunk that was lost is sent again before its runs are tried one by one."""
 
-_REACHED_WITHIN = 8.0  # seconds for a connection
-_JOINED_WITHIN = 20.0  # seconds for Ray to answer behind it
 _ADMITTED_WITHIN = 60.0  # seconds for the nodes that are there at the start to show what they have
-_EVERY = 0.3  # seconds between two messages that say how far a chunk is
 
 
 def execute(
@@ -109,7 +98,7 @@ class Cluster:
     def __init__(
         self, task: Task, address: str | None = None, *, say: Callable[[str], None] = lambda _: None
     ) -> None:
-        self.ray = _installed()
+        self.ray = installed()
         self.task, self.say = task, say
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self.nodes: dict[str, _Node] = {}  # those at work, by Ray's identity of them
@@ -129,9 +118,9 @@ class Cluster:
         ray = self.ray
         self._ours = not ray.is_initialized()
         if self._ours:
-            _connect(ray, self.address)
+            connect(ray, self.address)
         try:
-            self._admit, self._work = _remote(ray)
+            self._admit, self._work = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
             self._task = [ray.put(packed(self.task))]
             self._gather()
@@ -174,7 +163,7 @@ class Cluster:
             cores = int(node["Resources"].get("CPU", 0))
             if identity not in self._known and cores:
                 self._known[identity] = _Node(node["NodeManagerAddress"], cores)
-                answer = self._admit.options(**self._on(identity)).remote(self._task, _versions())
+                answer = self._admit.options(**self._on(identity)).remote(self._task, versions())
                 self._asked[answer] = identity
 
     def _on(self, identity: str) -> dict[str, Any]:
@@ -206,6 +195,20 @@ class Cluster:
         self._said = size
 
     # -- runs ----------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        plans: Mapping[int, Plan],
+        *,
+        on_record: Callable[[RunRecord], None],
+        on_epochs: Callable[[int], None],
+        done: Collection[str] = (),
+        begins: bool = False,  # noqa: ARG002 – the local engine's; here nothing waits for compiled code
+    ) -> None:
+        """Train every job that is not done, in chunks of equal size; see `thalweg.study.engine_local.Local.run`."""
+        left = [job for job in jobs if job.identity not in set(done)]
+        self.execute(chunks(left, plans, self.cores), on_record=on_record, on_epochs=on_epochs)
 
     def execute(
         self,
@@ -240,7 +243,10 @@ class Cluster:
             if not waiting:
                 return
             sent = replace(waiting.popleft(), node=identity, seen=0)
-            self._busy[self._work.options(**self._on(identity)).remote(self._task, asdict(sent.chunk))] = sent
+            chunk = asdict(sent.chunk)
+            if sent.chunk.executor != "compiled":  # whose code is for a number of places
+                chunk["slots"] = len(sent.chunk.runs)
+            self._busy[self._work.options(**self._on(identity)).remote(self._task, chunk)] = sent
 
     def _receive(
         self,
@@ -263,7 +269,7 @@ class Cluster:
                 sent.seen += message["epochs"]
                 # What an earlier try went through has been counted.
                 on_epochs(max(0, min(message["epochs"], sent.seen - sent.counted)))
-            elif (record := _record(message)).identity not in self._done:
+            elif (record := record_from(message)).identity not in self._done:
                 self._done.add(record.identity)
                 on_record(record)
 
@@ -288,16 +294,11 @@ class Cluster:
             waiting.append(replace(left, times=sent.times + 1))
             self.say(f"{reason}; {_runs(len(runs))} tried again")
         elif len(runs) > 1:
-            waiting.extend(_Sent(_single(sent.chunk, run), alone=True) for run in runs)
+            waiting.extend(_Sent(Chunk("one by one", 1, (run,)), alone=True) for run in runs)
             self.say(f"{reason}, for the {sent.times}th time; {_runs(len(runs))} tried one by one")
         else:
             self._done.add(runs[0][0])
             on_record(failed(runs[0], reason))
-
-
-def _single(chunk: Chunk, run: tuple[str, str, int]) -> Chunk:
-    slots = {"slots": 1} if "slots" in {field.name for field in fields(Chunk)} else {}
-    return replace(chunk, executor="one by one", runs=(run,), **slots)
 
 
 def _why(error: Exception, where: str) -> str:
@@ -319,245 +320,3 @@ def _count(number: int, word: str) -> str:
 
 def _runs(number: int) -> str:
     return f"{_count(number, 'run')} {'is' if number == 1 else 'are'}"
-
-
-# -- joining a cluster -----------------------------------------------------------------------------------
-
-
-def _installed() -> Any:
-    try:
-        import_module("ray.exceptions")
-        return import_module("ray")
-    except ImportError as error:
-        raise InputError("the engine ray needs Ray; install it with: pip install 'thalweg[ray]'") from error
-
-
-_REHEARSAL = """
-import logging, sys
-try:
-    import ray
-    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
-except Exception as error:
-    print(" ".join(str(error).split())[:300])
-    sys.exit(1)
-"""
-
-
-def _connect(ray: Any, address: str) -> None:
-    """Join a cluster, or start one; what it says of itself on the terminal is kept off it."""
-    arguments: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    if address != "local":
-        _reach(address)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", **arguments)
-    except Exception as error:
-        raise InputError(f"no Ray cluster could be used at {address}: {first_line(error)}") from error
-    # Without this Ray prints its own account of every process and node that dies, with their logs, among the lines.
-    vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
-
-
-def _reach(address: str) -> None:
-    """Try an address before this process depends on it: Ray waits for minutes, or ends the process that asks.
-
-    Raises:
-        InputError: nobody answers there, or no Ray cluster that this machine is a node of.
-    """
-    if address.startswith("ray://"):
-        raise InputError(f"--address takes host:port of the cluster's head, not Ray's client protocol ({address})")
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise InputError(f"--address takes host:port of a cluster's head, such as 10.0.0.1:6379, not {address!r}")
-        # In a thread, since looking up a name cannot be given a time.
-        found: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=_knock, args=(host.strip("[]"), int(port), found), daemon=True).start()
-        try:
-            trouble = found.get(timeout=_REACHED_WITHIN)
-        except queue.Empty:
-            trouble = f"no answer within {_REACHED_WITHIN:.0f} s"
-        if trouble:
-            raise InputError(f"there is no Ray cluster at {address}: {trouble}; look at its address, or start it")
-    command = [sys.executable, "-c", _REHEARSAL, address]
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=_JOINED_WITHIN, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(f"there is no Ray cluster at {address}: something else answers there, or it hangs") from None
-    if done.returncode:
-        said = done.stdout.strip() or f"joining it ended with exit code {done.returncode}"
-        raise InputError(f"no Ray cluster could be used at {address}: {said}")
-
-
-def _knock(host: str, port: int, found: queue.SimpleQueue[str]) -> None:
-    try:
-        socket.create_connection((host, port), timeout=_REACHED_WITHIN - 3).close()
-        found.put("")
-    except OSError as error:
-        found.put((error.strerror or str(error)).lower())
-
-
-def _versions() -> dict[str, str]:
-    """Return what must be the same everywhere; torch's builds for other processors are the same version."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python, "thalweg": version("thalweg"), "torch": version("torch").partition("+")[0]}
-
-
-# -- what travels ----------------------------------------------------------------------------------------
-
-
-def packed(task: Task) -> bytes:
-    """Return a task as bytes, with all of the user's own code that it uses: lambdas, local classes, their files.
-
-    Raises:
-        InputError: it holds something that exists in this process alone, such as an open file.
-    """
-    cloudpickle = import_module("ray.cloudpickle")
-    mine = _own_modules(task)
-    for module in mine:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return bytes(cloudpickle.dumps(task))
-    except Exception as error:
-        raise InputError(f"task {task.name} cannot be sent to other machines: {first_line(error)}") from error
-    finally:
-        for module in mine:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _own_modules(task: Task) -> list[ModuleType]:
-    """Return the loaded modules that other machines cannot import: those beside the task's file and the script."""
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    places = [Path.cwd(), *([Path(script).resolve().parent] if script else [])]
-    places += [task.origin.file.resolve().parent] if task.origin else []
-    installed = [Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(__file__).parent.parent)]
-    found = []
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(module, ModuleType) or not file or name == "__main__" or module.__name__ != name:
-            continue
-        path = Path(file).resolve()
-        if any(map(path.is_relative_to, places)) and not any(map(path.is_relative_to, installed)):
-            found.append(module)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Return a record as what needs no unpickling: text, numbers, bytes, and dicts of them."""
-    if isinstance(value, np.ndarray):
-        return {"dtype": value.dtype.str, "shape": list(value.shape), "bytes": value.tobytes()}
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _array(plain: Any) -> Any:
-    return None if plain is None else np.frombuffer(plain["bytes"], plain["dtype"]).reshape(plain["shape"])
-
-
-def _record(plain: dict[str, Any]) -> RunRecord:
-    curve = plain["curve"] and Curve(**{name: _array(column) for name, column in plain["curve"].items()})
-    return RunRecord(**{**plain, "curve": curve, "outcomes": _array(plain["outcomes"])})
-
-
-# -- at the other end ------------------------------------------------------------------------------------
-
-
-def _remote(ray: Any) -> tuple[Any, Any]:
-    """Return the two tasks: a node shows what it has; a chunk is trained.
-
-    They are local functions, which travel by value, and import nothing at first: a node may have another thalweg or
-    none, and the number of threads must stand in the environment before torch is there.
-    """
-
-    def admit(task: list[Any], versions: dict[str, str]) -> str:
-        import os
-        import platform
-        from importlib.metadata import PackageNotFoundError, version
-
-        os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-        has = {"python": ".".join(platform.python_version_tuple()[:2])}
-        for name in ("thalweg", "torch"):
-            try:
-                has[name] = version(name).partition("+")[0]
-            except PackageNotFoundError:
-                has[name] = "missing"
-        differ = [name for name in versions if has[name] != versions[name]]
-        if differ:
-            theirs = " and ".join(f"{name} is {has[name]}" for name in differ)
-            return f"{theirs} there, and {' and '.join(versions[name] for name in differ)} here"
-        try:
-            from thalweg.study.engine_ray import opened
-
-            opened(task)
-        except Exception as error:
-            return f"the task cannot be loaded there: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        return ""
-
-    def work(task: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        import os
-
-        os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-        from thalweg.study.engine_ray import messages
-
-        yield from messages(task, chunk)
-
-    never = {"max_retries": 0, "retry_exceptions": False}
-    return (
-        ray.remote(num_cpus=0, **never)(admit),
-        ray.remote(num_cpus=1, num_returns="streaming", **never)(work),
-    )
-
-
-_OPENED: dict[str, Task] = {}
-
-
-def opened(sent: list[Any]) -> Task:
-    """Return the task that was sent; a process loads it once."""
-    ray = import_module("ray")
-    reference = sent[0]
-    if reference.hex() not in _OPENED:
-        _OPENED.clear()
-        _OPENED[reference.hex()] = import_module("ray.cloudpickle").loads(ray.get(reference))
-    return _OPENED[reference.hex()]
-
-
-def messages(sent: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Train a chunk; yield each record as plain values, and now and then how many epochs were gone through."""
-    torch.set_num_threads(1)
-    task = opened(sent)
-    runs = tuple((identity, recipe, seed) for identity, recipe, seed in chunk["runs"])
-    passed: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    # A thread, since epochs are told by a call in the midst of training.
-    threading.Thread(target=_train_into, args=(passed, task, Chunk(**{**chunk, "runs": runs})), daemon=True).start()
-    epochs, due = 0, time.monotonic() + _EVERY
-    while True:
-        try:
-            item = passed.get(timeout=max(0.0, due - time.monotonic()))
-        except queue.Empty:
-            item = 0
-        if isinstance(item, int):
-            epochs += item
-            if time.monotonic() < due:
-                continue
-        due = time.monotonic() + _EVERY
-        if epochs:
-            yield {"epochs": epochs}
-            epochs = 0
-        match item:
-            case RunRecord():
-                yield _plain(item)
-            case None:
-                return
-            case BaseException():
-                raise item
-
-
-def _train_into(passed: queue.SimpleQueue[Any], task: Task, chunk: Chunk) -> None:
-    try:
-        torch.set_num_threads(1)  # each thread has a number of its own
-        for record in train_chunk(task, chunk, passed.put):
-            passed.put(record)
-        passed.put(None)
-    except BaseException as error:
-        passed.put(error)

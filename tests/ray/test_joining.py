@@ -1,0 +1,158 @@
+"""Which cluster is joined, which of its nodes are used, and what is said where that cannot be."""
+
+import os
+import socket
+import sys
+import time
+
+import pytest
+import torch
+from torch import nn
+from work import assert_same, chunks_of, locally, small_task
+
+import thalweg as tw
+from small import small_digits
+from thalweg.errors import InputError
+from thalweg.study import engine_ray, ray_cluster
+
+
+def refused(task, address=None):
+    """Return the one sentence with which a cluster is refused, and the seconds that it took."""
+    started = time.monotonic()
+    with pytest.raises(InputError) as error, engine_ray.Cluster(task, address):
+        pass
+    assert "\n" not in str(error.value)
+    return str(error.value), time.monotonic() - started
+
+
+def test_nobody_listens(linear_task):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        said, seconds = refused(linear_task, address)
+    remedy = "look at its address, or start it"
+    assert said == f"there is no Ray cluster at {address}: connection refused; {remedy}"
+    assert seconds < 5
+
+
+def test_somebody_else_listens(linear_task, monkeypatch):
+    monkeypatch.setattr(ray_cluster, "_JOINED_WITHIN", 5.0)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        said, seconds = refused(linear_task, address)
+    assert said == f"there is no Ray cluster at {address}: something else answers there, or it hangs"
+    assert seconds < 10
+
+
+def test_a_name_that_is_looked_up_in_vain_for_long(linear_task, monkeypatch):
+    monkeypatch.setattr(ray_cluster, "_REACHED_WITHIN", 4.0)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: time.sleep(60))
+    said, seconds = refused(linear_task, "head:6379")
+    assert "no answer within 4 s" in said
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("address", ["head", "head:", ":6379", "head:many", "head:99999", "ray://head:10001"])
+def test_what_is_no_address(linear_task, address):
+    said, _ = refused(linear_task, address)
+    assert said.startswith("--address takes host:port of ")
+    assert address in said
+
+
+def test_ray_is_not_installed(linear_task, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", None)
+    said, _ = refused(linear_task)
+    assert said == "the engine ray needs Ray; install it with: pip install 'thalweg[ray]'"
+
+
+def test_a_task_that_cannot_travel(head):
+    with socket.socket() as one:
+        said, _ = refused(small_task(loss=lambda *_: one.fileno()), head.address)
+    assert said.startswith("task small digits cannot be sent to other machines: ")
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "here"), [("torch", "2.12.0", torch.__version__), ("thalweg", "0.0.9", tw.__version__)]
+)
+def test_a_node_with_another_version_is_left_out_and_nothing_is_lost(head, tmp_path, package, version, here):
+    fake = tmp_path / f"{package}-{version}.dist-info"
+    fake.mkdir()
+    (fake / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    other = head.add(env_vars={"PYTHONPATH": path})
+    said, records, work = [], [], chunks_of(6, together=3)
+    try:
+        engine_ray.execute(
+            small_task(),
+            work,
+            on_record=records.append,
+            on_epochs=lambda _: None,
+            address=head.address,
+            say=said.append,
+        )
+    finally:
+        head.shoot(other)
+    differs = f"{package} is {version} there, and {here.partition('+')[0]} here"
+    assert said == [
+        f"left out of the Ray cluster: node {other.node_ip_address}: {differs}",
+        f"Ray cluster at {head.address}: 1 node, 1 core",
+    ]
+    assert len(records) == 6
+
+
+def test_no_node_has_the_versions_that_are_here(head, linear_task, monkeypatch):
+    monkeypatch.setattr(engine_ray, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
+    said, _ = refused(linear_task, head.address)
+    python = "{}.{}".format(*sys.version_info)
+    assert said.startswith("no node of the Ray cluster can train: node ")
+    assert f"python is {python} and thalweg is {tw.__version__} and torch is " in said
+    assert said.endswith(" there, and 3.99 and 1 and 3.0.0 here")
+
+
+def test_a_node_that_comes_later_is_used(head, tmp_path):
+    mark, said, records, added = tmp_path / "two", [], [], []
+
+    def model():
+        import ray
+
+        until = time.monotonic() + 60
+        while not mark.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        (tmp_path / ray.get_runtime_context().get_node_id()).touch()
+        return nn.Linear(64, 10)
+
+    def say(line):
+        said.append(line)
+        if "2 nodes" in line:
+            mark.touch()
+        elif not added:
+            added.append(head.add())
+
+    task, work = small_digits(model), chunks_of(12, together=3, epochs=80)
+    try:
+        engine_ray.execute(
+            task, work, on_record=records.append, on_epochs=lambda _: None, address=head.address, say=say
+        )
+    finally:
+        head.shoot(added[0])
+    assert said[1] == "the Ray cluster has 2 nodes, 2 cores now"
+    assert len({record.identity for record in records}) == len(records) == 12
+    assert added[0].node_id in {place.name for place in tmp_path.iterdir()}
+
+
+def test_without_an_address_a_cluster_of_this_machine_is_made_and_ended(monkeypatch):
+    import ray
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # Ray would change it for this whole process
+    task, work, said, records = small_task(), chunks_of(3), [], []
+    with engine_ray.Cluster(task, say=said.append) as cluster:
+        assert cluster.cores == len(os.sched_getaffinity(0))
+        cluster.execute(work, on_record=records.append, on_epochs=lambda _: None)
+    assert not ray.is_initialized()
+    assert said[0].startswith("Ray cluster on this machine: 1 node, ")
+    alone = locally(task, work)
+    assert len(records) == 3
+    for record in records:
+        assert_same(record, alone[record.identity])

@@ -1,0 +1,119 @@
+"""What goes to the nodes and comes back: the user's own code by value, records as plain values, one thread."""
+
+import json
+
+import numpy as np
+import pytest
+from work import assert_same, chunks_of, locally, small_task
+
+import thalweg as tw
+from small import small_digits
+from thalweg.record import Curve, RunRecord
+from thalweg.study import engine_ray, ray_worker
+from thalweg.study.engine_local import failed
+
+MY_TASK = """
+from sklearn.datasets import load_digits
+from torch import nn
+from my_parts import scaled_loss
+import thalweg as tw
+
+WIDTH = 16
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(64, WIDTH), nn.Tanh(), nn.Linear(WIDTH, 10))
+
+    def forward(self, x):
+        return self.body(x)
+
+inputs, targets = load_digits(return_X_y=True)
+task = tw.Task(model=lambda: Net(), data=(inputs[:200], targets[:200]), loss=scaled_loss, metric=tw.accuracy)
+"""
+MY_PARTS = """
+from torch.nn import functional as F
+
+def scaled_loss(output, targets):
+    return 2 * F.cross_entropy(output, targets)
+"""
+
+
+def on_cluster(task, work, address):
+    records = []
+    engine_ray.execute(task, work, on_record=records.append, on_epochs=lambda _: None, address=address)
+    assert len({record.identity for record in records}) == len(records)
+    return {record.identity: record for record in records}
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+def test_a_users_own_file_and_the_one_beside_it_go_along(head, tmp_path, executor):
+    for name, text in (("my_task.py", MY_TASK), ("my_parts.py", MY_PARTS)):
+        (tmp_path / name).write_text(text)
+    task, work = tw.load_task(f"{tmp_path}/my_task.py:task"), chunks_of(3, executor=executor)
+    for name in ("my_task.py", "my_parts.py"):
+        (tmp_path / name).unlink()  # on another machine they would not be there either
+    found, alone = on_cluster(task, work, head.address), locally(task, work)
+    assert found.keys() == alone.keys()
+    for name, record in found.items():
+        assert record.status == "finished"
+        assert_same(record, alone[name])
+
+
+def test_a_task_that_a_node_cannot_load_is_refused_with_the_reason(head, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def loss(output, targets):\n    return (output.mean() - 1) ** 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import only_here
+
+    with pytest.raises(
+        tw.InputError, match="cannot be loaded there: ModuleNotFoundError: No module named 'only_here'"
+    ):
+        on_cluster(small_task(loss=only_here.loss), chunks_of(3), head.address)
+
+
+def test_a_process_on_a_node_has_one_thread_whatever_its_environment_says(head, tmp_path):
+    seen = tmp_path / "threads"
+
+    def model():
+        import os
+
+        import torch
+        from threadpoolctl import threadpool_info
+
+        pools = {pool["internal_api"]: pool["num_threads"] for pool in threadpool_info()}
+        seen.write_text(json.dumps([torch.get_num_threads(), os.environ["OMP_NUM_THREADS"], pools]))
+        return torch.nn.Linear(64, 10)
+
+    task = small_digits(model)
+    on_cluster(task, chunks_of(1, executor="one by one"), head.address)
+    torchs, variable, pools = json.loads(seen.read_text())
+    assert (torchs, variable) == (1, "1")
+    assert set(pools.values()) == {1}, pools
+
+
+def flat(plain):
+    """Nothing but what JSON knows, and bytes: what Ray sends without pickling it."""
+    if isinstance(plain, dict):
+        return all(type(key) is str and flat(value) for key, value in plain.items())
+    if isinstance(plain, list):
+        return all(map(flat, plain))
+    return plain is None or type(plain) in (str, int, float, bytes)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        failed(("run 1", "epochs = 3", 1), "the weather was bad"),
+        RunRecord(
+            "run 2", "epochs = 3", 2, "finished", "", "vmapped, 3 together", 12, np.float64(0.25), 8.0, float("nan"),
+            0.5, np.float32(0.75), Curve(np.arange(3), np.arange(3) * 4, np.array([np.nan, 2, 1]), np.ones(3)),
+            np.array([0, 1, 1], dtype=np.float32),
+        ),
+    ],
+)  # fmt: skip
+def test_a_record_travels_as_plain_values(record):
+    values = ray_worker.plain(record)
+    assert flat(values)
+    back = ray_worker.record_from(values)
+    assert_same(back, record)
+    assert back.cpu_seconds == record.cpu_seconds
