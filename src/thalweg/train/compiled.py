@@ -21,23 +21,28 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from thalweg.task import Split, Task
+from thalweg.task.reading import each, leaves
 from thalweg.train.dropout import step_keys
 from thalweg.train.state import RunState, beginnings
+from thalweg.train.step import CHUNK
 from thalweg.train.vmapped import Vmapped
 
 __all__ = ["Compiled", "compile_steps", "count_compiled", "folder", "load_steps", "no_compiler"]
 
 Code = Callable[..., Any]
 
-_LOADED: WeakKeyDictionary[Task, dict[tuple[int, int], Code]] = WeakKeyDictionary()
-"""What this process has ready: by task, number of models and batch size."""
+Size = tuple[str, int, int]
+"""What code is for: a ``"step"`` or an ``"evaluate"``, so many models, so many examples of each."""
+
+_LOADED: WeakKeyDictionary[Task, dict[Size, Code]] = WeakKeyDictionary()
+"""What this process has ready."""
 
 
 class Compiled(Vmapped):
-    """As `Vmapped`, where each step is one call of compiled code.
+    """As `Vmapped`, where each step, and each evaluation of a chunk of examples, is one call of compiled code.
 
     Raises:
-        RuntimeError: as for `Vmapped`; or, on a step, the code cannot be compiled.
+        RuntimeError: as for `Vmapped`; or, when it is first called, the code cannot be compiled.
     """
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
@@ -46,43 +51,80 @@ class Compiled(Vmapped):
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
-        self.gradients, losses, *rest = self._call(self.parameters, batch, steps)
+        self.gradients, losses, *rest = self._step(self.parameters, batch, steps)
         self.rest = dict(zip(self.rest, rest, strict=True))
         return losses
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`; takes as long as a step of all rows."""
-        return self._call(self.parameters.index_copy(0, rows, weights), batch, steps)[0][rows]
+        return self._step(self.parameters.index_copy(0, rows, weights), batch, steps)[0][rows]
 
-    def _call(self, weights: Tensor, batch: Split, steps: Sequence[int]) -> list[Tensor]:
-        size = len(self.parameters), batch.targets.shape[1]
+    def outputs(self, inputs: Any) -> list[Tensor]:
+        """See `Executor`; a chunk is filled up to `CHUNK` examples, for which alone there is code."""
+        count = len(leaves(inputs)[0])
+        if count > CHUNK or not self.fills_up():
+            return super().outputs(inputs)
+        fill = torch.arange(CHUNK).clamp(max=count - 1)
+        found = self._call(("evaluate", len(self.parameters), CHUNK), self.evaluation(_at(inputs, fill)))[0]
+        return list(found[:, :count].unbind(0))
+
+    def _step(self, weights: Tensor, batch: Split, steps: Sequence[int]) -> list[Tensor]:
+        return self._call(("step", len(weights), batch.targets.shape[1]), self.training(weights, batch, steps))
+
+    def _call(self, size: Size, given: Any) -> list[Tensor]:
         if size not in self.code:
-            self.code[size] = _Traced(self, batch).made()
-        flat, _ = pytree.tree_flatten(self.arguments(weights, batch, steps))
+            self.code[size] = _Traced(self, size, given).made()
         with torch.no_grad():
-            found: list[Tensor] = self.code[size](*flat)
+            found: list[Tensor] = self.code[size](*pytree.tree_leaves(given))
         return found
 
-    def arguments(self, weights: Tensor, batch: Split, steps: Sequence[int]) -> tuple[Any, ...]:
+    def training(self, weights: Tensor, batch: Split, steps: Sequence[int]) -> Any:
         """Return what a step is a function of."""
         return weights, self.rest, batch.inputs, batch.targets, step_keys(self.mask_keys, steps)
 
+    def evaluation(self, inputs: Any) -> Any:
+        """Return what an evaluation is a function of."""
+        return self.parameters, self.rest, inputs
+
+    def fills_up(self) -> bool:
+        """Return whether the outputs are one tensor, each example's its own, whatever else is in its chunk."""
+        if self.task not in _FILLS_UP:
+            few = self.task.valid.at(torch.arange(len(self.task.valid))[:3]).inputs
+            more = _at(few, torch.arange(5).clamp(max=len(leaves(few)[0]) - 1))
+            count = len(leaves(few)[0])
+            try:
+                alone, filled = super().outputs(few)[0], super().outputs(more)[0][:count]
+                _FILLS_UP[self.task] = len(alone) == count and torch.allclose(alone, filled, rtol=1e-4, atol=1e-5)
+            except (RuntimeError, TypeError, IndexError):
+                _FILLS_UP[self.task] = False
+        return _FILLS_UP[self.task]
+
+
+_FILLS_UP: WeakKeyDictionary[Task, bool] = WeakKeyDictionary()
+
+
+def _at(inputs: Any, indices: Tensor) -> Any:
+    return each(inputs, lambda x: x.index_select(0, indices))
+
 
 class _Traced:
-    """A step as a graph of torch's operations, and where its code is kept."""
+    """A step, or an evaluation, as a graph of torch's operations, and where its code is kept."""
 
-    def __init__(self, models: Compiled, batch: Split) -> None:
+    def __init__(self, models: Compiled, size: Size, given: Any) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        models.module.train()
-        given = models.arguments(models.parameters, batch, [0] * len(models.parameters))
         self.example, spec = pytree.tree_flatten(given)
 
         def step(*flat: Any) -> list[Tensor]:
             gradients, (losses, rest) = models.uncompiled(*pytree.tree_unflatten(flat, spec))
             return [gradients, losses, *rest.values()]
 
-        self.graph = make_fx(step)(*self.example)
+        def evaluate(*flat: Any) -> list[Tensor]:
+            return [models.predict(*pytree.tree_unflatten(flat, spec))]
+
+        models.module.train(size[0] == "step")
+        with torch.set_grad_enabled(size[0] == "step"):
+            self.graph = make_fx(step if size[0] == "step" else evaluate)(*self.example)
         self.path = folder() / f"{self._digest()}.bin"
 
     def _digest(self) -> str:
@@ -141,39 +183,44 @@ def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:
 
 
 def compile_steps(task: Task, slots: int, sizes: Iterable[int]) -> None:
-    """Compile the steps of so many models on batches of these sizes, where that has not been done.
+    """Compile the steps of so many models on batches of these sizes, and their evaluation, if not done before.
 
     Raises:
         Exception: whatever the compiler, or vmap, raised.
     """
     for traced, size in _each(task, slots, sizes):
-        _LOADED[task][slots, size] = traced.made()
+        _LOADED[task][size] = traced.made()
 
 
 def compile_seconds(task: Task, slots: int, sizes: Iterable[int]) -> float:
-    """Return about how long it would take to compile the steps, by the length of their graphs; 0 where it is done."""
-    return sum(
-        5 + 0.03 * len(traced.graph.graph.nodes) for traced, _ in _each(task, slots, sizes) if not traced.loaded()
-    )
+    """Return about how long `compile_steps` would take, by the length of the graphs."""
+    return sum(5 + 0.03 * len(traced.graph.graph.nodes) for traced, _ in _each(task, slots, sizes))
 
 
 def load_steps(task: Task, slots: int, sizes: Iterable[int]) -> bool:
-    """Return whether the steps are compiled, and make them ready for this process and those forked from it."""
+    """Return whether all is compiled, and make it ready for this process and those forked from it."""
     for traced, size in _each(task, slots, sizes):
         code = traced.loaded()
         if code is None:
             return False
-        _LOADED[task][slots, size] = code
+        _LOADED[task][size] = code
     return True
 
 
-def _each(task: Task, slots: int, sizes: Iterable[int]) -> Iterable[tuple[_Traced, int]]:
-    ready = _LOADED.setdefault(task, {})
-    missing = [size for size in sizes if (slots, size) not in ready]
-    if missing:
-        models = Compiled(task, beginnings(task, slots))
-        for size in missing:
-            yield _Traced(models, task.train.at(torch.arange(size).repeat(slots, 1))), size
+def _each(task: Task, slots: int, sizes: Iterable[int]) -> Iterable[tuple[_Traced, Size]]:
+    models = Compiled(task, beginnings(task, slots))
+    wanted: list[Size] = [("step", slots, size) for size in sizes]
+    wanted += [("evaluate", slots, CHUNK)] * models.fills_up()
+    for size in wanted:
+        if size not in models.code:
+            some = torch.arange(size[2]) % len(task.train)
+            given: Any
+            if size[0] == "step":
+                batch = task.train.at(some.repeat(slots, 1))
+                given = models.training(models.parameters, batch, [0] * slots)
+            else:
+                given = models.evaluation(task.train.at(some).inputs)
+            yield _Traced(models, size, given), size
 
 
 def count_compiled(task: Task) -> int:

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.overrides import TorchFunctionMode
 
-from thalweg.train.stacked import TAKES_DROPOUT
+from thalweg.train.stacked import TAKES_DROPOUT, pays
 
 __all__ = ["KeyedDropout", "mask", "step_keys"]
 
@@ -52,9 +53,11 @@ class KeyedDropout(TorchFunctionMode):
             return self._drop(_WHOLE[function], *args, **kwargs)
         if function in self.replaced:
             ours = self.replaced[function]
-            found = ours(*args, **kwargs, **({"dropout": partial(self._drop, None)} if ours in TAKES_DROPOUT else {}))
-            if found is not NotImplemented:
-                return found
+            if pays(ours, args, kwargs, compiled=get_proxy_mode() is not None):
+                more = {"dropout": partial(self._drop, None)} if ours in TAKES_DROPOUT else {}
+                found = ours(*args, **kwargs, **more)
+                if found is not NotImplemented:
+                    return found
         return function(*args, **kwargs)
 
     def _drop(
@@ -77,11 +80,12 @@ def mask(key: Tensor, shape: list[int], p: float) -> Tensor:
     A counter hash (splitmix64) of key and place: no state, the same under vmap.
     """
     places = torch.arange(1, math.prod(shape) + 1, device=key.device).mul_(_GOLDEN).view(shape)
-    return (_mix(places + key) & 0xFFFFFFFF) >= round(p * 2**32)
+    kept: Tensor = (_mix(places + key) & 0xFFFFFFFF) >= round(p * 2**32)
+    return kept
 
 
 def _mix(z: Any) -> Any:
-    """Return splitmix64's finaliser of a tensor or array of int64: every bit of the result depends on every bit of ``z``."""
+    """Return splitmix64's finaliser, of a tensor or array of int64: every bit depends on every bit of ``z``."""
     z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _FIRST
     z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _SECOND
     return z ^ ((z >> 31) & 0x1FFFFFFFF)

@@ -39,7 +39,7 @@ class Vmapped(Rows):
         self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in self.states]) for name in rest}
         self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped
         self.uncompiled: Callable[..., Any] = vmap(grad_and_value(self._loss, has_aux=True))
-        self._predict = vmap(self._evaluate, in_dims=(0, 0, None))
+        self.predict = vmap(self._evaluate, in_dims=(0, 0, None))
 
     def _output(self, row: Tensor, rest: dict[str, Tensor], inputs: Any) -> Any:
         own = {**self.named(row), **rest}
@@ -109,7 +109,7 @@ class Vmapped(Rows):
         """See `Executor`."""
         self.module.eval()
         with torch.no_grad():
-            outputs = self._predict(self.parameters, self.rest, inputs)
+            outputs = self.predict(self.parameters, self.rest, inputs)
         if not isinstance(outputs, Tensor):
             raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
         return list(outputs.unbind(0))
