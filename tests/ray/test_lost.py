@@ -17,7 +17,7 @@ from small import small_digits
 from thalweg.record import Store
 from thalweg.study import engine_ray
 
-EPOCHS = 100
+EPOCHS = 60
 
 
 def test_a_node_is_shot_on_the_way_and_every_record_is_there_once_to_the_bit(two):
@@ -112,6 +112,29 @@ def test_a_chunk_that_always_dies_ends_as_failed_with_the_reason_and_takes_nobod
     again = [f"{died}; 4 runs are tried again"] * engine_ray.AGAIN
     assert said[1:] == [*again, f"{died}, for the 4th time; 4 runs are tried one by one"]
     assert len(log.read_text().split()) == 4 + len(bad)
+
+
+def test_a_record_that_cannot_be_written_ends_it_and_nothing_trains_on(head):
+    import ray
+
+    class FullError(Exception):
+        pass
+
+    def record(_):
+        raise FullError
+
+    ray.init(address=head.address, log_to_driver=False)
+    try:
+        work = [*chunks_of(1), *chunks_of(1, epochs=100_000)]
+        with pytest.raises(FullError):
+            engine_ray.execute(small_task(), work, on_record=record, on_epochs=lambda _: None)
+        assert ray.is_initialized(), "it was here before"
+        until = time.monotonic() + 20
+        while ray.available_resources().get("CPU", 0) < 1:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+    finally:
+        ray.shutdown()
 
 
 def begin(*arguments):

@@ -30,6 +30,7 @@ __all__ = ["AGAIN", "Cluster", "execute"]
 AGAIN = 3
 """How often a chunk that was lost is sent again before its runs are tried one by one."""
 
+_GONE = ("NodeDiedError", "TaskUnschedulableError")  # Ray's names for a node that is no longer there
 _ADMITTED_WITHIN = 60.0  # seconds for the nodes that are there at the start to show what they have
 
 
@@ -87,7 +88,7 @@ class Cluster:
         task: what is trained on.
         address: ``host:port`` of the cluster's head, this machine being one of its nodes; ``"auto"`` for the cluster
             that runs here. If not given, the environment's ``RAY_ADDRESS``, or else a cluster of this machine alone,
-            which ends with the context.
+            which ends with the context. Where Ray is initialised already, its cluster is used.
         say: gets lines.
 
     Raises:
@@ -119,6 +120,8 @@ class Cluster:
         self._ours = not ray.is_initialized()
         if self._ours:
             connect(ray, self.address)
+        else:
+            self.address = ray.get_runtime_context().gcs_address
         try:
             self._admit, self._work = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
@@ -177,6 +180,8 @@ class Cluster:
         try:
             trouble = self.ray.get(answer)
         except self.ray.exceptions.RayError as error:
+            if type(error).__name__ in _GONE:
+                return []
             trouble = _why(error, "")
         if trouble:
             return [f"node {node.name}: {trouble}"]
@@ -208,7 +213,7 @@ class Cluster:
     ) -> None:
         """Train every job that is not done, in chunks of equal size; see `thalweg.study.engine_local.Local.run`."""
         left = [job for job in jobs if job.identity not in set(done)]
-        self.execute(chunks(left, plans, self.cores), on_record=on_record, on_epochs=on_epochs)
+        self.execute(chunks(left, plans, max(1, self.cores)), on_record=on_record, on_epochs=on_epochs)
 
     def execute(
         self,
@@ -260,6 +265,7 @@ class Cluster:
             message = self.ray.get(next(stream), timeout=60)
         except StopIteration:
             del self._busy[stream]
+            self._lost(sent, RuntimeError("it ended without a record of every run"), waiting, on_record)
         except self.ray.exceptions.RayError as error:
             del self._busy[stream]
             self.ray.cancel(stream, force=True)
@@ -276,16 +282,15 @@ class Cluster:
     def _lost(
         self, sent: _Sent, error: Exception, waiting: deque[_Sent], on_record: Callable[[RunRecord], None]
     ) -> None:
-        """Send what is left of a lost chunk again, or give up."""
-        exceptions = self.ray.exceptions
+        """Send what is left of a lost chunk again, if anything is, or give up."""
+        gone = type(error).__name__ in _GONE
+        if gone:  # which Ray's list of nodes says only later
+            self.nodes.pop(sent.node, None)
         runs = tuple(run for run in sent.chunk.runs if run[0] not in self._done)
         if not runs:
             return
         left = replace(sent, chunk=replace(sent.chunk, runs=runs), counted=max(sent.counted, sent.seen))
-        gone = isinstance(error, exceptions.NodeDiedError | exceptions.TaskUnschedulableError)
-        if gone:
-            self.nodes.pop(sent.node, None)
-        if isinstance(error, exceptions.TaskUnschedulableError):  # it had not begun
+        if type(error).__name__ == "TaskUnschedulableError":  # it had not begun
             waiting.append(left)
             return
         reason = _why(error, f" on node {self._known[sent.node].name}")
