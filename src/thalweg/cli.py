@@ -66,19 +66,32 @@ def compare(
     out: Out = None,
     seed: Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")] = 0,
     processes: Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="where runs are trained: on this machine, or on a Ray cluster")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="of the Ray cluster; one is begun here if not given")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="say what would be run, and how, and end there")] = False,
 ) -> None:
     """Compare recipes on a task: which is better, and how surely."""
-    with _stopping("what is finished is recorded, and the same command goes on from there"):
+    with _stopping("what is done is kept, and the same command goes on from there"):
         from thalweg.notation import combine
         from thalweg.study import compare as compare_recipes
-        from thalweg.study import parse_duration
+        from thalweg.study import explain, parse_duration
 
         seconds = None if budget is None else parse_duration(budget)
         made, base = _task(task, target, epochs, batch_size)
         recipes = combine(base, vary or [], recipe or [])
+        if plan:
+            for line in explain(
+                made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, processes=processes
+            ):  # fmt: skip
+                typer.echo(line)
+            return
         study = compare_recipes(
             made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, out=out, processes=processes,
-            command=_command(),
+            engine=engine, address=address, command=_command(),
         )  # fmt: skip
     typer.echo(f"\n{study}\n")
     for warning in study.verdict["warnings"]:

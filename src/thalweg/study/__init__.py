@@ -3,6 +3,6 @@
 from thalweg.study.budget import parse_duration
 from thalweg.study.script import export
 from thalweg.study.single import Trained, train
-from thalweg.study.study import Study, compare
+from thalweg.study.study import Study, compare, explain
 
-__all__ = ["Study", "Trained", "compare", "export", "parse_duration", "train"]
+__all__ = ["Study", "Trained", "compare", "explain", "export", "parse_duration", "train"]

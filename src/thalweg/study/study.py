@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from typing import Protocol as Interface
 
 import torch
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, unknown
 from thalweg.recipe import CATALOGUES, ROLES, Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import verdict as verdicts
 from thalweg.study.budget import duration, expected_seconds, fit, whole_study
 from thalweg.study.engine_local import Local
 from thalweg.study.facts import cores, environment, task_facts
-from thalweg.study.plan import Planned, Protocol, best_trial, check_schedules, chosen_arm, first_arms, trial_settings
+from thalweg.study.plan import (
+    Job,
+    Planned,
+    Protocol,
+    best_trial,
+    check_schedules,
+    chosen_arm,
+    first_arms,
+    trial_settings,
+)
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.technique import Choice
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.planner import Plan, compiled, measure, to_compile
+from thalweg.train.planner import Plan, compiled, measure, ready, to_compile
 
-__all__ = ["Study", "compare"]
+__all__ = ["Study", "compare", "explain"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ def compare(
     budget: float | None = None,
     out: Path | str | None = None,
     processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     progress: bool = True,
     command: str = "",
 ) -> Study:
@@ -72,12 +85,14 @@ def compare(
         budget: wall seconds to spend; replaces ``trials`` and ``seeds`` by what fits, in their proportion.
         out: the study's directory; ``<task>-study`` if not given.
         processes: how many work at once; the machine's cores if not given.
+        engine: ``"local"``, this machine; or ``"ray"``, a Ray cluster.
+        address: of the cluster; see `thalweg.study.engine_ray.Cluster`.
         progress: show lines and a bar on standard error.
         command: what the report says to type to repeat the study.
 
     Raises:
-        InputError: anything about the task, the recipes or the directory that cannot be used; nothing is
-            written then.
+        InputError: anything about the task, the recipes, the cluster or the directory that cannot be used; nothing
+            is written then.
 
     >>> import tempfile
     >>> import thalweg as tw
@@ -90,41 +105,114 @@ def compare(
     """
     named = _named(recipes)
     protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
-    if budget is not None and not budget > 0:
-        raise InputError(f"budget takes seconds above 0, not {budget!r}")
-    if processes is not None and processes < 1:
-        raise InputError(f"processes takes a whole number from 1 up, not {processes!r}")
-    processes = processes or cores()
+    processes = _processes(processes, budget)
     directory = Path(out) if out is not None else Path(f"{task.name}-study")
     show: Show = Bar() if progress else Quiet()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        check(task)
-        for name, recipe in named.items():
-            settings = trial_settings(name, recipe, protocol)
-            check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
+    with _one_thread():
+        _check(task, named, protocol)
         prints = fingerprint(task)
         rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
         planned: tuple[dict[int, Plan], Protocol] | None = None
-        if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for names that are too long
-            # Everything that can be refused is, before the directory is touched.
-            planned = _planned(task, named, protocol, budget, processes)
-        with Store(directory, write=True) as store:
-            if store.get("plan") is None:
-                if store.recipes():
-                    raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
-                plans, protocol = planned or _planned(task, named, protocol, budget, processes)
-                store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
-            else:
-                protocol = _continue(store, task, prints, rows, protocol, budget is not None)
-                plans = {int(size): Plan(**plan) for size, plan in store.get("plan")["by_batch_size"].items()}
-            work = _Work(task, named, protocol, prints, plans, processes, store, show)
-            return work.run()
-    except StoreError as error:
-        raise InputError(str(error)) from error
+        try:
+            with _engine(engine, address, task, processes, show) as trains:
+                if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
+                    # Everything that can be refused is, before the directory is touched.
+                    planned = _planned(task, named, protocol, budget, processes)
+                with Store(directory, write=True) as store:
+                    if store.get("plan") is None:
+                        if store.recipes():
+                            raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
+                        plans, protocol = planned or _planned(task, named, protocol, budget, processes)
+                        store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
+                    else:
+                        protocol = _continue(store, task, prints, rows, protocol, budget is not None)
+                        kept = store.get("plan")["by_batch_size"].items()
+                        plans = {int(size): ready(task, int(size), Plan(**plan)) for size, plan in kept}
+                    return _Work(task, named, protocol, prints, plans, processes, store, show, trains).run()
+        except StoreError as error:
+            raise InputError(str(error)) from error
+
+
+def explain(
+    task: Task,
+    recipes: Mapping[str, Recipe] | Sequence[Recipe],
+    *,
+    trials: int = 8,
+    seeds: int = 10,
+    seed: int = 0,
+    budget: float | None = None,
+    processes: int | None = None,
+) -> list[str]:
+    """Return, in sentences, what `compare` would run and how, measured on the task; nothing is written.
+
+    Args:
+        task, recipes, trials, seeds, seed, budget, processes: as for `compare`.
+
+    Raises:
+        InputError: what `compare` would refuse.
+    """
+    named = _named(recipes)
+    protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
+    processes = _processes(processes, budget)
+    with _one_thread():
+        _check(task, named, protocol)
+        plans, protocol = _planned(task, named, protocol, budget, processes)
+        return [*_sentences(plans, processes), _size(task, named, protocol, plans, processes)]
+
+
+def _processes(asked: int | None, budget: float | None) -> int:
+    if budget is not None and not budget > 0:
+        raise InputError(f"budget takes seconds above 0, not {budget!r}")
+    if asked is not None and asked < 1:
+        raise InputError(f"processes takes a whole number from 1 up, not {asked!r}")
+    return asked or cores()
+
+
+def _check(task: Task, recipes: Mapping[str, Recipe], protocol: Protocol) -> None:
+    check(task)
+    for name, recipe in recipes.items():
+        settings = trial_settings(name, recipe, protocol)
+        check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _engine(name: str, address: str | None, task: Task, processes: int, show: Show) -> AbstractContextManager[Engine]:
+    """Return what trains the runs, to be entered before anything is written."""
+    if name == "ray":
+        from thalweg.study.engine_ray import Cluster
+
+        return Cluster(task, address, say=show.say)
+    if name != "local":
+        raise unknown("engine", name, ("local", "ray"))
+    if address is not None:
+        raise InputError("an address is that of a Ray cluster; add --engine ray")
+    return nullcontext(Local(task, processes=processes, say=show.say))
+
+
+class Engine(Interface):
+    """Trains runs, wherever; see `thalweg.study.engine_local.Local`."""
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        plans: dict[int, Plan],
+        *,
+        on_record: Callable[[RunRecord], None],
+        on_epochs: Callable[[int], None],
+        done: Collection[str] = (),
+        begins: bool = False,
+    ) -> None:
+        """Train every job that is not done."""
+        ...
 
 
 class _Work:
@@ -140,12 +228,13 @@ class _Work:
         processes: int,
         store: Store,
         show: Show,
+        engine: Engine,
     ) -> None:
         self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
         self.plans, self.processes, self.store, self.show = plans, processes, store, show
-        self.engine = Local(
-            task, processes=processes, checkpoints=Checkpoints(store.directory), say=show.say, on_plan=self._replan
-        )
+        self.engine = engine
+        if isinstance(engine, Local):
+            engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
 
     def _replan(self, size: int, plan: Plan) -> None:
         """Keep what a plan has become: it is not measured again when the study goes on."""
@@ -183,12 +272,7 @@ class _Work:
         left = [job for job in first.jobs.values() if job.identity not in done]
         total = self.protocol.runs(self.recipes)
         if not done:
-            seconds = whole_study(self.task, self.recipes, self.protocol, self.plans, self.processes)
-            effort = f"{_count(self.protocol.trials, 'trial')}, then {_count(self.protocol.seeds, 'seed')}"
-            self.show.say(
-                f"{_count(total, 'run')} of {_count(len(self.recipes), 'recipe')} on {self.task.name}: "
-                f"{effort}; about {duration(seconds)}"
-            )
+            self.show.say(_size(self.task, self.recipes, self.protocol, self.plans, self.processes))
         else:
             kept = f"{len(done)} of at most {total} runs are recorded in {self.store.directory} and are kept"
             seconds = expected_seconds(self.task, left, self.plans, self.processes)
@@ -224,6 +308,15 @@ class _Work:
             total = sum(diverged.values())
             verb = "is counted as a failure" if total == 1 else "are counted as failures"
             self.show.say(f"{_count(total, 'run')} diverged and {verb}: {counted}")
+
+
+def _size(
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
+) -> str:
+    seconds = whole_study(task, recipes, protocol, plans, processes)
+    effort = f"{_count(protocol.trials, 'trial')}, then {_count(protocol.seeds, 'seed')}"
+    runs, made = _count(protocol.runs(recipes), "run"), _count(len(recipes), "recipe")
+    return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
 
 
 def _count(number: int, word: str) -> str:

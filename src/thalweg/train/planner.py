@@ -22,7 +22,7 @@ from thalweg.train.population import batches, outcomes
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
 
-__all__ = ["Plan", "compiled", "measure", "to_compile"]
+__all__ = ["Plan", "compiled", "measure", "ready", "to_compile"]
 
 TOGETHER = 32
 """How many runs train together, at most."""
@@ -142,6 +142,13 @@ def compiled(task: Task, batch_size: int, plan: Plan, *, cached: bool = False) -
         )
     reason = f"{plan.reason}; compiled another {ratio:.1f} times faster"
     return replace(plan, step_seconds=step, epoch_seconds=epoch, reason=reason, compiles="yes")
+
+
+def ready(task: Task, batch_size: int, plan: Plan) -> Plan:
+    """Return a plan that was made before, with its code ready; where that is gone, it is pending once more."""
+    if plan.compiles == "yes" and not load_steps(task, plan.together, _sizes(task, batch_size)):
+        return replace(plan, compiles="pending")
+    return plan
 
 
 def _sizes(task: Task, batch_size: int) -> list[int]:
