@@ -79,7 +79,9 @@ def mask(key: Tensor, shape: list[int], p: float) -> Tensor:
 
     A counter hash (splitmix64) of key and place: no state, the same under vmap.
     """
-    places = torch.arange(1, math.prod(shape) + 1, device=key.device).mul_(_GOLDEN).view(shape)
+    # Inductor computes with places symbolically, and knows no numbers that wrap around: the factor is hidden from it.
+    factor = (key & 0) + _GOLDEN
+    places = torch.arange(1, math.prod(shape) + 1, device=key.device).view(shape) * factor
     kept: Tensor = (_mix(places + key) & 0xFFFFFFFF) >= round(p * 2**32)
     return kept
 

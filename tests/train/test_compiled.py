@@ -1,0 +1,161 @@
+"""Compiled steps: the same runs, in any company; kept on the disk; never silently uncompiled."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from small import small_digits
+from thalweg import optim
+from thalweg.recipe import Recipe
+from thalweg.train import Member, compiled, planner, train
+from thalweg.train.compiled import compile_steps, count_compiled, load_steps
+from thalweg.train.planner import Plan
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THALWEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(threads)
+
+
+def member(seed, optimizer=None, **roles):
+    return Member(
+        Recipe(optimizer or optim.adam(lr=0.01), **{"epochs": 2, "batch_size": 36, **roles}).resolved(), seed
+    )
+
+
+def mlp(hidden=8):
+    return nn.Sequential(nn.Linear(64, hidden), nn.Tanh(), nn.Linear(hidden, 10))
+
+
+def same(one, other):
+    assert np.array_equal(one.outcomes, other.outcomes)
+    assert np.array_equal(one.curve.train_loss, other.curve.train_loss, equal_nan=True)
+    assert all(torch.equal(x, other.weights[name]) for name, x in one.weights.items())
+
+
+def runs(task, seeds, **more):
+    """Five epochs' worth of batches of 36: none is left over, so there is one graph to compile."""
+    return train(task, [member(seed, **more) for seed in seeds], "compiled", keep_weights=True)
+
+
+def test_compiled_runs_are_the_runs_whoever_is_beside_them():
+    task = small_digits(lambda: nn.Sequential(nn.Linear(64, 8), nn.Dropout(0.3), nn.Linear(8, 10)))
+    together = runs(task, [4, 5, 6])
+    same(together[1], runs(task, [5])[0])
+    same(together[2], runs(task, [6, 8, 9], optimizer=None)[0])
+    assert count_compiled(task) == 2, "one graph of a step, one of an evaluation"
+    for seed, result in zip((4, 5, 6), together, strict=True):
+        (alone,) = train(task, [member(seed)], keep_weights=True)
+        for name, x in alone.weights.items():
+            torch.testing.assert_close(result.weights[name], x, rtol=1e-3, atol=1e-4)
+
+
+def test_what_outputs_share_is_not_filled_up():
+    class Centred(nn.Linear):
+        def forward(self, x):
+            x = super().forward(x)
+            return x - x.mean(0)
+
+    task = small_digits(lambda: Centred(64, 10))
+    models = compiled.Compiled(task, compiled.beginnings(task, 3))
+    assert not models.fills_up()
+    plain = small_digits(mlp)
+    assert compiled.Compiled(plain, compiled.beginnings(plain, 3)).fills_up()
+
+
+def test_without_a_compiler_it_is_said(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    plan = Plan("vmapped", 32, 1e-4, 1e-4, "32 together by vmap")
+    asked = planner.to_compile(small_digits(mlp), 64, plan, 1e6, 2)
+    assert asked.compiles == ""
+    assert asked.reason.endswith("not compiled, because there is no C++ compiler (no-such-compiler)")
+
+
+def test_little_work_is_not_compiled():
+    plan = Plan("vmapped", 32, 1e-4, 1e-4, "32 together by vmap")
+    assert planner.to_compile(small_digits(mlp), 64, plan, planner.WORTH - 1, 2) == plan
+
+
+def test_what_cannot_be_compiled_is_said(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("the compiler was out of sorts. It said much more.")
+
+    monkeypatch.setattr(planner, "compile_steps", refuse)
+    plan = Plan("vmapped", 3, 1e-4, 1e-4, "3 together by vmap", "pending", 6)
+    found = planner.compiled(small_digits(mlp), 64, plan)
+    assert found.compiles == ""
+    assert found.reason.endswith("not compiled: the compiler was out of sorts")
+
+
+@pytest.mark.slow
+def test_code_is_found_again_and_what_is_damaged_is_made_anew():
+    task = small_digits(lambda: mlp(9))
+    assert not load_steps(task, 3, [36])
+    compile_steps(task, 3, [36])
+    first = runs(task, [1, 2, 3])
+    again = small_digits(lambda: mlp(9))
+    assert load_steps(again, 3, [36]), "another task of the same graph"
+    same(first[0], runs(again, [1, 2, 3])[0])
+    files = sorted(compiled.folder().iterdir())
+    for path in files:
+        path.write_bytes(path.read_bytes()[:1000])
+    third = small_digits(lambda: mlp(9))
+    assert not load_steps(third, 3, [36])
+    same(first[0], runs(third, [1, 2, 3])[0])
+
+
+@pytest.mark.slow
+def test_another_process_finds_the_code_and_gives_the_same_bits(tmp_path):
+    task = small_digits(lambda: mlp(10))
+    expected = runs(task, [1, 2, 3])
+    script = tmp_path / "again.py"
+    script.write_text(
+        "import sys; sys.path[:0] = ['tests', 'tests/train']\n"
+        "from test_compiled import *\n"
+        "torch.set_num_threads(1)\n"
+        "task = small_digits(lambda: mlp(10))\n"
+        "assert load_steps(task, 3, [36])\n"
+        "np.save(sys.argv[1], runs(task, [1, 2, 3])[0].weights['0.weight'].numpy())\n"
+    )
+    subprocess.run([sys.executable, script, tmp_path / "weights.npy"], check=True)
+    assert np.array_equal(np.load(tmp_path / "weights.npy"), expected[0].weights["0.weight"].numpy())
+
+
+@pytest.mark.slow
+def test_twenty_shapes_are_twenty_graphs():
+    """torch.compile would stop at its eighth, without a word."""
+    for hidden in range(11, 31):
+        task = small_digits(lambda hidden=hidden: nn.Sequential(nn.Linear(64, hidden), nn.Linear(hidden, 10)))
+        compile_steps(task, 3, [36])
+        assert count_compiled(task) == 2
+    files = {path.name for path in compiled.folder().iterdir()}
+    assert len(files) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: nn.Sequential(nn.Linear(64, 12), nn.LayerNorm(12), nn.ReLU(), nn.Linear(12, 10)),
+        lambda: nn.Sequential(nn.Linear(64, 11), nn.BatchNorm1d(11), nn.ReLU(), nn.Linear(11, 10)),
+        lambda: nn.Sequential(
+            nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(80, 10),
+        ),
+    ],
+    ids=["layer norm", "batch norm", "convolution"],
+)  # fmt: skip
+def test_bits_do_not_depend_on_company_or_on_the_number_together(model):
+    task = small_digits(model)
+    small, large = runs(task, [1, 2, 3]), runs(task, [7, 2, 9, 8, 1, 6, 3, 5])
+    for one, place in zip(small, (4, 1, 6), strict=True):
+        same(one, large[place])
