@@ -8,7 +8,6 @@ import pytest
 # Where Ray is not installed, as in the project's own environment, there is nothing to collect. (This folder's name
 # alone makes an empty `ray` that can be imported, so something inside it is asked for.)
 collect_ignore_glob = [] if importlib.util.find_spec("ray.exceptions") else ["test_*.py"]
-SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 
 
 @dataclass
@@ -19,6 +18,8 @@ class Nodes:
     address: str
 
     def add(self, **more):
+        from work import SMALL
+
         return self.cluster.add_node(**SMALL, **more)
 
     def shoot(self, node):
@@ -29,6 +30,7 @@ class Nodes:
 @pytest.fixture(scope="session")
 def head():
     from ray.cluster_utils import Cluster
+    from work import SMALL
 
     # A node that is shot is missed within seconds, not half a minute.
     quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}

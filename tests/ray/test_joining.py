@@ -92,9 +92,10 @@ def test_a_node_with_other_versions_is_left_out_and_nothing_is_lost(head, tmp_pa
         )
     finally:
         head.shoot(other)
+    theirs = "thalweg is 0.0.9 and torch is 2.12.0 there"
     here = f"{tw.__version__} and {torch.__version__.partition('+')[0]} here"
     assert said == [
-        f"left out of the Ray cluster: node {other.node_ip_address}: thalweg is 0.0.9 and torch is 2.12.0 there, and {here}",
+        f"left out of the Ray cluster: node {other.node_ip_address}: {theirs}, and {here}",
         f"Ray cluster at {head.address}: 1 node, 1 core",
     ]
     assert len(records) == 6

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from torch import nn
-from work import assert_same, chunks_of, locally, small_task
+from work import SMALL, assert_same, chunks_of, locally, small_task
 
 import thalweg as tw
 from small import small_digits
+from thalweg.errors import InputError
 from thalweg.record import Store
 from thalweg.study import engine_ray
 
@@ -39,6 +40,25 @@ def test_a_node_is_shot_on_the_way_and_every_record_is_there_once_to_the_bit(two
     assert [line for line in said if line.endswith("was lost with the node; 5 runs are tried again")] == said[1:2]
     assert said[2:] == ["the Ray cluster has 1 node, 1 core now"]
     assert epochs[0] == 20 * EPOCHS
+
+
+def test_a_cluster_whose_head_dies_is_given_up_with_one_sentence(monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setattr(engine_ray, "_MISSED_FOR", 4.0)
+    own = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+
+    def kill(_):
+        if own.head_node.live_processes():
+            own.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+    try:
+        with pytest.raises(InputError, match="has not answered for 4 s; what is finished is recorded, and the same"):
+            engine_ray.execute(
+                small_task(), chunks_of(1, epochs=100_000), on_record=print, on_epochs=kill, address=own.address
+            )
+    finally:
+        own.shutdown()
 
 
 class Dying(nn.Module):

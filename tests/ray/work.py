@@ -13,6 +13,10 @@ from thalweg.train import Member
 from thalweg.train.planner import Plan
 
 
+SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+"""A node."""
+
+
 def small_task(**more):
     return small_digits(lambda: nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.1), nn.Linear(16, 10)), **more)
 

@@ -19,7 +19,7 @@ from thalweg.record import RunRecord
 from thalweg.study.engine_local import chunks
 from thalweg.study.lanes import Chunk, failed
 from thalweg.study.plan import Job
-from thalweg.study.ray_cluster import connect, installed, versions
+from thalweg.study.ray_cluster import answers, connect, installed, versions
 from thalweg.study.ray_worker import packed, record_from, remote
 from thalweg.task import Task
 from thalweg.task.reading import first_line
@@ -31,6 +31,7 @@ AGAIN = 3
 """How often a chunk that was lost is sent again before its runs are tried one by one."""
 
 _GONE = ("NodeDiedError", "TaskUnschedulableError")  # Ray's names for a node that is no longer there
+_MISSED_FOR = 30.0  # seconds without the cluster's head after which it is given up
 _ADMITTED_WITHIN = 60.0  # seconds for the nodes that are there at the start to show what they have
 
 
@@ -54,7 +55,7 @@ def execute(
         say: gets lines: the cluster's size, and what was lost.
 
     Raises:
-        InputError: see `Cluster`; nothing has been trained then.
+        InputError: see `Cluster`.
     """
     with Cluster(task, address, say=say) as cluster:
         cluster.execute(work, on_record=on_record, on_epochs=on_epochs)
@@ -93,7 +94,7 @@ class Cluster:
 
     Raises:
         InputError: on entering: Ray is not installed, the cluster cannot be reached or used, the task cannot be sent,
-            or no node can train it.
+            or no node can train it. Later: the cluster's head is gone.
     """
 
     def __init__(
@@ -107,8 +108,8 @@ class Cluster:
         self._asked: dict[Any, str] = {}
         self._busy: dict[Any, _Sent] = {}
         self._done: set[str] = set()
-        self._said = ""
-        self._looked = 0.0
+        self._said = self._head = ""
+        self._looked = self._met = 0.0
 
     @property
     def cores(self) -> int:
@@ -120,8 +121,9 @@ class Cluster:
         self._ours = not ray.is_initialized()
         if self._ours:
             connect(ray, self.address)
-        else:
-            self.address = ray.get_runtime_context().gcs_address
+        self._head = ray.get_runtime_context().gcs_address
+        if not self._ours:
+            self.address = self._head
         try:
             self._admit, self._work = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
@@ -159,6 +161,14 @@ class Cluster:
     def _look(self) -> None:
         """Drop the nodes that are gone, and have new ones show what they have."""
         self._looked = time.monotonic()
+        if not answers(self._head):  # Ray would wait a minute, and then end this process
+            if self._looked - self._met > _MISSED_FOR:
+                raise InputError(
+                    f"the Ray cluster at {self.address} has not answered for {_MISSED_FOR:.0f} s; what is finished "
+                    "is recorded, and the same command goes on from there when the cluster is back"
+                )
+            return
+        self._met = self._looked
         there = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
         for identity in self.nodes.keys() - there.keys():
             del self.nodes[identity]

@@ -15,7 +15,7 @@ from typing import Any
 from thalweg.errors import InputError
 from thalweg.task.reading import first_line
 
-__all__ = ["connect", "installed", "versions"]
+__all__ = ["answers", "connect", "installed", "versions"]
 
 _REACHED_WITHIN = 8.0  # seconds for a connection
 _JOINED_WITHIN = 20.0  # seconds for Ray to answer behind it
@@ -93,6 +93,16 @@ def _knock(host: str, port: int, found: queue.SimpleQueue[str]) -> None:
         found.put("")
     except OSError as error:
         found.put((error.strerror or str(error)).lower())
+
+
+def answers(address: str) -> bool:
+    """Return whether somebody listens at ``host:port``."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def versions() -> dict[str, str]:
