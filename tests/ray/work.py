@@ -12,7 +12,6 @@ from thalweg.study.plan import Job
 from thalweg.train import Member
 from thalweg.train.planner import Plan
 
-
 SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
 """A node."""
 
