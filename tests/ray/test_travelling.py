@@ -60,6 +60,14 @@ def test_a_users_own_file_and_the_one_beside_it_go_along(head, tmp_path, executo
         assert_same(record, alone[name])
 
 
+def test_what_is_installed_does_not_go_along(linear_task):
+    import work
+
+    own = ray_worker._own_modules(linear_task)
+    assert work in own
+    assert not [module for module in own if module.__name__.startswith(("torch", "numpy", "thalweg"))]
+
+
 def test_a_task_that_a_node_cannot_load_is_refused_with_the_reason(head, tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("def loss(output, targets):\n    return (output.mean() - 1) ** 2\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -60,7 +60,10 @@ def _own_modules(task: Task) -> list[ModuleType]:
         file = getattr(module, "__file__", None)
         if not isinstance(module, ModuleType) or not file or name == "__main__" or module.__name__ != name:
             continue
-        path = Path(file).resolve()
+        path = Path(file)
+        if not path.is_absolute():  # torch.ops says "_ops.py", which is no place
+            continue
+        path = path.resolve()
         if any(map(path.is_relative_to, places)) and not any(map(path.is_relative_to, installed)):
             found.append(module)
     return found
