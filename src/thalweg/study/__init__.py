@@ -1,8 +1,9 @@
 """Studies: many runs with a plan, and the verdict."""
 
+from thalweg.study.before import explain
 from thalweg.study.budget import parse_duration
 from thalweg.study.script import export
 from thalweg.study.single import Trained, train
-from thalweg.study.study import Study, compare, explain
+from thalweg.study.study import Study, compare
 
 __all__ = ["Study", "Trained", "compare", "explain", "export", "parse_duration", "train"]

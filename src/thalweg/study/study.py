@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-from typing import Protocol as Interface
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import InputError, unknown
-from thalweg.recipe import CATALOGUES, ROLES, Recipe
+from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import verdict as verdicts
-from thalweg.study.budget import duration, expected_seconds, fit, whole_study
+from thalweg.study.before import (
+    by_name,
+    check_all,
+    checked_processes,
+    make_plans,
+    one_thread,
+    plan_facts,
+    sentences,
+    size_of,
+)  # fmt: skip
+from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engine_local import Local
-from thalweg.study.facts import cores, environment, task_facts
+from thalweg.study.facts import environment, task_facts
 from thalweg.study.plan import (
-    Job,
     Planned,
     Protocol,
     best_trial,
-    check_schedules,
     chosen_arm,
     first_arms,
-    trial_settings,
 )
 from thalweg.study.progress import Bar, Quiet, Show
-from thalweg.task import Task, check, fingerprint
-from thalweg.technique import Choice
+from thalweg.task import Task, fingerprint
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.planner import Plan, compiled, measure, ready, to_compile
+from thalweg.train.planner import Plan, ready
 
-__all__ = ["Study", "compare", "explain"]
+if TYPE_CHECKING:
+    from thalweg.study.engine_ray import Cluster
+
+__all__ = ["Study", "compare"]
 
 
 @dataclass(frozen=True)
@@ -103,26 +109,29 @@ def compare(
     >>> sorted(row["name"] for row in study.verdict["recipes"] if row["arm"] == "chosen")
     ['adam', 'sgd']
     """
-    named = _named(recipes)
+    named = by_name(recipes)
     protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
-    processes = _processes(processes, budget)
+    processes = checked_processes(processes, budget)
     directory = Path(out) if out is not None else Path(f"{task.name}-study")
     show: Show = Bar() if progress else Quiet()
-    with _one_thread():
-        _check(task, named, protocol)
+    with one_thread():
+        check_all(task, named, protocol)
         prints = fingerprint(task)
         rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
         planned: tuple[dict[int, Plan], Protocol] | None = None
         try:
             with _engine(engine, address, task, processes, show) as trains:
+                compiles = engine == "local"  # what is compiled is for this machine
+                if not isinstance(trains, Local):
+                    processes = trains.cores
                 if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                     # Everything that can be refused is, before the directory is touched.
-                    planned = _planned(task, named, protocol, budget, processes)
+                    planned = make_plans(task, named, protocol, budget, processes, compiles)
                 with Store(directory, write=True) as store:
                     if store.get("plan") is None:
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
-                        plans, protocol = planned or _planned(task, named, protocol, budget, processes)
+                        plans, protocol = planned or make_plans(task, named, protocol, budget, processes, compiles)
                         store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
                     else:
                         protocol = _continue(store, task, prints, rows, protocol, budget is not None)
@@ -133,59 +142,9 @@ def compare(
             raise InputError(str(error)) from error
 
 
-def explain(
-    task: Task,
-    recipes: Mapping[str, Recipe] | Sequence[Recipe],
-    *,
-    trials: int = 8,
-    seeds: int = 10,
-    seed: int = 0,
-    budget: float | None = None,
-    processes: int | None = None,
-) -> list[str]:
-    """Return, in sentences, what `compare` would run and how, measured on the task; nothing is written.
-
-    Args:
-        task, recipes, trials, seeds, seed, budget, processes: as for `compare`.
-
-    Raises:
-        InputError: what `compare` would refuse.
-    """
-    named = _named(recipes)
-    protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
-    processes = _processes(processes, budget)
-    with _one_thread():
-        _check(task, named, protocol)
-        plans, protocol = _planned(task, named, protocol, budget, processes)
-        return [*_sentences(plans, processes), _size(task, named, protocol, plans, processes)]
-
-
-def _processes(asked: int | None, budget: float | None) -> int:
-    if budget is not None and not budget > 0:
-        raise InputError(f"budget takes seconds above 0, not {budget!r}")
-    if asked is not None and asked < 1:
-        raise InputError(f"processes takes a whole number from 1 up, not {asked!r}")
-    return asked or cores()
-
-
-def _check(task: Task, recipes: Mapping[str, Recipe], protocol: Protocol) -> None:
-    check(task)
-    for name, recipe in recipes.items():
-        settings = trial_settings(name, recipe, protocol)
-        check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _engine(name: str, address: str | None, task: Task, processes: int, show: Show) -> AbstractContextManager[Engine]:
+def _engine(
+    name: str, address: str | None, task: Task, processes: int, show: Show
+) -> AbstractContextManager[Local | Cluster]:
     """Return what trains the runs, to be entered before anything is written."""
     if name == "ray":
         from thalweg.study.engine_ray import Cluster
@@ -196,23 +155,6 @@ def _engine(name: str, address: str | None, task: Task, processes: int, show: Sh
     if address is not None:
         raise InputError("an address is that of a Ray cluster; add --engine ray")
     return nullcontext(Local(task, processes=processes, say=show.say))
-
-
-class Engine(Interface):
-    """Trains runs, wherever; see `thalweg.study.engine_local.Local`."""
-
-    def run(
-        self,
-        jobs: Sequence[Job],
-        plans: dict[int, Plan],
-        *,
-        on_record: Callable[[RunRecord], None],
-        on_epochs: Callable[[int], None],
-        done: Collection[str] = (),
-        begins: bool = False,
-    ) -> None:
-        """Train every job that is not done."""
-        ...
 
 
 class _Work:
@@ -228,7 +170,7 @@ class _Work:
         processes: int,
         store: Store,
         show: Show,
-        engine: Engine,
+        engine: Local | Cluster,
     ) -> None:
         self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
         self.plans, self.processes, self.store, self.show = plans, processes, store, show
@@ -240,7 +182,7 @@ class _Work:
         """Keep what a plan has become: it is not measured again when the study goes on."""
         self.show.say(f"{plan.reason}; {self.processes} processes")
         self.plans[size] = plan
-        self.store.put("plan", _plan_facts(self.plans, self.processes))
+        self.store.put("plan", plan_facts(self.plans, self.processes))
 
     def run(self) -> Study:
         """Run what is missing, arm after arm; then the verdict and the report."""
@@ -266,13 +208,13 @@ class _Work:
         """Say, before the first run, how many there are and how long they will take."""
         if self.task.note:
             self.show.say(self.task.note)
-        for line in _sentences(self.plans, self.processes):
+        for line in sentences(self.plans, self.processes):
             self.show.say(line)
         done = self.store.finished()
         left = [job for job in first.jobs.values() if job.identity not in done]
         total = self.protocol.runs(self.recipes)
         if not done:
-            self.show.say(_size(self.task, self.recipes, self.protocol, self.plans, self.processes))
+            self.show.say(size_of(self.task, self.recipes, self.protocol, self.plans, self.processes))
         else:
             kept = f"{len(done)} of at most {total} runs are recorded in {self.store.directory} and are kept"
             seconds = expected_seconds(self.task, left, self.plans, self.processes)
@@ -304,77 +246,10 @@ class _Work:
             if identity in identities and run.status == "diverged":
                 diverged[names[identity]] = diverged.get(names[identity], 0) + 1
         if diverged:
-            counted = ", ".join(f"{name} {count}" for name, count in diverged.items())
+            whose = ", ".join(f"{name} {count}" for name, count in diverged.items())
             total = sum(diverged.values())
             verb = "is counted as a failure" if total == 1 else "are counted as failures"
-            self.show.say(f"{_count(total, 'run')} diverged and {verb}: {counted}")
-
-
-def _size(
-    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
-) -> str:
-    seconds = whole_study(task, recipes, protocol, plans, processes)
-    effort = f"{_count(protocol.trials, 'trial')}, then {_count(protocol.seeds, 'seed')}"
-    runs, made = _count(protocol.runs(recipes), "run"), _count(len(recipes), "recipe")
-    return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'s' * (number != 1)}"
-
-
-def _named(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe]:
-    named = dict(recipes) if isinstance(recipes, Mapping) else _name(recipes)
-    if not named:
-        raise InputError("there are no recipes to compare; give at least one")
-    for name, recipe in named.items():
-        if not isinstance(recipe, Recipe):
-            raise InputError(f"recipe {name} is a {type(recipe).__name__}, not a thalweg.Recipe")
-    return named
-
-
-def _name(recipes: Sequence[Recipe]) -> dict[str, Recipe]:
-    """Name recipes after the roles in which they differ."""
-    roles = [role for role in ROLES if len({getattr(x, role) for x in recipes}) > 1]
-    names = [" + ".join(_word(role, getattr(x, role)) for role in roles or ["optimizer"]) for x in recipes]
-    if len(set(names)) < len(names):
-        raise InputError("the same recipe is there twice; every recipe is compared once")
-    return dict(zip(names, recipes, strict=True))
-
-
-def _word(role: str, value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if role in CATALOGUES and text != "none" else f"{role} {text}"
-
-
-def _batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:
-    sizes: set[int] = set()
-    for recipe in recipes.values():
-        size = recipe.batch_size
-        sizes.update(size.values if isinstance(size, Choice) else [size])
-    return sorted(sizes)
-
-
-def _planned(
-    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
-) -> tuple[dict[int, Plan], Protocol]:
-    """Return how runs of each batch size are executed, and how many of them fit into the budget."""
-    plans = {size: measure(task, size, processes=processes) for size in _batch_sizes(recipes)}
-    if budget is not None:
-        protocol = fit(budget, task, recipes, protocol, plans, processes)
-    # The work is not divided by batch size: a range of them is drawn from, and each may get most of it.
-    seconds = processes * whole_study(task, recipes, protocol, plans, processes) / len(plans)
-    for size, plan in plans.items():
-        plans[size] = to_compile(task, size, plan, seconds, processes)
-        if plans[size].compiles:
-            plans[size] = compiled(task, size, plans[size], cached=True) or plans[size]
-    return plans, protocol
-
-
-def _sentences(plans: Mapping[int, Plan], processes: int) -> list[str]:
-    many = len(plans) > 1
-    lines = [(f"batch size {size}: " if many else "") + plan.reason for size, plan in plans.items()]
-    return [f"{line}; {processes} processes" if processes > 1 else line for line in lines]
+            self.show.say(f"{counted(total, 'run')} diverged and {verb}: {whose}")
 
 
 def _facts(
@@ -392,14 +267,7 @@ def _facts(
         "fingerprint": dict(prints),
         "protocol": {**protocol.as_dict(), "command": command, "runs": protocol.runs(recipes)},
         "environment": environment(processes),
-        "plan": _plan_facts(plans, processes),
-    }
-
-
-def _plan_facts(plans: Mapping[int, Plan], processes: int) -> dict[str, Any]:
-    return {
-        "sentences": _sentences(plans, processes),
-        "by_batch_size": {str(size): asdict(plan) for size, plan in plans.items()},
+        "plan": plan_facts(plans, processes),
     }
 
 

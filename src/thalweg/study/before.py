@@ -1,0 +1,171 @@
+"""Before a study begins: what it would run and how, in sentences, and whatever must be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from thalweg.errors import InputError
+from thalweg.recipe import CATALOGUES, ROLES, Recipe
+from thalweg.study.budget import duration, fit, whole_study
+from thalweg.study.facts import cores
+from thalweg.study.plan import Protocol, check_schedules, trial_settings
+from thalweg.task import Task, check
+from thalweg.technique import Choice
+from thalweg.train.planner import Plan, compiled, measure, to_compile
+
+__all__ = [
+    "by_name",
+    "check_all",
+    "checked_processes",
+    "counted",
+    "explain",
+    "make_plans",
+    "one_thread",
+    "plan_facts",
+    "sentences",
+    "size_of",
+]  # fmt: skip
+
+
+def explain(
+    task: Task,
+    recipes: Mapping[str, Recipe] | Sequence[Recipe],
+    *,
+    trials: int = 8,
+    seeds: int = 10,
+    seed: int = 0,
+    budget: float | None = None,
+    processes: int | None = None,
+) -> list[str]:
+    """Return, in sentences, what `compare` would run and how, measured on the task; nothing is written.
+
+    Args:
+        task, recipes, trials, seeds, seed, budget, processes: as for `compare`.
+
+    Raises:
+        InputError: what `compare` would refuse.
+    """
+    named = by_name(recipes)
+    protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
+    processes = checked_processes(processes, budget)
+    with one_thread():
+        check_all(task, named, protocol)
+        plans, protocol = make_plans(task, named, protocol, budget, processes, compiles=True)
+        return [*sentences(plans, processes), size_of(task, named, protocol, plans, processes)]
+
+
+def by_name(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe]:
+    """Return recipes by name; a sequence of them is named after what differs."""
+    named = dict(recipes) if isinstance(recipes, Mapping) else _name(recipes)
+    if not named:
+        raise InputError("there are no recipes to compare; give at least one")
+    for name, recipe in named.items():
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"recipe {name} is a {type(recipe).__name__}, not a thalweg.Recipe")
+    return named
+
+
+def _name(recipes: Sequence[Recipe]) -> dict[str, Recipe]:
+    """Name recipes after the roles in which they differ."""
+    roles = [role for role in ROLES if len({getattr(x, role) for x in recipes}) > 1]
+    names = [" + ".join(_word(role, getattr(x, role)) for role in roles or ["optimizer"]) for x in recipes]
+    if len(set(names)) < len(names):
+        raise InputError("the same recipe is there twice; every recipe is compared once")
+    return dict(zip(names, recipes, strict=True))
+
+
+def _word(role: str, value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if role in CATALOGUES and text != "none" else f"{role} {text}"
+
+
+def checked_processes(asked: int | None, budget: float | None) -> int:
+    """Return how many work at once: as many as were asked for, or as there are cores."""
+    if budget is not None and not budget > 0:
+        raise InputError(f"budget takes seconds above 0, not {budget!r}")
+    if asked is not None and asked < 1:
+        raise InputError(f"processes takes a whole number from 1 up, not {asked!r}")
+    return asked or cores()
+
+
+def check_all(task: Task, recipes: Mapping[str, Recipe], protocol: Protocol) -> None:
+    """Refuse a task or recipes that cannot be run, schedules that do not fit among them."""
+    check(task)
+    for name, recipe in recipes.items():
+        settings = trial_settings(name, recipe, protocol)
+        check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch have one thread inside a ``with``: each run has one, whoever trains it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def make_plans(
+    task: Task,
+    recipes: Mapping[str, Recipe],
+    protocol: Protocol,
+    budget: float | None,
+    processes: int,
+    compiles: bool,
+) -> tuple[dict[int, Plan], Protocol]:
+    """Return how runs of each batch size are executed, and how many of them fit into the budget."""
+    plans = {size: measure(task, size, processes=processes) for size in batch_sizes(recipes)}
+    if compiles:
+        wall = whole_study(task, recipes, protocol, plans, processes) if budget is None else budget
+        for size, plan in plans.items():
+            # A range of batch sizes is drawn from: each is taken to get as much of the work as the others.
+            asked = to_compile(task, size, plan, processes * wall / len(plans), processes)
+            plans[size] = (compiled(task, size, asked, cached=True) or asked) if asked.compiles else asked
+    if budget is not None:
+        protocol = fit(budget, task, recipes, protocol, plans, processes)
+    return plans, protocol
+
+
+def batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:
+    sizes: set[int] = set()
+    for recipe in recipes.values():
+        size = recipe.batch_size
+        sizes.update(size.values if isinstance(size, Choice) else [size])
+    return sorted(sizes)
+
+
+def sentences(plans: Mapping[int, Plan], processes: int) -> list[str]:
+    """Return how runs are executed, a sentence for each batch size."""
+    many = len(plans) > 1
+    lines = [(f"batch size {size}: " if many else "") + plan.reason for size, plan in plans.items()]
+    return [f"{line}; {processes} processes" if processes > 1 else line for line in lines]
+
+
+def plan_facts(plans: Mapping[int, Plan], processes: int) -> dict[str, Any]:
+    """Return plans as a study keeps them."""
+    return {
+        "sentences": sentences(plans, processes),
+        "by_batch_size": {str(size): asdict(plan) for size, plan in plans.items()},
+    }
+
+
+def size_of(
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
+) -> str:
+    """Return how many runs a study has, of what, and about how long they take."""
+    seconds = whole_study(task, recipes, protocol, plans, processes)
+    effort = f"{counted(protocol.trials, 'trial')}, then {counted(protocol.seeds, 'seed')}"
+    runs, made = counted(protocol.runs(recipes), "run"), counted(len(recipes), "recipe")
+    return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {word}{'s' * (number != 1)}"
