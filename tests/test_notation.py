@@ -25,6 +25,11 @@ from thalweg.technique import Choice, LogUniform, Uniform
         ("wrapper", "lookahead(10, alpha=0.8)", wrapper.lookahead(k=10, alpha=0.8)),
         ("batch_size", "32", 32),
         ("epochs", "Choice([1, 2])", Choice((1, 2))),
+        ("accumulate", "4", 4),
+        ("precision", "bf16", "bf16"),
+        ("freeze", "encoder.* head.bias", "encoder.* head.bias"),
+        ("freeze", "none", "none"),
+        ("recompute", "blocks", "blocks"),
     ],
 )
 def test_it_reads_what_it_prints(role, text, value):
@@ -45,6 +50,9 @@ def test_it_reads_what_it_prints(role, text, value):
         ("schedule", "cosin", 'did you mean "cosine"?'),
         ("epochs", "many", "epochs takes a whole number"),
         ("batch_size", "-4", "batch_size takes a whole number from 1 up"),
+        ("accumulate", "half", "accumulate takes a whole number"),
+        ("precision", "fp16", 'unknown precision "fp16"'),
+        ("recompute", "block", 'unknown recompute "block"; did you mean "blocks"?'),
     ],
 )
 def test_it_refuses_in_a_sentence(role, text, message):
@@ -69,6 +77,15 @@ def test_several_roles_multiply():
         "adam(lr=0.1, beta1=0.8) + batch_size 16", "adam(lr=0.1, beta1=0.8) + batch_size 32",
     ]  # fmt: skip
     assert made["sgd + batch_size 32"] == Recipe(optim.sgd(), batch_size=32, epochs=2)
+
+
+def test_how_a_batch_passes_is_varied_like_the_rest():
+    made = combine(Recipe(), ["precision=float32,bf16", "accumulate=1,4", "freeze=none,encoder.*"], [])
+    assert list(made)[-1] == "precision bf16 + accumulate 4 + freeze encoder.*"
+    assert made["precision float32 + accumulate 1 + freeze none"] == Recipe()
+    assert made["precision bf16 + accumulate 4 + freeze encoder.*"] == Recipe(
+        precision="bf16", accumulate=4, freeze="encoder.*"
+    )
 
 
 def test_files_are_recipes_and_can_be_varied(tmp_path):

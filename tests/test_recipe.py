@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from thalweg import average, gradient, optim, schedule, wrapper
 from thalweg.errors import InputError
 from thalweg.key import Key
-from thalweg.recipe import ROLES, Recipe
+from thalweg.recipe import ROLES, WORDS, Recipe, Together
 from thalweg.technique import Choice, LogUniform, Uniform
 
 positive = st.floats(1e-8, 0.5)
@@ -59,7 +59,15 @@ def recipes(draw):
         "average": draw(st.none() | ingredients(average.CATALOGUE)),
         "wrapper": draw(st.none() | ingredients(wrapper.CATALOGUE)),
     }
-    return Recipe(draw(ingredients(optim.CATALOGUE)), whole, draw(number), draw(number), **around)
+    passes = {
+        "precision": draw(st.sampled_from(WORDS["precision"])),
+        "freeze": draw(st.sampled_from(["none", "encoder.*", "0.* head.bias"])),
+        "recompute": draw(st.sampled_from(WORDS["recompute"])),
+    }
+    size = draw(number)
+    least = min(size.values) if isinstance(size, Choice) else size
+    parts = draw(st.integers(1, least) | st.just(Choice((1, least))))
+    return Recipe(draw(ingredients(optim.CATALOGUE)), whole, size, draw(number), **around, accumulate=parts, **passes)
 
 
 @given(recipes())
@@ -96,6 +104,23 @@ def test_roles_that_are_empty_leave_no_trace():
         '[[schedule]]\nname = "cosine"\nend = 0.0\n'
     )
     assert plain == Recipe(optim.sgd(), schedule.cosine(), gradient=None, average=None, wrapper=None).resolved()
+    passes = {"accumulate": 1, "precision": "float32", "freeze": "", "recompute": "none"}
+    assert plain == Recipe(optim.sgd(), schedule.cosine(), **passes).resolved()
+
+
+@pytest.mark.parametrize("role", ["accumulate = 2", 'precision = "bf16"', 'freeze = "a.*"', 'recompute = "blocks"'])
+def test_how_a_batch_passes_is_part_of_the_identity_and_of_what_a_population_shares(role):
+    plain, other = Recipe().resolved(), Recipe.from_toml(role).resolved()
+    assert other.toml() == plain.toml().replace("epochs = 30\n", f"epochs = 30\n{role}\n")
+    assert other.digest() != plain.digest()
+    assert other.together() != plain.together()
+    assert plain.together() == Recipe(optim.sgd(), epochs=2).together() == Together()
+
+
+def test_the_number_of_parts_is_searched_like_the_batch_size():
+    recipe = Recipe.from_toml("batch_size = [8, 64]\naccumulate = [1, 4]")
+    assert set(recipe.space()) >= {"batch_size", "accumulate"}
+    assert recipe.resolved({"accumulate": 4}).together() == Together(8, 4)
 
 
 def test_a_role_can_be_emptied():
@@ -122,7 +147,14 @@ def test_every_role_is_read_from_a_file(tmp_path):
         optim.sgd(lr=LogUniform(0.01, 1.0)), schedule.warmup(10) >> schedule.cosine(), 16, Choice((3, 6)),
         gradient.centralise() >> gradient.clip_norm(0.5), average.ema(Choice((0.9, 0.99))), wrapper.sam(),
     )  # fmt: skip
-    assert set(ROLES) == {"optimizer", "schedule", "batch_size", "epochs", "gradient", "average", "wrapper"}
+    around = {"optimizer", "schedule", "batch_size", "epochs", "gradient", "average", "wrapper"}
+    assert set(ROLES) == around | {"accumulate", "precision", "freeze", "recompute"}
+
+
+def test_how_a_batch_passes_is_read_from_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('accumulate = 4\nprecision = "bf16"\nfreeze = " a.*  b a.* "\nrecompute = "blocks"\n')
+    assert Recipe.from_file(path) == Recipe(accumulate=4, precision="bf16", freeze="a.* b", recompute="blocks")
 
 
 def test_what_a_file_leaves_out_is_as_in_the_base():
@@ -143,6 +175,12 @@ def test_what_a_file_leaves_out_is_as_in_the_base():
         ("[optimizer]\nlr = 1", "line 1: optimizer takes a table with a name"),
         ('batch_size = "x"', "line 1: batch_size takes a whole number from 1 up, not 'x'"),
         ("epochs = 0", "line 1: epochs takes a whole number from 1 up, not 0"),
+        ("\naccumulate = 0", "line 2: accumulate takes a whole number from 1 up, not 0"),
+        ("accumulate = 65", "accumulate takes at most one part an example: 65 parts, but batch_size is 64"),
+        ('epochs = 1\nprecision = "bf61"', 'line 2: unknown precision "bf61"; did you mean "bf16"?'),
+        ("precision = 16", 'line 1: precision takes "float32" or "bf16", not 16'),
+        ("recompute = true", 'line 1: recompute takes "none" or "blocks", not True'),
+        ("freeze = 3", """line 1: freeze takes names of parameters such as "encoder.*", not 3"""),
         ("schedule = []", r"line 1: schedule = [] names none; leave schedule out"),
         ("\nepochs = 2.5", "line 2: epochs takes a whole number from 1 up, not 2.5"),
         (

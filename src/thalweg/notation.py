@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import InputError, unknown
-from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, Recipe, checked
+from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, WORDS, Recipe, checked
 from thalweg.technique import Choice, LogUniform, Uniform
 
 __all__ = ["combine", "grid", "parse", "split_list"]
@@ -34,7 +34,7 @@ def split_list(text: str) -> list[str]:
 
 
 def parse(role: str, text: str) -> Any:
-    """Return a role's value from text: ``"adam(lr=LogUniform(1e-4, 1e-2))"``, ``"warmup >> cosine"``, ``"32"``.
+    """Return a role's value from text: ``"adam(lr=LogUniform(1e-4, 1e-2))"``, ``"warmup >> cosine"``, ``"bf16"``.
 
     Raises:
         InputError: an unknown role or technique, or text that is neither.
@@ -44,6 +44,8 @@ def parse(role: str, text: str) -> Any:
     """
     if role not in ROLES:
         raise unknown("role", role, ROLES)
+    if role in WORDS:
+        return checked(role, text.strip().strip("'\""))
     try:
         value = _evaluate(role, ast.parse(text.strip(), mode="eval").body)
     except SyntaxError as error:

@@ -1,7 +1,7 @@
 """Recipes: everything that is chosen around a model, by role. Frozen; they read and write TOML.
 
-A role's value is an ingredient, a chain of ingredients or a whole number, or nothing where the role may be empty. A
-range in place of a number is searched.
+A role's value is an ingredient, a chain of ingredients, a whole number or a word, or nothing where the role may be
+empty. A range in place of a number is searched.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from thalweg.key import Key
 from thalweg.schedule import Schedule
 from thalweg.technique import Choice, Distribution, Ingredient, LogUniform, Technique, Uniform
 
-__all__ = ["CATALOGUES", "OPTIONAL", "ROLES", "Recipe", "Settings", "checked"]
+__all__ = ["CATALOGUES", "OPTIONAL", "ROLES", "WORDS", "Recipe", "Settings", "Together", "checked"]
 
 CATALOGUES: dict[str, Mapping[str, Any]] = {
     "optimizer": optim.CATALOGUE,
@@ -38,7 +38,13 @@ OPTIONAL = ("gradient", "average", "wrapper")
 """Roles that may be empty, and are unless something is said; an empty one leaves no trace in TOML."""
 
 _CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient}
-_NUMBERS = ("batch_size", "epochs")
+_NUMBERS = ("batch_size", "epochs", "accumulate")
+
+WORDS: dict[str, tuple[str, ...]] = {"precision": ("float32", "bf16"), "freeze": (), "recompute": ("none", "blocks")}
+"""Roles that are words, and those that each knows; ``freeze`` knows the names of the model's parameters."""
+
+_UNSAID = {"accumulate": 1, "precision": "float32", "freeze": "none", "recompute": "none"}
+"""What leaves no trace in TOML: recipes that say nothing of it keep the identity that they had without the role."""
 
 Settings = dict[str, Any]
 """Values drawn from a recipe's space, by path: ``{"optimizer.lr": 0.003}``."""
@@ -56,6 +62,22 @@ class Recipe:
         gradient: what happens to the gradient before the optimizer takes it; of `thalweg.gradient`.
         average: of the weights along the way, which is then what is evaluated; of `thalweg.average`.
         wrapper: what goes around the optimizer's step; of `thalweg.wrapper`.
+        accumulate: in how many parts of equal size, or of sizes one apart, a batch passes the model, so that only one
+            part's activations are in memory. The gradient is that of the whole batch, for a loss that is a mean over
+            examples: each part's counts by its examples. Batch norm sees the parts, each part drops units of its own,
+            and the last batch of an epoch may be too small for so many.
+        precision: ``"float32"``, everything in the task's own type; or ``"bf16"``: forward pass and loss in training
+            under ``torch.autocast`` with bfloat16. Weights, gradients, the optimizer's state and every evaluation
+            stay float32: what is judged is the weights.
+        freeze: names of parameters that keep their initial values, or patterns such as ``"encoder.*"``, with spaces
+            between them; ``"none"``. They cost no gradient and no optimizer state. Buffers, such as a batch norm's
+            running mean, go on.
+        recompute: ``"blocks"`` for activation checkpointing: of what the blocks of the model compute, only what
+            passes between them is kept for the backward pass, which computes the rest again. The results are the same
+            to the bit. See `thalweg.train.recompute` for what is a block. ``"none"`` keeps everything.
+
+    Raises:
+        InputError: a value that its role does not take, or more parts than a batch has examples.
 
     >>> from thalweg import optim, schedule
     >>> recipe = Recipe(optim.adam(lr=0.003), schedule.warmup() >> schedule.cosine(), epochs=5)
@@ -84,10 +106,17 @@ class Recipe:
     gradient: Gradient = field(default_factory=Gradient)
     average: Ingredient | None = None
     wrapper: Ingredient | None = None
+    accumulate: int | Choice = 1
+    precision: str = "float32"
+    freeze: str = "none"
+    recompute: str = "none"
 
     def __post_init__(self) -> None:
         for role in ROLES:
             object.__setattr__(self, role, checked(role, getattr(self, role)))
+        parts, size = max(_values(self.accumulate)), min(_values(self.batch_size))
+        if parts > size:
+            raise InputError(f"accumulate takes at most one part an example: {parts} parts, but batch_size is {size}")
 
     def space(self) -> dict[str, Distribution]:
         """Return what is searched, by path: ranges given, and the techniques' own for what is not named."""
@@ -150,9 +179,15 @@ class Recipe:
         assert isinstance(self.epochs, int), "resolve the recipe first"
         return self.batch_size, self.epochs
 
+    def together(self) -> Together:
+        """Return what runs of a resolved recipe must have in common with those that they train together with."""
+        assert isinstance(self.accumulate, int), "resolve the recipe first"
+        return Together(self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute)
+
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
-        numbers = tomli_w.dumps({role: _plain(getattr(self, role)) for role in _NUMBERS})
+        said = {role: getattr(self, role) for role in (*_NUMBERS, *WORDS)}
+        numbers = tomli_w.dumps({role: _plain(x) for role, x in said.items() if x != _UNSAID.get(role)})
         heads = {
             path: f"[[{path.partition('.')[0]}]]" if "." in path else f"[{path}]" for path, _ in self._ingredients()
         }
@@ -183,7 +218,10 @@ class Recipe:
             except InputError as error:
                 line = _line_of(text, role, str(error))
                 raise InputError(f"{where}, line {line}: {error}") from error
-        return replace(base or cls(), **values)
+        try:
+            return replace(base or cls(), **values)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
     @classmethod
     def from_file(cls, path: Path | str, base: Recipe | None = None) -> Recipe:
@@ -194,6 +232,17 @@ class Recipe:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(f"the recipe {path} cannot be read: {reason}") from error
         return cls.from_toml(text, str(path), base)
+
+
+@dataclass(frozen=True)
+class Together:
+    """What the runs of one population share: how a batch passes through them; see `Recipe`."""
+
+    batch_size: int = 64
+    accumulate: int = 1
+    precision: str = "float32"
+    freeze: str = "none"
+    recompute: str = "none"
 
 
 ROLES = tuple(role.name for role in fields(Recipe))
@@ -214,11 +263,29 @@ def checked(role: str, value: Any) -> Any:
         )
         if not fits:
             raise InputError(f"{role} takes {_EXAMPLES[role]}, not {value!r}")
+    elif role in WORDS:
+        return _word(role, value)
     else:
-        for number in value.values if isinstance(value, Choice) else [value]:
+        for number in _values(value):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise InputError(f"{role} takes a whole number from 1 up, not {number!r}")
     return value
+
+
+def _values(number: Any) -> Sequence[Any]:
+    """Return what a number may be."""
+    return number.values if isinstance(number, Choice) else [number]
+
+
+def _word(role: str, value: Any) -> str:
+    """Return a word that a role knows, or refuse it."""
+    known = WORDS[role]
+    if not isinstance(value, str):
+        what = " or ".join(f'"{word}"' for word in known) or 'names of parameters such as "encoder.*"'
+        raise InputError(f"{role} takes {what}, not {value!r}")
+    if known and value not in known:
+        raise unknown(role, value, known)
+    return value if known else " ".join(dict.fromkeys(value.split())) or "none"
 
 
 _EXAMPLES = {

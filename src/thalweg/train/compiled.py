@@ -12,6 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,12 +21,13 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from thalweg.recipe import Recipe, Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import each, leaves
 from thalweg.train.dropout import step_keys
-from thalweg.train.state import RunState, beginnings
+from thalweg.train.state import Member, RunState, beginnings
 from thalweg.train.step import CHUNK
-from thalweg.train.vmapped import Vmapped
+from thalweg.train.vmapped import Rest, Vmapped
 
 __all__ = ["Compiled", "compile_steps", "count_compiled", "folder", "load_steps", "no_compiler"]
 
@@ -34,8 +36,14 @@ Code = Callable[..., Any]
 Size = tuple[str, int, int]
 """What code is for: a ``"step"`` or an ``"evaluate"``, so many models, so many examples of each."""
 
-_LOADED: WeakKeyDictionary[Task, dict[Size, Code]] = WeakKeyDictionary()
+Form = tuple[str, str]
+"""What else code depends on: the precision, and which parameters are frozen."""
+
+_LOADED: WeakKeyDictionary[Task, dict[Form, dict[Size, Code]]] = WeakKeyDictionary()
 """What this process has ready."""
+
+
+_PLAIN = Together()
 
 
 class Compiled(Vmapped):
@@ -47,17 +55,13 @@ class Compiled(Vmapped):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, states, slots)
-        self.code = _LOADED.setdefault(task, {})
-
-    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
-        """See `Executor`."""
-        self.gradients, losses, *rest = self._step(self.parameters, batch, steps)
-        self.rest = dict(zip(self.rest, rest, strict=True))
-        return losses
+        form = (self.together.precision, self.together.freeze)
+        self.code = _LOADED.setdefault(task, {}).setdefault(form, {})
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`; takes as long as a step of all rows."""
-        return self._step(self.parameters.index_copy(0, rows, weights), batch, steps)[0][rows]
+        keys = step_keys(self.mask_keys, steps)
+        return self._passed(self.parameters.index_copy(0, rows, weights), self.rest, batch, keys)[0][rows]
 
     def outputs(self, inputs: Any) -> list[Tensor]:
         """See `Executor`; a chunk is filled up to `CHUNK` examples, for which alone there is code."""
@@ -68,8 +72,12 @@ class Compiled(Vmapped):
         found = self._call(("evaluate", len(self.parameters), CHUNK), self.evaluation(_at(inputs, fill)))[0]
         return list(found[:, :count].unbind(0))
 
-    def _step(self, weights: Tensor, batch: Split, steps: Sequence[int]) -> list[Tensor]:
-        return self._call(("step", len(weights), batch.targets.shape[1]), self.training(weights, batch, steps))
+    def _differentiated(
+        self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor
+    ) -> tuple[Tensor, Tensor, Rest]:
+        size = ("step", len(weights), targets.shape[1])
+        gradients, losses, *after = self._call(size, (weights, rest, inputs, targets, keys))
+        return gradients, losses, dict(zip(rest, after, strict=True))
 
     def _call(self, size: Size, given: Any) -> list[Tensor]:
         if size not in self.code:
@@ -78,9 +86,10 @@ class Compiled(Vmapped):
             found: list[Tensor] = self.code[size](*pytree.tree_leaves(given))
         return found
 
-    def training(self, weights: Tensor, batch: Split, steps: Sequence[int]) -> Any:
-        """Return what a step is a function of."""
-        return weights, self.rest, batch.inputs, batch.targets, step_keys(self.mask_keys, steps)
+    def training(self, batch: Split) -> Any:
+        """Return what the first step is a function of."""
+        keys = step_keys(self.mask_keys, [0] * len(self.mask_keys))
+        return self.parameters, self.rest, batch.inputs, batch.targets, keys
 
     def evaluation(self, inputs: Any) -> Any:
         """Return what an evaluation is a function of."""
@@ -182,50 +191,59 @@ def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:
     return [(name, x) for name in sorted(names) if isinstance(x := getattr(graph, name, None), Tensor)]
 
 
-def compile_steps(task: Task, slots: int, sizes: Iterable[int]) -> None:
+def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> None:
     """Compile the steps of so many models on batches of these sizes, and their evaluation, if not done before.
+
+    Args:
+        task, slots: whose models, and how many.
+        sizes: of batches.
+        together: how the batches pass.
 
     Raises:
         Exception: whatever the compiler, or vmap, raised.
     """
-    for traced, size in _each(task, slots, sizes):
-        _LOADED[task][size] = traced.made()
+    for models, traced, size in _each(task, slots, sizes, together):
+        models.code[size] = traced.made()
 
 
-def compile_seconds(task: Task, slots: int, sizes: Iterable[int]) -> float:
+def compile_seconds(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> float:
     """Return about how long `compile_steps` would take, by the length of the graphs."""
-    return sum(5 + 0.03 * len(traced.graph.graph.nodes) for traced, _ in _each(task, slots, sizes))
+    return sum(5 + 0.03 * len(traced.graph.graph.nodes) for _, traced, _ in _each(task, slots, sizes, together))
 
 
-def load_steps(task: Task, slots: int, sizes: Iterable[int]) -> bool:
+def load_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> bool:
     """Return whether all is compiled, and make it ready for this process and those forked from it."""
-    for traced, size in _each(task, slots, sizes):
+    for models, traced, size in _each(task, slots, sizes, together):
         code = traced.loaded()
         if code is None:
             return False
-        _LOADED[task][size] = code
+        models.code[size] = code
     return True
 
 
-def _each(task: Task, slots: int, sizes: Iterable[int]) -> Iterable[tuple[_Traced, Size]]:
-    models = Compiled(task, beginnings(task, slots))
-    wanted: list[Size] = [("step", slots, size) for size in sizes]
+def _each(
+    task: Task, slots: int, sizes: Iterable[int], together: Together
+) -> Iterable[tuple[Compiled, _Traced, Size]]:
+    recipe = Recipe(**asdict(together))
+    states = [replace(state, member=Member(recipe, state.member.seed)) for state in beginnings(task, slots)]
+    models = Compiled(task, states)
+    pieces = {cut.stop - cut.start for size in sizes for cut in models.parts(size)}
+    wanted: list[Size] = [("step", slots, size) for size in sorted(pieces)]
     wanted += [("evaluate", slots, CHUNK)] * models.fills_up()
     for size in wanted:
         if size not in models.code:
             some = torch.arange(size[2]) % len(task.train)
             given: Any
             if size[0] == "step":
-                batch = task.train.at(some.repeat(slots, 1))
-                given = models.training(models.parameters, batch, [0] * slots)
+                given = models.training(task.train.at(some.repeat(slots, 1)))
             else:
                 given = models.evaluation(task.train.at(some).inputs)
-            yield _Traced(models, size, given), size
+            yield models, _Traced(models, size, given), size
 
 
 def count_compiled(task: Task) -> int:
     """Return how many graphs this process runs compiled for a task."""
-    return len(_LOADED.get(task, {}))
+    return sum(map(len, _LOADED.get(task, {}).values()))
 
 
 def folder() -> Path:

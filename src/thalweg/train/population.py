@@ -88,7 +88,7 @@ def train(
     keep_weights: bool = False,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> list[Result]:
-    """Train all members, which share a batch size, and return their results in order.
+    """Train all members, which share what `thalweg.recipe.Together` holds, and return their results in order.
 
     A member whose loss stops being finite has diverged; the others go on undisturbed.
 
@@ -113,8 +113,8 @@ class Population:
         executor: a name in `thalweg.train.EXECUTORS`.
         slots: how many there can be. Where there are fewer, what is stacked is padded: under one executor a run's
             bits do not depend on its company.
-        states: of the runs, begun or gone on with; they share a batch size, and the number of batches that they have
-            seen of their epoch.
+        states: of the runs, begun or gone on with; they share what `thalweg.recipe.Together` holds, and the number of
+            batches that they have seen of their epoch.
         keep_weights: results have each model's state dict.
     """
 
@@ -122,8 +122,8 @@ class Population:
         self, task: Task, executor: str, slots: int, states: Sequence[RunState], *, keep_weights: bool = False
     ) -> None:
         self.task, self.executor, self.slots, self.keep_weights = task, executor, slots, keep_weights
-        (size,) = {state.member.recipe.sizes()[0] for state in states}
-        self.cuts = batches(len(task.train), size)
+        (together,) = {state.member.recipe.together() for state in states}
+        self.cuts = batches(len(task.train), together.batch_size)
         (self.cut,) = {state.step % len(self.cuts) for state in states}
         self.states = list(states)
 

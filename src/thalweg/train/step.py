@@ -25,6 +25,8 @@ from thalweg.average._batch_norm import Moments, as_kept, batch_norms, moments, 
 from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.passes import autocast, freeze, part_keys, parts, trainable
+from thalweg.train.recompute import blocks, recomputed
 from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
 from thalweg.train.state import RunState, of_module
 
@@ -34,7 +36,7 @@ FEWEST = 3
 """A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
 run that is left over after a kill must give the bits that it would have given in company."""
 
-CHUNK = 256
+CHUNK = 64
 """How many examples pass at once in evaluation."""
 
 
@@ -84,26 +86,23 @@ class Executor(Protocol):
         ...
 
 
-def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
-
-
 class Rows:
-    """What all ways share: the matrix of weights, and the keys.
+    """What all ways share: the matrix of weights, how a batch passes, and the keys.
 
     Args:
         task: whose models they are.
-        states: of the runs, one a row.
+        states: of the runs, one a row; what `thalweg.recipe.Together` holds is the same for all.
         slots: rows there are to be; those beyond the runs repeat the last one, and nobody asks what becomes of them.
     """
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         self.task = task
-        self.module = task.model(states[0].member.seed)
+        (self.together,) = {state.member.recipe.together() for state in states}
         self.states = [*states, *[states[-1]] * (slots - len(states))]
-        trainable = _trainable(self.module)
-        self.names = list(trainable)
-        self.shapes = [tuple(p.shape) for p in trainable.values()]
+        self.module = self._module(states[0])
+        mine = trainable(self.module)
+        self.names = list(mine)
+        self.shapes = [tuple(p.shape) for p in mine.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.parameters = torch.stack(
             [torch.cat([state.tensors[f"model/{name}"].reshape(-1) for name in self.names]) for state in self.states]
@@ -111,6 +110,14 @@ class Rows:
         self.gradients = torch.zeros_like(self.parameters)
         self.keys = [Key(state.member.seed) / "forward" for state in self.states]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
+
+    def _module(self, state: RunState) -> nn.Module:
+        """Return a run's module at its initial weights, frozen where its recipe says so."""
+        return freeze(self.task.model(state.member.seed), self.together.freeze)
+
+    def parts(self, count: int) -> list[slice]:
+        """Return the parts in which a batch of so many examples passes."""
+        return parts(count, self.together.accumulate, self.together.batch_size)
 
     @cached_property
     def batch_norms(self) -> dict[str, int]:
@@ -147,17 +154,19 @@ class OneByOne(Rows):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, states, slots)
-        self.modules = [self.module, *(task.model(state.member.seed) for state in self.states[1:])]
+        self.modules = [self.module, *map(self._module, self.states[1:])]
         for module, state, row, gradient in zip(
             self.modules, self.states, self.parameters, self.gradients, strict=True
         ):
             values, gradients = self.named(row), self.named(gradient)
             for name, x in of_module(module).items():
                 x.copy_(state.tensors[name])
-            for name, p in _trainable(module).items():
+            for name, p in trainable(module).items():
                 p.data = values[name]
                 p.grad = gradients[name]
         self.drawn = drawn(task)
+        recompute = self.together.recompute == "blocks"
+        self.blocks = [blocks(module) if recompute else [] for module in self.modules]
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
@@ -169,12 +178,25 @@ class OneByOne(Rows):
         return losses
 
     def _backward(self, row: int, batch: Split, step: int, key: Tensor) -> Tensor:
-        module, mine = self.modules[row].train(), batch.at(row)
-        seeded = (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext()
-        with seeded, KeyedDropout(key, self.drawn.hidden):
-            loss = self.task.loss(apply(module, mine.inputs), mine.targets)
+        self.modules[row].train()
+        mine = batch.at(row)
+        cuts = self.parts(len(mine))
+        with (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext():
+            losses = [
+                self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
+                for i, cut in enumerate(cuts)
+            ]
+        return torch.stack(losses).sum()
+
+    def _backward_part(self, row: int, part: Split, key: Tensor, share: float) -> Tensor:
+        """Add a part's share to the gradients, and return its share of the loss."""
+        module, draws = self.modules[row], self.drawn.moves_generator
+        masks = KeyedDropout(key, self.drawn.hidden)
+        with masks, autocast(self.together, self.parameters.device), recomputed(self.blocks[row], masks, draws=draws):
+            loss = self.task.loss(apply(module, part.inputs), part.targets)
+        loss = share * loss.to(self.parameters.dtype) if share < 1 else loss
         torch.autograd.backward(loss)
-        return loss.detach()
+        return loss.detach().to(self.parameters.dtype)
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""

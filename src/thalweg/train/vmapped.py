@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +14,17 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
+from thalweg.task.reading import each
 from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.passes import InFloat32, autocast, part_keys
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
 from thalweg.train.step import FEWEST, Rows, drawn
 
-__all__ = ["Vmapped"]
+__all__ = ["Rest", "Vmapped"]
+
+Rest = dict[str, Tensor]
+"""What models hold beside the weights that are trained, by name, each with an axis of rows before it."""
 
 
 class Vmapped(Rows):
@@ -33,6 +39,8 @@ class Vmapped(Rows):
         super().__init__(task, states, max(slots, FEWEST))
         if drawn(task).moves_generator:
             raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
+        if self.together.recompute != "none":
+            raise RuntimeError("vmap cannot compute blocks again, because torch.func takes no checkpoints")
         mine = set(self.names)
         names = [name.removeprefix("model/") for name in of_module(self.module)]
         rest = [name for name in names if name not in mine]
@@ -53,29 +61,46 @@ class Vmapped(Rows):
         self, row: Tensor, rest: dict[str, Tensor], inputs: Any, targets: Tensor, key: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
-        with KeyedDropout(key, REPLACED):
-            output = self._output(row, rest, inputs)
-        return self.task.loss(output, targets), rest
+        mixed = InFloat32() if self.together.precision == "bf16" else nullcontext()
+        with autocast(self.together, row.device), KeyedDropout(key, REPLACED), mixed:
+            loss = self.task.loss(self._output(row, rest, inputs), targets)
+        return loss.to(row.dtype), rest
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
-        self.module.train()
         keys = step_keys(self.mask_keys, steps)
-        self.gradients, (losses, self.rest) = self.uncompiled(
-            self.parameters, self.rest, batch.inputs, batch.targets, keys
-        )
-        detached: Tensor = losses.detach()
-        return detached
+        self.gradients, losses, self.rest = self._passed(self.parameters, self.rest, batch, keys)
+        return losses
+
+    def _passed(self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor) -> tuple[Tensor, Tensor, Rest]:
+        """Return a batch's gradients, its losses, and what the models hold beside their weights after it."""
+        self.module.train()
+        count = batch.targets.shape[1]
+        cuts = self.parts(count)
+        if len(cuts) == 1:
+            return self._differentiated(weights, rest, batch.inputs, batch.targets, keys)
+        gradients, losses = torch.zeros_like(weights), torch.zeros_like(weights[:, 0])
+        for i, cut in enumerate(cuts):
+            part = Split(each(batch.inputs, partial(_columns, cut=cut)), _columns(batch.targets, cut))
+            found, loss, rest = self._differentiated(weights, rest, part.inputs, part.targets, part_keys(keys, i))
+            share = (cut.stop - cut.start) / count
+            gradients.add_(found, alpha=share)
+            losses.add_(loss, alpha=share)
+        return gradients, losses, rest
+
+    def _differentiated(
+        self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor
+    ) -> tuple[Tensor, Tensor, Rest]:
+        """Return what `_passed` does, of a part of a batch."""
+        gradients, (losses, rest) = self.uncompiled(weights, rest, inputs, targets, keys)
+        return gradients, losses.detach(), rest
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
-        self.module.train()
         some, mine = _filled_up(rows)
         keys = step_keys(self.mask_keys, steps)[mine]
-        own = batch.at(mine)
         rest = {name: value[mine] for name, value in self.rest.items()}
-        gradients: Tensor = self.uncompiled(weights[some], rest, own.inputs, own.targets, keys)[0]
-        return gradients[: len(rows)]
+        return self._passed(weights[some], rest, batch.at(mine), keys)[0][: len(rows)]
 
     @contextmanager
     def evaluated(self, rows: Tensor, weights: Tensor, split: Split) -> Iterator[None]:
@@ -126,6 +151,11 @@ class Vmapped(Rows):
             for name, place in of_module(module).items():
                 place.copy_(own[name])
         return module.state_dict()
+
+
+def _columns(x: Tensor, cut: slice) -> Tensor:
+    """Return some examples of every row, laid out as a batch is, for which code is compiled."""
+    return x[:, cut].contiguous()
 
 
 def _filled_up(rows: Tensor) -> tuple[Tensor, Tensor]:
