@@ -17,6 +17,7 @@ from thalweg.study.before import (
     by_name,
     check_all,
     checked_processes,
+    counted,
     make_plans,
     one_thread,
     plan_facts,
