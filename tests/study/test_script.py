@@ -229,10 +229,98 @@ def test_what_goes_around_an_optimizer_goes_into_its_script(odd, tmp_path):
         assert result.test == record.test
 
 
+DEEP = """
+import torch
+from torch import nn
+from sklearn.datasets import load_digits
+import thalweg as tw
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(24)
+        self.inner = nn.Linear(24, 24)
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, x):
+        noise = torch.rand_like(x) if self.training and NOISE else 0.0
+        return x + self.drop(torch.tanh(self.inner(self.norm(x)))) + noise
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(64, 24)
+        self.layers = nn.ModuleList([Block(), Block()])
+        self.head = nn.Linear(24, 10)
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+parts, blocks, NOISE = "mine", "mine", False
+inputs, targets = load_digits(return_X_y=True)
+task = tw.Task(model=Deep, data=(inputs[:250], targets[:250]), loss=nn.functional.cross_entropy, metric=tw.accuracy)
+"""
+PASSES = {
+    "in parts": {"accumulate": 3},
+    "frozen": {"freeze": "first.* layers.*.inner.bias"},
+    "again": {"recompute": "blocks"},
+    "all": {"accumulate": 4, "freeze": "layers.0.*", "recompute": "blocks", "wrapper": tw.wrapper.sam(0.1)},
+}
+HALF = {
+    "half": {"precision": "bf16"},
+    "all": {"precision": "bf16", "accumulate": 4, "recompute": "blocks", "average": tw.average.ema(0.9)},
+}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "noise"),
+    [pytest.param("float64", False, marks=pytest.mark.slow), ("float64", True), ("float32", False)],
+)
+def test_a_batch_passes_through_the_script_as_in_the_study(dtype, noise, tmp_path):
+    """The weights are the study's to rounding, also where blocks draw from torch's generator."""
+    source = DEEP.replace('"mine", "mine", False', f'"mine", "mine", {noise}')
+    (tmp_path / "deep.py").write_text(source.replace("metric=", f"dtype=torch.{dtype}, metric="))
+    task, out = tw.load_task(f"{tmp_path}/deep.py:task"), tmp_path / "study"
+    some = PASSES if dtype == "float64" else HALF
+    recipes = {name: tw.Recipe(tw.optim.momentum(lr=0.05), epochs=2, **roles) for name, roles in some.items()}
+    tw.compare(task, recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
+    driver = "import runpy, os\n"
+    for i, name in enumerate(recipes):
+        (tmp_path / f"script{i}.py").write_text(tw.export(out, name))
+        driver += f"runpy.run_path('script{i}.py', run_name='__main__')\nos.replace('weights.pt', '{i}.pt')\n"
+    printed(driver + "open('weights.pt', 'w').close()\n", tmp_path)
+    with Store(out) as store:
+        runs = store.runs()
+        chosen = {e.recipe: runs[e.run] for e in reversed(store.entries("chosen"))}
+    rtol, atol = (1e-8, 1e-10) if dtype == "float64" else (1e-2, 1e-3)
+    for i, name in enumerate(recipes):
+        record = chosen[name]
+        assert record.status == "finished"
+        (result,) = train(task, [Member(tw.Recipe.from_toml(record.recipe), record.seed)], keep_weights=True)
+        for key, value in torch.load(tmp_path / f"{i}.pt").items():
+            assert torch.allclose(value, result.weights[key], rtol, atol), (name, key)
+
+
 def test_a_plain_recipes_script_holds_nothing_that_it_does_not_need(odd, tmp_path):
     study(tw.load_task(odd), tmp_path / "study", {"sgd": tw.Recipe(tw.optim.sgd(), epochs=1)})
     script = tw.export(tmp_path / "study")
-    for word in ("deepcopy", "batch_norms", "joined", "WRAPPER", "AVERAGE", "GRADIENT", "means", "_BatchNorm"):
+    for word in (
+        "deepcopy",
+        "batch_norms",
+        "joined",
+        "WRAPPER",
+        "AVERAGE",
+        "GRADIENT",
+        "means",
+        "_BatchNorm",
+        "parts(",
+        "autocast",
+        "FREEZE",
+        "checkpoint",
+    ):
         assert word not in script
 
 

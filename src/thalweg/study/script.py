@@ -19,6 +19,7 @@ from thalweg.average import _batch_norm
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
+from thalweg.study import script_passes
 from thalweg.study import script_text as text
 from thalweg.study.script_loop import beginning, changes_evaluation, loop
 from thalweg.study.script_names import bound, give_way
@@ -77,13 +78,14 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
             epochs=epochs,
             values=dict(recipe.optimizer),
         )
-        + _settings(recipe),
+        + _settings(recipe)
+        + script_passes.settings(recipe),
         *_formulas(recipe),
         beginning(optimizer),
         _schedule(recipe.schedule.resolved(record.steps)),
         "# ---- random numbers: each a function of its key",
         _source(key.Key),
-        _tail(dropout, "_WHOLE = ", "def step_keys") if task["dropout"] else "",
+        _tail(dropout, "_WHOLE = ", "def step_keys") if script_passes.has_masks(task, recipe) else "",
         "# ---- the task",
         _source(splits.split),
         _source(splits.standardize),
@@ -94,6 +96,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     ]
     after = [
         "# ---- training",
+        *script_passes.functions(task, recipe),
         _tail(_batch_norm, "def batch_norms") if changes_evaluation(recipe) else "",
         loop(task, recipe),
     ]

@@ -14,6 +14,7 @@ from thalweg.optim import Optimizer
 from thalweg.optim._executors.whole import joined, parted
 from thalweg.recipe import Recipe
 from thalweg.study import script_text as text
+from thalweg.study.script_passes import gradient_of, has_masks
 from thalweg.wrapper import WrapperTechnique
 
 __all__ = ["beginning", "changes_evaluation", "loop"]
@@ -67,17 +68,18 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
         recipe: resolved.
     """
     optimizer = _optimizer(recipe)
-    contexts = ["(forward / step).seeded()"] * task["draws"]
-    contexts += ["KeyedDropout(_mix(mask_key + _signed(step * _GOLDEN)))"] * task["dropout"]
+    keyed = has_masks(task, recipe)
     other = changes_evaluation(recipe)
     evaluated = "other" if other else "model"
     blocks = {
+        "FREEZE": "freeze(model, FREEZE)" if recipe.freeze != "none" else "",
+        "BLOCKS": "found = blocks(model)" if recipe.recompute != "none" else "",
         "STATE": _state(recipe),
-        "FORWARD": 'forward = Key(SEED) / "forward"' if contexts else "",
-        "MASK_KEY": "mask_key = torch.tensor(forward.integer(63))" if task["dropout"] else "",
+        "FORWARD": 'forward = Key(SEED) / "forward"' if keyed or task["draws"] else "",
+        "MASK_KEY": "mask_key = torch.tensor(forward.integer(63))" if keyed else "",
         "SEEN": "seen = SEEN" if recipe.schedule.feedback else "",
-        "LOSS": _loss("loss", contexts),
-        "SECOND": _second(recipe, contexts),
+        "LOSS": gradient_of("loss", task, recipe),
+        "SECOND": _second(task, recipe),
         "GRADIENTS": _gradients(recipe),
         "UPDATE": _update(optimizer),
         "AFTER": _after(recipe),
@@ -122,19 +124,12 @@ def _state(recipe: Recipe) -> str:
     return "\n".join(lines)
 
 
-def _loss(name: str, contexts: list[str]) -> str:
-    line = f"{name} = task.loss(predict(model, at(inputs, rows)), targets[rows])"
-    if contexts:
-        line = f"with {', '.join(contexts)}:\n    {line}"
-    return f"{line}\nmodel.zero_grad(set_to_none=False)\n{name}.backward()"
-
-
-def _second(recipe: Recipe, contexts: list[str]) -> str:
+def _second(task: Mapping[str, Any], recipe: Recipe) -> str:
     if not _placed(recipe, "before"):
         return ""
     assert recipe.wrapper is not None
     name = recipe.wrapper.name
-    return "\n".join([text.SECOND_BEFORE.replace("FORMULA", name).strip(), _loss("second", contexts),
+    return "\n".join([text.SECOND_BEFORE.replace("FORMULA", name).strip(), gradient_of("second", task, recipe),
                       text.SECOND_AFTER.strip()])  # fmt: skip
 
 

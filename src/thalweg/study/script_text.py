@@ -23,12 +23,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import math
 import random
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from math import copysign, cos, floor, inf, log, pi
 from typing import Any
 
@@ -38,6 +41,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 """
 
 STANDIN = '''
@@ -140,6 +144,8 @@ def train(task):
     with (Key(SEED) / "init").seeded():
         model = task.model()
     model.to(task.dtype)
+    FREEZE
+    BLOCKS
     inputs, targets = task.train
     parameters = [p for p in model.parameters() if p.requires_grad]
     STATE

@@ -1,0 +1,87 @@
+"""How a batch passes through the model of an exported script: in parts, in bfloat16, with blocks computed again."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from thalweg.recipe import Recipe
+from thalweg.train import passes, recompute
+
+__all__ = ["functions", "gradient_of", "has_masks", "settings"]
+
+
+def has_masks(task: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Return whether the script needs keyed dropout: also where blocks are to be computed again with its count."""
+    return bool(task["dropout"]) or recipe.recompute != "none"
+
+
+def settings(recipe: Recipe) -> str:
+    """Return the lines that name what the recipe chooses."""
+    lines = [f"ACCUMULATE = {recipe.accumulate}  # parts in which a batch passes"] * (recipe.accumulate != 1)
+    lines += [f"FREEZE = {recipe.freeze!r}"] * (recipe.freeze != "none")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def functions(task: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """Return the sources of what the loop calls."""
+    found: list[str] = []
+    if recipe.accumulate != 1:
+        found.append(_source(passes.parts))
+        found += [_source(passes.part_keys)] * has_masks(task, recipe)
+    if recipe.freeze != "none":
+        found += [_source(passes.trainable), _source(passes.freeze)]
+    if recipe.recompute != "none":
+        source = inspect.getsource(recompute)
+        found.append(source[source.index("\ndef blocks(") + 1 :].rstrip())
+    return found
+
+
+def _source(thing: Any) -> str:
+    return inspect.getsource(thing).rstrip()
+
+
+def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
+    """Return the lines that compute a loss of that name on a batch's rows, and leave its gradient.
+
+    Args:
+        name: of the variable.
+        task: the study's facts on it.
+        recipe: resolved.
+    """
+    cut = recipe.accumulate != 1
+    rows, loss = ("part", "piece") if cut else ("rows", name)
+    key = "_mix(mask_key + _signed(step * _GOLDEN))"
+    masks = f"KeyedDropout(part_keys({key}, i))" if cut else f"KeyedDropout({key})"
+    lines, around = [], []
+    if recipe.recompute != "none":
+        lines.append(f"masks = {masks}")
+        masks = "masks"
+    if has_masks(task, recipe):
+        around.append(masks)
+    if recipe.precision == "bf16":
+        around.append('torch.autocast("cpu", torch.bfloat16, cache_enabled=False)')
+    if recipe.recompute != "none":
+        around.append(f"recomputed(found, masks, draws={bool(task['draws'])})")
+    line = f"{loss} = task.loss(predict(model, at(inputs, {rows})), targets[{rows}])"
+    lines.append(f"with {', '.join(around)}:\n    {line}" if around else line)
+    before = ["model.zero_grad(set_to_none=False)"]
+    if cut:
+        before.append(f"{name} = torch.zeros((), dtype=task.dtype)")
+        lines += [
+            "piece = len(part) / len(rows) * piece.to(task.dtype)",
+            "piece.backward()",
+            f"{name} += piece.detach()",
+        ]
+        inside = textwrap.indent("\n".join(lines), "    ")
+        pieces = "[rows[cut] for cut in parts(len(rows), ACCUMULATE, BATCH_SIZE)]"
+        numbered = f"for i, part in enumerate({pieces}):" if has_masks(task, recipe) else f"for part in {pieces}:"
+        lines = [f"{numbered}\n{inside}"]
+    else:
+        lines.append(f"{name}.backward()")
+    whole = "\n".join(lines)
+    if task["draws"]:
+        whole = f"with (forward / step).seeded():\n{textwrap.indent(whole, '    ')}"
+    return "\n".join([*before, whole])
