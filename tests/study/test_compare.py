@@ -261,7 +261,7 @@ def test_a_metric_with_one_value_is_compared_over_seeds(tmp_path):
     assert found["pairs"][0]["crossed"] is None
 
 
-def test_dropout_inside_torchs_own_layers_trains_one_by_one_and_repeats(tmp_path):
+def test_dropout_inside_torchs_own_layers_has_keys_and_repeats(tmp_path):
     class Hidden(nn.Module):
         def __init__(self):
             super().__init__()
@@ -278,6 +278,6 @@ def test_dropout_inside_torchs_own_layers_trains_one_by_one_and_repeats(tmp_path
         study(tmp_path / name, task, recipes, trials=1, seeds=2)
     one, two = kept(tmp_path / "one"), kept(tmp_path / "two")
     with Store(tmp_path / "one") as store:
-        assert "global generator" in store.get("plan")["sentences"][0]
+        assert "global generator" not in store.get("plan")["sentences"][0]
     for name, run in one.items():
         np.testing.assert_array_equal(run.curve.train_loss, two[name].curve.train_loss)
