@@ -24,7 +24,7 @@ from thalweg.study import script_text as text
 from thalweg.study.script_loop import beginning, changes_evaluation, loop
 from thalweg.study.script_names import bound, give_way
 from thalweg.task import metric, splits
-from thalweg.train import dropout
+from thalweg.train import dropout, stacked
 
 __all__ = ["export"]
 
@@ -86,6 +86,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         "# ---- random numbers: each a function of its key",
         _source(key.Key),
         _tail(dropout, "_WHOLE = ", "def step_keys") if script_passes.has_masks(task, recipe) else "",
+        *(_hidden() if task.get("hidden") else []),
         "# ---- the task",
         _source(splits.split),
         _source(splits.standardize),
@@ -171,6 +172,14 @@ def _collect(function: Any, found: dict[str, str]) -> None:
         if inspect.isfunction(called) and called.__module__.startswith("thalweg.") and called.__name__ not in found:
             _collect(called, found)
     found[function.__name__] = source
+
+
+def _hidden() -> list[str]:
+    """Return the sources of what stands in for torch's own layers that drop."""
+    found: dict[str, str] = {}
+    for ours in sorted(stacked.TAKES_DROPOUT, key=lambda ours: ours.__name__):
+        _collect(ours, found)
+    return [*found.values(), text.HIDDEN]
 
 
 def _source(thing: Any) -> str:

@@ -48,13 +48,14 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
 
     Args:
         name: of the variable.
-        task: the study's facts on it.
+        task: the study's facts on it; ``hidden`` says whether torch's own layers drop in it.
         recipe: resolved.
     """
     cut = recipe.accumulate != 1
     rows, loss = ("part", "piece") if cut else ("rows", name)
     key = "_mix(mask_key + _signed(step * _GOLDEN))"
-    masks = f"KeyedDropout(part_keys({key}, i))" if cut else f"KeyedDropout({key})"
+    more = ", REPLACED" if task.get("hidden") else ""
+    masks = f"KeyedDropout(part_keys({key}, i){more})" if cut else f"KeyedDropout({key}{more})"
     lines, around = [], []
     if recipe.recompute != "none":
         lines.append(f"masks = {masks}")

@@ -1,7 +1,7 @@
 """The parts of an exported script that are nowhere else: its head, the stand-in for a task, the loop."""
 
 __all__ = [
-    "HEAD", "IMPORTS", "MODULE", "OTHER", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN", "TRAINING",
+    "HEAD", "HIDDEN", "IMPORTS", "MODULE", "OTHER", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN", "TRAINING",
 ]  # fmt: skip
 
 HEAD = '''
@@ -28,9 +28,10 @@ import math
 import random
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import pairwise
 from math import copysign, cos, floor, inf, log, pi
 from typing import Any
@@ -125,6 +126,28 @@ thalweg.__dict__.update(Task=Task, Metric=Metric, InputError=InputError, Key=Key
                         split=split, standardize=standardize, unknown=unknown)
 sys.modules["thalweg"] = thalweg
 """
+
+HIDDEN = '''
+# What drops inside torch's own layers, for which the functions above stand in.
+REPLACED = {
+    F.scaled_dot_product_attention: scaled_dot_product_attention,
+    F.multi_head_attention_forward: multi_head_attention_forward,
+    torch._VF.lstm: lstm,
+    torch._VF.gru: gru,
+    torch._VF.rnn_tanh: rnn_tanh,
+    torch._VF.rnn_relu: rnn_relu,
+}
+TAKES_DROPOUT = set(REPLACED.values())
+
+
+def pays(ours, args, kwargs, compiled):
+    """Return whether a function is called in torch's place: attention alone only where it drops."""
+    return ours is not scaled_dot_product_attention or kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0
+
+
+def get_proxy_mode():
+    """Return None: nothing is compiled here."""
+'''
 
 TRAINING = '''
 def evaluate(model, task, part):
