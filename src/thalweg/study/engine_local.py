@@ -60,6 +60,14 @@ class Queue:
     batch_size: int
     runs: deque[Run]
     waits: bool = False
+    size: int = 0
+
+    def share(self, processes: int) -> int:
+        """Return how many runs a lane takes at once, so that all get as much in the end; the same every time."""
+        if not self.size:
+            rounds = -(-len(self.runs) // (self.slots * processes))
+            self.size = -(-len(self.runs) // (rounds * processes))
+        return self.size
 
     def take(self, count: int) -> list[Run]:
         """Return up to so many runs, and be without them."""
@@ -89,7 +97,12 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
         runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
         first = len(runs) if not plan.compiles else plan.first if begins else 0
         parts = [(plan.executor, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
-        found += [Queue(how, plan.together, batch_size, deque(part), waits) for how, part, waits in parts if part]
+        slots = {"one by one": 1}
+        found += [
+            Queue(how, slots.get(how, plan.together), batch_size, deque(part), waits)
+            for how, part, waits in parts
+            if part
+        ]
     return found
 
 
@@ -98,15 +111,8 @@ def chunks(jobs: Sequence[Job], plans: Mapping[int, Plan], processes: int) -> li
     found = []
     for queue in queues(jobs, {size: replace(plan, compiles="") for size, plan in plans.items()}):
         while queue.runs:
-            size = _share(queue, processes)
-            found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(size))))
+            found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(queue.share(processes)))))
     return found
-
-
-def _share(queue: Queue, processes: int) -> int:
-    """Return how many of a queue's runs a lane begins with, so that all lanes get as much in the end."""
-    rounds = -(-len(queue.runs) // (queue.slots * processes))
-    return -(-len(queue.runs) // (rounds * processes))
 
 
 @dataclass
@@ -214,7 +220,7 @@ class Local:
         if not ready:
             return None
         first = ready[0]
-        runs = first.take(_share(first, self.processes))
+        runs = first.take(first.share(self.processes))
         slots = first.slots if first.executor == "compiled" else max(len(runs), 1)
         return self._lane(first.executor, slots, runs), first
 
@@ -275,7 +281,7 @@ class Local:
         queue = busy.queue
         if queue is None or queue.waits or not queue.runs:
             return []
-        runs = queue.take(min(free, _share(queue, self.processes)))
+        runs = queue.take(min(free, queue.share(self.processes)))
         busy.left.update({run[0]: run for run in runs})
         return runs
 
@@ -427,6 +433,7 @@ class Local:
             if queue.batch_size == size and queue.waits:
                 queue.waits = False
                 queue.executor = "compiled" if plan.compiles == "yes" else plan.executor
+                queue.slots = 1 if queue.executor == "one by one" else plan.together
 
 
 def _compile(task: Task, size: int, plan: Plan, pipe: Connection, parent: int) -> None:

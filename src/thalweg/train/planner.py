@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         executor: a name in `thalweg.train.EXECUTORS`: how the first runs, or all of them, are trained.
-        together: how many runs make a population.
+        together: how many runs make a population, vmapped or compiled; 1 where there can be none.
         step_seconds: CPU seconds a run and step.
         epoch_seconds: CPU seconds a run takes at the end of each epoch to be evaluated.
         reason: one sentence on why.
@@ -97,15 +97,16 @@ def measure(task: Task, batch_size: int, *, processes: int = 1, memory: float | 
         reason = f"{together} together by vmap, {ratio:.1f} times faster than one by one at {one_by_one}"
         return Plan("vmapped", together, step, epoch, reason)
     reason = f"one by one, at {one_by_one}: {together} together by vmap would take {1 / ratio:.1f} times as long"
-    return Plan("one by one", 1, alone_step, alone_epoch, reason)
+    return Plan("one by one", together, alone_step, alone_epoch, reason)
 
 
 def to_compile(task: Task, batch_size: int, plan: Plan, seconds: float, processes: int) -> Plan:
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
-    Runs enough to give each process one population are trained before the code is there.
+    Runs enough to give each process one population are trained before the code is there. Where vmap alone is no
+    faster than one by one, less is to be hoped for, and more work is asked for.
     """
-    if plan.executor != "vmapped" or seconds < WORTH:
+    if plan.together < FEWEST or seconds < WORTH:
         return plan
     if missing := no_compiler():
         return replace(plan, reason=f"{plan.reason}; not compiled, because {missing}")
@@ -113,7 +114,7 @@ def to_compile(task: Task, batch_size: int, plan: Plan, seconds: float, processe
         costs = compile_seconds(task, plan.together, _sizes(task, batch_size))
     except Exception as error:
         return replace(plan, reason=f"{plan.reason}; not compiled: {_obstacle(error)}")
-    if seconds < 2 * costs:
+    if seconds < (2 if plan.executor == "vmapped" else 10) * costs:
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
     return replace(plan, compiles="pending", first=processes * plan.together)
 
