@@ -1,5 +1,7 @@
 """A batch in parts, in bfloat16, with frozen parameters: the same run, by every way to train it."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from thalweg.recipe import Recipe
 from thalweg.train import Member, train
 from thalweg.train.compiled import compile_steps, count_compiled
 from thalweg.train.passes import check_passes, freeze, part_keys, parts, trainable
-from thalweg.train.state import begin
+from thalweg.train.population import Population
+from thalweg.train.state import begin, packed, unpacked
 from thalweg.train.step import OneByOne, drawn
 from thalweg.train.vmapped import Vmapped
 
@@ -254,6 +257,30 @@ def test_compiled_parts_of_a_frozen_model_are_the_vmapped_ones():
     for one, other in zip(*found, strict=True):
         agree(one, other, rtol=1e-3, atol=1e-4)
     assert count_compiled(task) == 2
+
+
+@pytest.mark.parametrize(
+    ("executor", "roles"), [("one by one", {"recompute": "blocks"}), ("vmapped", {})], ids=["one by one", "vmapped"]
+)
+def test_a_run_goes_on_from_its_state_as_if_it_had_not_stopped(executor, roles):
+    task = small_digits(mlp(nn.Dropout))
+    ways = {"accumulate": 3, "precision": "bf16", "freeze": "0.bias", **roles}
+    members = [member(seed, **ways) for seed in range(3)]
+    states, found = [begin(task, one) for one in members], []
+
+    def keep(population):
+        if population.cut == 4 and not found:
+            tensors, facts = packed(population.snapshot())
+            found.extend(unpacked({name: x.clone() for name, x in tensors.items()}, json.loads(json.dumps(facts))))
+
+    def ends(states):
+        population = Population(task, executor, 3, states, keep_weights=True)
+        return {one.seed: result for one, result in population.run(on_step=keep)}
+
+    whole = ends(states)
+    assert [state.step for state in found] == [4, 4, 4]
+    for seed, result in ends(found).items():
+        same(whole[seed], result)
 
 
 def test_runs_that_pass_otherwise_do_not_train_together():
