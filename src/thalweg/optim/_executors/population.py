@@ -121,12 +121,17 @@ class PopulationStep:
         self.rate = names.index("lr")
         self.values = [[row[name] for name in names] for row in self.hyperparameters]
         rows, n = self.parameters.shape
-        self.constants = torch.empty((rows, max(1, self.lifted.count)), dtype=self.parameters.dtype)
-        self.dtype = str(self.parameters.dtype).removeprefix("torch.")
-        self.is_fused = self.parameters.device.type == "cpu" and self.dtype in ("float32", "float64")
-        tensors = [self.constants, self.parameters, self.parameters, *self.state]
-        self.table = np.stack([np.full(rows, n), *map(_addresses, tensors)], axis=1)
-        self.widths = fused.widths(self.dtype, len(self.state)) if self.is_fused else None
+        dtype = str(self.parameters.dtype).removeprefix("torch.")
+        if self.parameters.device.type != "cpu" or dtype not in ("float32", "float64"):
+            self.kernel = None
+            return
+        self.kernel = kernel(self.technique, dtype)
+        self.constants = np.empty((rows, max(1, self.lifted.count)), dtype)
+        self.offsets = np.arange(rows) * (self.parameters.stride(0) * self.parameters.element_size())
+        starts = [self.constants.ctypes.data + np.arange(rows) * self.constants.strides[0]]
+        starts += [_addresses(x) for x in (self.parameters, self.parameters, *self.state)]
+        self.table = np.stack([np.full(rows, n), *starts], axis=1)
+        self.widths = fused.widths(dtype, len(self.state))
 
     def _elements(self, gradients: Tensor, times: Sequence[int], rates: Sequence[float]) -> None:
         made = []
@@ -135,16 +140,16 @@ class PopulationStep:
             constants, scalars = self.lifted.constants(t, *self.scalars[row], *values)
             self.scalars[row] = list(scalars)
             made.append(constants)
-        if self.lifted.count:
-            self.constants.copy_(torch.from_numpy(np.array(made, np.float64)))
-        if self.is_fused:
+        if self.kernel is not None:
+            if self.lifted.count:
+                with np.errstate(over="ignore"):  # beyond the type is infinity, for tensors too
+                    self.constants[:] = made
             gradients = gradients.contiguous()
-            self.table[:, 3] = _addresses(gradients)
-            assert self.widths is not None
-            fused.walk(kernel(self.technique, self.dtype), self.table, self.parameters.numel(), self.widths)
+            self.table[:, 3] = gradients.data_ptr() + self.offsets
+            fused.walk(self.kernel, self.table, self.parameters.numel(), self.widths)
         else:
-            columns = self.constants.to(self.parameters.device).unsqueeze(2).unbind(1)
-            new, *after = self.lifted.elements(self.parameters, gradients, *self.state, *columns)
+            given = torch.tensor(made, dtype=torch.float64).reshape(len(made), -1).to(self.parameters)
+            new, *after = self.lifted.elements(self.parameters, gradients, *self.state, *given.unsqueeze(2).unbind(1))
             self.parameters.copy_(new)
             for kept, value in zip(self.state, after, strict=True):
                 kept.copy_(value)
