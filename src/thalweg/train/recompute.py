@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -110,12 +111,15 @@ def _checkpointed(
     forward: Callable[..., Any], parts: Sequence[nn.Module], masks: KeyedDropout, draws: bool
 ) -> Callable[..., Any]:
     def call(*args: Any, **named: Any) -> Any:
-        before, layer, count = _Numpy() if draws else None, masks.layer, itertools.count()
+        draws_again, layer, count = _Numpy() if draws else nullcontext(), masks.layer, itertools.count()
+        buffers = _Buffers(parts)
 
         def again(*args: Any) -> Any:
             if next(count) == 0:
-                return forward(*args, **named)
-            with _buffers_apart(parts), KeyedDropout(masks.key, masks.replaced) as own, before or nullcontext():
+                found = forward(*args, **named)
+                buffers.passed()
+                return found
+            with buffers, draws_again, KeyedDropout(masks.key, masks.replaced) as own:
                 own.layer = layer
                 return forward(*args, **named)
 
@@ -124,18 +128,28 @@ def _checkpointed(
     return call
 
 
-@contextmanager
-def _buffers_apart(parts: Sequence[nn.Module]) -> Iterator[None]:
-    """Let modules write into copies of their buffers inside a ``with``."""
-    modules = {module: None for part in parts for module in part.modules()}
-    kept = [(module, name, x) for module in modules for name, x in module.named_buffers(recurse=False)]
-    for module, name, x in kept:
-        setattr(module, name, x.clone())
-    try:
-        yield
-    finally:
-        for module, name, x in kept:
-            setattr(module, name, x)
+class _Buffers:
+    """Modules' buffers as they are now, once more inside a ``with``, after which they are as before it.
+
+    A batch norm would otherwise count a batch twice, and a spectral norm go on from where it had come to.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        modules = dict.fromkeys(module for part in parts for module in part.modules())
+        self.kept = [(m, name, x.clone()) for m in modules for name, x in m.named_buffers(recurse=False)]
+
+    def passed(self) -> None:
+        """Forget what the pass has not changed; by value, because batch norm's kernel writes unseen by torch."""
+        self.kept = [one for one in self.kept if not torch.equal(getattr(one[0], one[1]), one[2])]
+
+    def __enter__(self) -> None:
+        self.after = [getattr(module, name) for module, name, _ in self.kept]
+        for module, name, value in self.kept:
+            setattr(module, name, value)
+
+    def __exit__(self, *_: object) -> None:
+        for (module, name, _changed), value in zip(self.kept, self.after, strict=True):
+            setattr(module, name, value)
 
 
 class _Numpy:
