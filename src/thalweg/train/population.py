@@ -124,7 +124,8 @@ class Population:
         self.task, self.executor, self.slots, self.keep_weights = task, executor, slots, keep_weights
         (together,) = {state.member.recipe.together() for state in states}
         self.cuts = batches(len(task.train), together.batch_size)
-        (self.cut,) = {state.step % len(self.cuts) for state in states}
+        # An epoch whose last step is done but that is not yet judged has all its batches behind it.
+        (self.cut,) = {state.step - _ended(state) * len(self.cuts) for state in states}
         self.states = list(states)
 
     def run(
@@ -170,6 +171,11 @@ class Population:
         states = sorted(states, key=lambda state: state.member.recipe.optimizer.name)
         self._rows = _Rows(self.task, self.executor, self.slots, states, len(self.cuts))
         return self._rows
+
+
+def _ended(state: RunState) -> int:
+    """Return how many epochs of a run have their loss and validation metric."""
+    return len(state.facts.get("losses", [math.nan])) - 1
 
 
 class _Rows:
