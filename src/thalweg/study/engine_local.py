@@ -14,7 +14,8 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -22,6 +23,7 @@ from typing import Any
 
 import torch
 
+from thalweg.recipe import Recipe, Together
 from thalweg.record import RunRecord, StoreError
 from thalweg.study.lanes import (
     Chunk,
@@ -30,6 +32,7 @@ from thalweg.study.lanes import (
     Watch,
     failed,
     is_memory,
+    lane_left,
     lanes_left,
     run_of,
     said,
@@ -51,16 +54,29 @@ PATIENCE = 600.0
 """Seconds without a sign of life after which a lane's process is taken for stuck."""
 
 
+Company = tuple[Together, int]
+"""What the runs of a queue share: how their batches pass, and how many gradients a step takes."""
+
+
+def _company(recipe: Recipe) -> Company:
+    return recipe.together(), gradients_a_step(recipe)
+
+
 @dataclass
 class Queue:
     """Runs that can share a lane, in the order in which they are begun."""
 
     executor: str
     slots: int
-    batch_size: int
+    company: Company
     runs: deque[Run]
     waits: bool = False
     size: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Of its runs."""
+        return self.company[0].batch_size
 
     def share(self, processes: int) -> int:
         """Return how many runs a lane takes at once, so that all get as much in the end; the same every time."""
@@ -75,7 +91,7 @@ class Queue:
 
 
 def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = False) -> list[Queue]:
-    """Return jobs in queues by batch size, by gradients a step, and by how they are trained.
+    """Return jobs in queues by what they share and by how they are trained.
 
     Where the plan is to compile, the first runs of a study are vmapped all the same, whether the code is there by now
     or not: which run is trained how must not depend on how long something takes.
@@ -85,13 +101,12 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
         plans: by batch size.
         begins: whether a study begins with them.
     """
-    groups: dict[tuple[int, int], list[Job]] = {}
+    groups: dict[Company, list[Job]] = {}
     for job in jobs:
-        recipe = job.member.recipe
-        groups.setdefault((recipe.sizes()[0], gradients_a_step(recipe)), []).append(job)
+        groups.setdefault(_company(job.member.recipe), []).append(job)
     found = []
-    for (batch_size, _), group in groups.items():
-        plan = plans[batch_size]
+    for company, group in groups.items():
+        plan = plans[company[0].batch_size]
         # The longest first; runs that share a formula stand together: fewer calls a step.
         group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
         runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
@@ -99,7 +114,7 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
         parts = [(plan.executor, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
         slots = {"one by one": 1}
         found += [
-            Queue(how, slots.get(how, plan.together), batch_size, deque(part), waits)
+            Queue(how, slots.get(how, plan.together), company, deque(part), waits)
             for how, part, waits in parts
             if part
         ]
@@ -155,7 +170,8 @@ class Local:
         self.context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
         self.busy: dict[Connection, _Busy] = {}
         self.compiling: dict[Connection, tuple[int, Plan, multiprocessing.process.BaseProcess]] = {}
-        self.count = 0
+        self.taken: set[str] = set()
+        self.count = 1
 
     def run(
         self,
@@ -187,6 +203,10 @@ class Local:
             self.say(sentence)
         kept = [(lane, tuple(s for s in lane.states if s.member.identity in wanted)) for lane in left]
         self.lanes = deque(replace(lane, states=states) for lane, states in kept if states)
+        self.taken = {lane.name for lane in self.lanes}
+        for lane, states in kept:
+            if not states:
+                self._done(lane)
         begun = {state.member.identity for lane in self.lanes for state in lane.states}
         self.queues = queues(jobs, plans, begins=begins)
         for queue in self.queues:
@@ -214,8 +234,8 @@ class Local:
             lane = self.lanes.popleft()
             # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
             mine = [q for q in self.queues if q.executor == lane.executor and q.slots == lane.slots]
-            size = lane.states[0].member.recipe.sizes()[0]
-            return lane, next((q for q in mine if q.batch_size == size and not lane.deaths), None)
+            company = _company(lane.states[0].member.recipe)
+            return lane, next((q for q in mine if q.company == company and not lane.deaths), None)
         ready = [queue for queue in self.queues if queue.runs and not queue.waits]
         if not ready:
             return None
@@ -225,8 +245,11 @@ class Local:
         return self._lane(first.executor, slots, runs), first
 
     def _lane(self, executor: str, slots: int, runs: Sequence[Run], deaths: int = 0) -> Lane:
-        self.count += 1
-        return Lane(f"lane-{os.getpid()}-{self.count}", executor, slots, tuple(map(state_of, runs)), deaths)
+        # A number that was had by a process before the kill may be had again.
+        while (name := f"lane-{os.getpid()}-{self.count}") in self.taken:
+            self.count += 1
+        self.taken.add(name)
+        return Lane(name, executor, slots, tuple(map(state_of, runs)), deaths)
 
     def _apart(self, busy: _Busy, why: str, *, by_memory: bool) -> None:
         """Put a lane's runs that are left where they are tried again in other company, or record that they failed."""
@@ -314,7 +337,8 @@ class Local:
     def _start(self, lane: Lane, queue: Queue | None) -> None:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(target=self._work, args=(lane, theirs, os.getpid()), daemon=True)
-        process.start()
+        with _no_interrupt():
+            process.start()
         theirs.close()
         self.busy[ours] = _Busy(lane, process, queue, {run[0]: run for run in lane.runs})
 
@@ -322,7 +346,7 @@ class Local:
         busy = self.busy[pipe]
         try:
             message = pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the latter where it died amid a message
             busy.process.join()
             self._died(pipe, f"its process died (exit code {busy.process.exitcode}), perhaps for want of memory")
             return
@@ -333,7 +357,8 @@ class Local:
             case ("epochs", count):
                 self.on_epochs(count)
             case ("more", free):
-                pipe.send(self._more(busy, free))
+                with suppress(BrokenPipeError, ConnectionResetError):  # it died, which is heard next
+                    pipe.send(self._more(busy, free))
             case ("full", sentence):
                 raise StoreError(sentence)
             case ("raised", sentence, by_memory):
@@ -346,19 +371,25 @@ class Local:
     def _end(self, pipe: Connection) -> None:
         busy = self.busy.pop(pipe)
         busy.process.join(timeout=10)
+        busy.process.kill()  # where what the task imported keeps it
         pipe.close()
 
     def _died(self, pipe: Connection, why: str) -> None:
         busy = self.busy[pipe]
         busy.process.kill()
         self._end(pipe)
+        damaged = len(self.checkpoints.damaged) if self.checkpoints is not None else 0
         again = replace(busy.lane, deaths=busy.lane.deaths + 1)
         if busy.lane.deaths or not busy.left:
             self._apart(replace(busy, lane=again), why, by_memory=True)
             return
-        kept = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
-        mine = next((lane.states for lane in kept if lane.name == again.name), ())
-        states = {state.member.identity: state for state in mine if state.member.identity in busy.left}
+        mine = None
+        if self.checkpoints is not None:
+            mine = lane_left(self.checkpoints, again.name)
+            for sentence in self.checkpoints.damaged[damaged:]:
+                self.say(sentence)
+        kept = {state.member.identity: state for state in mine.states} if mine is not None else {}
+        states = {identity: state for identity, state in kept.items() if identity in busy.left}
         # What entered after the checkpoint begins anew, in a lane of its own: it may stand elsewhere in its epoch.
         later = [run for identity, run in busy.left.items() if identity not in states]
         self.say(
@@ -371,8 +402,7 @@ class Local:
 
     def _work(self, lane: Lane, pipe: Connection, parent: int) -> None:
         """Train a lane in a forked process."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-        _die_with(parent)
+        _belong_to(parent)
         torch.set_num_threads(1)
 
         def more(free: int) -> Sequence[Run]:
@@ -405,7 +435,8 @@ class Local:
             process = self.context.Process(
                 target=_compile, args=(self.task, size, self.plans[size], theirs, os.getpid()), daemon=True
             )
-            process.start()
+            with _no_interrupt():
+                process.start()
             theirs.close()
             self.compiling[ours] = size, self.plans[size], process
 
@@ -437,14 +468,25 @@ class Local:
 
 
 def _compile(task: Task, size: int, plan: Plan, pipe: Connection, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    _belong_to(parent)
     torch.set_num_threads(1)
     pipe.send(compiled(task, size, plan))
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends, however that ends (Linux's prctl)."""
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold Ctrl-C back, so that a process that is forked meanwhile never gets it; see `_belong_to`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _belong_to(parent: int) -> None:
+    """Leave Ctrl-C to the parent; and have the kernel kill this process when that ends, however (Linux's prctl)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.recipe import Recipe
@@ -15,7 +15,18 @@ from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.state import packed, unpacked
 from thalweg.train.step import quiet_fallback
 
-__all__ = ["Chunk", "Lane", "Run", "Watch", "failed", "lanes_left", "record_of", "train_chunk", "train_lane"]
+__all__ = [
+    "Chunk",
+    "Lane",
+    "Run",
+    "Watch",
+    "failed",
+    "lane_left",
+    "lanes_left",
+    "record_of",
+    "train_chunk",
+    "train_lane",
+]
 
 Run = tuple[str, str, int]
 """A run as it passes between processes: its identity, its resolved recipe as TOML, and its seed."""
@@ -151,17 +162,25 @@ def lanes_left(checkpoints: Checkpoints, done: set[str]) -> list[Lane]:
     """
     found, taken = [], set(done)
     for name in checkpoints.names():
-        loaded = checkpoints.load(name)
-        if loaded is None:
+        lane = lane_left(checkpoints, name)
+        if lane is None:
             continue
-        tensors, facts = loaded
-        states = [state for state in unpacked(tensors, facts["states"]) if state.member.identity not in taken]
+        states = [state for state in lane.states if state.member.identity not in taken]
         taken |= {state.member.identity for state in states}
         if states:
-            found.append(Lane(name, facts["executor"], facts["slots"], tuple(states)))
+            found.append(replace(lane, states=tuple(states)))
         else:
             checkpoints.remove(name)
     return found
+
+
+def lane_left(checkpoints: Checkpoints, name: str) -> Lane | None:
+    """Return a lane as it was last kept, or None where it was not."""
+    loaded = checkpoints.load(name)
+    if loaded is None:
+        return None
+    tensors, facts = loaded
+    return Lane(name, facts["executor"], facts["slots"], tuple(unpacked(tensors, facts["states"])))
 
 
 def record_of(run: Run, executor: str, result: Result) -> RunRecord:
