@@ -1,7 +1,13 @@
 """Training: one step, the loop, many models at once."""
 
-from thalweg.train.executors import EXECUTORS
-from thalweg.train.population import Population, Result, train
-from thalweg.train.state import Member, RunState, begin
+import os
+
+# By default, the last bits of MKL's products depend on where their memory is aligned, and so on a run's place in its
+# population. MKL reads this at its first call; it costs nothing that could be measured.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+
+from thalweg.train.executors import EXECUTORS  # noqa: E402
+from thalweg.train.population import Population, Result, train  # noqa: E402
+from thalweg.train.state import Member, RunState, begin  # noqa: E402
 
 __all__ = ["EXECUTORS", "Member", "Population", "Result", "RunState", "begin", "train"]
