@@ -1,8 +1,10 @@
 """Runs in processes: every run has a record, whatever happens to its neighbours."""
 
+import errno
 import math
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from small import small_digits
+from thalweg.record import StoreError
 from thalweg.study.engine_local import Local, chunks
 from thalweg.study.lanes import Chunk, train_chunk
 from thalweg.study.plan import Job
 from thalweg.train import Member
+from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 
 
@@ -164,3 +168,110 @@ def test_workers_take_tasks_that_cannot_be_pickled():
     task = small_digits(lambda: nn.Linear(64, 10), loss=lambda o, y: F.cross_entropy(o + offset, y))
     found, *_ = records(task, jobs(range(4)), plans(), processes=2)
     assert {r.status for r in found.values()} == {"finished"}
+
+
+class Acts(nn.Module):
+    """Does something in its training passes."""
+
+    act = staticmethod(lambda x: None)
+
+    def forward(self, x):
+        if self.training:
+            Acts.act(x)
+        return x
+
+
+@pytest.fixture
+def acting(monkeypatch):
+    """Return a task, and what sets what its models do in each training pass."""
+    task = small_digits(lambda: nn.Sequential(Acts(), nn.Linear(64, 10)))
+    calm, *_ = records(task, jobs(range(12)), plans())
+    return task, calm, lambda act: monkeypatch.setattr(Acts, "act", staticmethod(act))
+
+
+def alike(found, calm):
+    assert found.keys() == calm.keys()
+    for name, record in found.items():
+        np.testing.assert_array_equal(record.curve.train_loss, calm[name].curve.train_loss)
+        np.testing.assert_array_equal(record.outcomes, calm[name].outcomes)
+
+
+def test_a_process_that_is_killed_once_goes_on_from_its_checkpoint(acting, tmp_path):
+    task, calm, does = acting
+    passes = tmp_path / "passes"
+
+    def act(_):
+        with passes.open("a") as file:
+            file.write(".")
+        if passes.stat().st_size == 8:
+            die()
+
+    does(act)
+    found, epochs, said = records(
+        task, jobs(range(12)), plans(), 2, checkpoints=Checkpoints(tmp_path), seconds=0
+    )  # fmt: skip
+    alike(found, calm)
+    (line,) = said
+    assert "its process died (exit code -9)" in line
+    assert line.endswith("they go on from where they were last kept")
+    assert epochs == 24
+    # Two lanes of 6 steps, 2 epochs of 3; what the dead one had in hand is all that is done again.
+    assert passes.stat().st_size == 13
+    assert Checkpoints(tmp_path).names() == []
+
+
+def test_a_process_that_gives_no_sign_of_life_is_named(acting):
+    task, _, does = acting
+    does(lambda _: time.sleep(60))
+    started = time.monotonic()
+    found, _, said = records(task, jobs(range(2)), plans("one by one", 1), 2, patience=0.4)
+    assert time.monotonic() - started < 20
+    assert {r.status for r in found.values()} == {"failed"}
+    assert {r.reason for r in found.values()} == {"its process gave no sign of life for 0 s"}
+    assert said
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_runs_that_take_too_much_memory_together_go_on_in_halves(acting, monkeypatch, processes):
+    task, calm, _ = acting
+    from thalweg.train.vmapped import Vmapped
+
+    whole = Vmapped.differentiate
+
+    def differentiate(self, batch, steps):
+        if len(steps) > 3:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory")
+        return whole(self, batch, steps)
+
+    monkeypatch.setattr(Vmapped, "differentiate", differentiate)
+    found, _, said = records(task, jobs(range(12)), plans(), processes)
+    alike(found, calm)
+    assert {r.executor for r in found.values()} == {"vmapped, 3 together"}
+    assert all(line.endswith("they go on in halves") for line in said)
+
+
+def test_a_full_disk_ends_the_study_and_it_goes_on_when_there_is_room(acting, monkeypatch, tmp_path):
+    task, calm, _ = acting
+    found = {}
+
+    def run():
+        Local(task, processes=2, checkpoints=Checkpoints(tmp_path), seconds=0).run(
+            jobs(range(12)), plans(together=2), on_record=lambda r: found.update({r.identity: r}),
+            on_epochs=lambda _: None, done=set(found), begins=True,
+        )  # fmt: skip
+
+    whole = os.fsync
+    count = []
+
+    def fsync(file):
+        count.append(file)
+        if len(count) > 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StoreError, match="cannot be written: No space left on device"):
+        run()
+    monkeypatch.setattr(os, "fsync", whole)
+    run()
+    alike(found, calm)

@@ -276,10 +276,10 @@ class Local:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            for queue in self.queues:
-                if queue.waits:
+            for waiting in self.queues:
+                if waiting.waits:
                     self._planned(
-                        queue.batch_size, compiled(self.task, queue.batch_size, self.plans[queue.batch_size])
+                        waiting.batch_size, compiled(self.task, waiting.batch_size, self.plans[waiting.batch_size])
                     )
             while (found := self._next()) is not None:
                 lane, queue = found

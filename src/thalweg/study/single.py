@@ -12,15 +12,19 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study.facts import environment, task_facts
-from thalweg.study.lanes import record_of
+from thalweg.study.lanes import Lane, Watch, lane_left, record_of, run_of
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.task.reading import first_line
-from thalweg.train import Member
-from thalweg.train import train as train_members
+from thalweg.train import Member, Population, Result, begin
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.step import quiet_fallback
 
 __all__ = ["Trained", "train"]
+
+NAME = "run"
+"""Of the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,14 @@ class Trained:
 
 
 def train(
-    task: Task, recipe: Recipe, *, out: Path | str, seed: int = 0, progress: bool = True, command: str = ""
+    task: Task,
+    recipe: Recipe,
+    *,
+    out: Path | str,
+    seed: int = 0,
+    progress: bool = True,
+    command: str = "",
+    seconds: float = 5.0,
 ) -> Trained:
     """Train one recipe once; ranges in it take their defaults.
 
@@ -60,6 +71,7 @@ def train(
         seed: of the run.
         progress: show a bar on standard error.
         command: what the report says to type to repeat it.
+        seconds: from one checkpoint to the next: what a kill loses at most; called again, it goes on from there.
 
     Raises:
         InputError: the task or recipe cannot be used, training raised, or ``out`` holds something else or cannot
@@ -74,7 +86,8 @@ def train(
     show: Show = Bar() if progress else Quiet()
     check(task)
     prints = fingerprint(task)
-    run = (identity(prints, resolved, seed), resolved.toml(), seed)
+    member = Member(resolved, seed, identity(prints, resolved, seed))
+    run = run_of(member)
     _, epochs = resolved.sizes()
     metric = (task.metric.name, task.metric.unit)
     check_schedules(task, resolved.optimizer.name, [resolved])
@@ -84,16 +97,24 @@ def train(
             if store.get("task") is not None and run[0] not in kept:
                 raise InputError(f"{directory} holds another run or study; choose another --out")
             if run[0] in kept:
+                Checkpoints(directory).remove(NAME)
                 write(directory)  # which a kill may have left out
                 return Trained(directory, kept[run[0]], metric)
+            checkpoints = Checkpoints(directory)
+            lane = lane_left(checkpoints, NAME) or Lane(NAME, "one by one", 1, (begin(task, member),))
+            if lane.states[0].member != member:
+                raise InputError(f"{directory} holds another run, half done; choose another --out")
             with show:
+                for sentence in checkpoints.damaged:
+                    show.say(sentence)
                 if ranges := recipe.ranges():
                     show.say(f"not searched, at their defaults: {', '.join(ranges)}")
                 show.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
+                watch = Watch(epochs=show.epochs, checkpoints=checkpoints, seconds=seconds)
                 try:
-                    (result,) = train_members(
-                        task, [Member(resolved, seed)], keep_weights=True, on_epoch=lambda: show.epochs(1)
-                    )
+                    result = _trained(task, lane, watch)
+                except StoreError:
+                    raise
                 except Exception as error:
                     raise InputError(f"training on task {task.name} failed: {first_line(error)}") from error
             assert result.weights is not None
@@ -107,12 +128,20 @@ def train(
             }
             record = record_of(run, "one by one", result)
             store.begin(facts, [RecipeRow(resolved.optimizer.name, recipe.declared().toml())], [record])
+            checkpoints.remove(NAME)
             write(directory)
             return Trained(directory, record, metric)
     except StoreError as error:
         raise InputError(str(error)) from error
     except OSError as error:
         raise InputError(f"{directory} cannot be written: {error.strerror}") from error
+
+
+@quiet_fallback()
+def _trained(task: Task, lane: Lane, watch: Watch) -> Result:
+    population = Population(task, lane.executor, lane.slots, lane.states, keep_weights=True)
+    ((_, result),) = population.run(on_step=lambda population: watch.step(lane, population), on_epoch=watch.epochs)
+    return result
 
 
 def _write(path: Path, content: bytes) -> None:

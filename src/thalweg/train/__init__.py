@@ -6,8 +6,8 @@ import os
 # population. MKL reads this at its first call; it costs nothing that could be measured.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-from thalweg.train.executors import EXECUTORS  # noqa: E402
-from thalweg.train.population import Population, Result, train  # noqa: E402
-from thalweg.train.state import Member, RunState, begin  # noqa: E402
+from thalweg.train.executors import EXECUTORS
+from thalweg.train.population import Population, Result, train
+from thalweg.train.state import Member, RunState, begin
 
 __all__ = ["EXECUTORS", "Member", "Population", "Result", "RunState", "begin", "train"]

@@ -1,0 +1,111 @@
+"""What is stopped while it trains goes on from where it was kept, to the same bits, and leaves nothing behind."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_engine import jobs, plans, records
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg.errors import InputError
+from thalweg.study import engine_local, train
+from thalweg.study.engine_local import queues
+from thalweg.study.lanes import Watch
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.planner import Plan
+
+
+def net():
+    return nn.Sequential(nn.Linear(64, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Dropout(0.3), nn.Linear(9, 10))
+
+
+FALLS = tw.schedule.warmup(2) >> tw.schedule.plateau(patience=0, factor=0.5, threshold=0.5)
+RECIPE = tw.Recipe(tw.optim.adam(), FALLS, epochs=4, average=tw.average.ema())
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Return what lets the so-manieth step of all lanes from now on be the last."""
+    whole, left = Watch.step, []
+
+    def step(self, lane, population):
+        whole(self, lane, population)
+        if left and not left.pop():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "step", step)
+    return lambda steps: left.__init__([False, *[True] * (steps - 1)])
+
+
+@pytest.fixture(scope="module")
+def task():
+    return small_digits(net)
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for name, record in one.items():
+        alike = other[name]
+        assert (record.status, record.executor, record.steps) == (alike.status, alike.executor, alike.steps)
+        np.testing.assert_array_equal(record.outcomes, alike.outcomes)
+        for column in ("train_loss", "valid"):
+            np.testing.assert_array_equal(getattr(record.curve, column), getattr(alike.curve, column))
+
+
+@pytest.mark.parametrize("stops", [(2,), (3,), (4, 1, 4), (11, 1)])
+def test_a_single_run_goes_on_to_the_same_bits(task, tmp_path, interrupted, stops):
+    undisturbed = train(task, RECIPE, out=tmp_path / "whole", progress=False)
+    out = tmp_path / "stopped"
+    for count in stops:
+        interrupted(count)
+        with pytest.raises(KeyboardInterrupt):
+            train(task, RECIPE, out=out, progress=False, seconds=0)
+        assert Checkpoints(out).names() == ["run"]
+    with pytest.raises(InputError, match="holds another run, half done; choose another --out"):
+        train(task, RECIPE, out=out, seed=1, progress=False)
+    steps = Checkpoints(out).load("run")[1]["states"][0]["step"]
+    assert steps == sum(stops), "each goes on where the one before was kept"
+    trained = train(task, RECIPE, out=out, progress=False)
+    assert Checkpoints(out).names() == []
+    whole, weights = (load_file(tmp_path / place / "weights.safetensors") for place in ("whole", "stopped"))
+    assert all(torch.equal(x, weights[name]) for name, x in whole.items())
+    same({"": undisturbed.record}, {"": trained.record})
+
+
+@pytest.mark.parametrize("executor", ["vmapped", "one by one"])
+def test_lanes_go_on_and_take_others_in(task, tmp_path, interrupted, executor):
+    todo = [*jobs(range(4), RECIPE), *jobs(range(4, 9), tw.Recipe(tw.optim.sgd(), epochs=2))]
+    plan = plans(executor, 5)
+    whole, *_ = records(task, todo, plan)
+    checkpoints, found = Checkpoints(tmp_path), {}
+    for steps in (2, 4, 3, 3):
+        interrupted(steps)
+        with pytest.raises(KeyboardInterrupt):
+            go_on(task, todo, plan, checkpoints, found)
+    go_on(task, todo, plan, checkpoints, found)
+    same(found, whole)
+    assert checkpoints.names() == []
+
+
+def go_on(task, todo, plan, checkpoints, found, **more):
+    engine = engine_local.Local(task, processes=1, checkpoints=checkpoints, seconds=0, **more)
+    engine.run(todo, dict(plan), on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None,
+               done=set(found), begins=True)  # fmt: skip
+
+
+def test_who_is_compiled_depends_on_the_plan_and_the_jobs_alone():
+    every = jobs(range(20))
+    for compiles in ("pending", "yes"):
+        first, rest = queues(every, {64: Plan("vmapped", 4, 1, 1, "", compiles, 6)}, begins=True)
+        assert (first.executor, [run[0] for run in first.runs]) == ("vmapped", [job.identity for job in every[:6]])
+        assert (rest.executor, len(rest.runs), rest.waits) == ("compiled", 14, compiles == "pending")
+        (only,) = queues(every, {64: Plan("vmapped", 4, 1, 1, "", compiles, 6)})
+        assert (only.executor, len(only.runs)) == ("compiled", 20)
+
+
+def test_runs_that_pass_their_batches_otherwise_stand_in_queues_of_their_own():
+    recipes = [tw.Recipe(), tw.Recipe(accumulate=2), tw.Recipe(precision="bf16"), tw.Recipe(wrapper=tw.wrapper.sam())]
+    every = [job for i, recipe in enumerate(recipes) for job in jobs(range(3 * i, 3 * i + 3), recipe)]
+    assert [len(queue.runs) for queue in queues(every, plans())] == [3, 3, 3, 3]
