@@ -16,7 +16,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import InputError
 from thalweg.notation import combine
-from thalweg.record import Store
+from thalweg.record import Store, StoreError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked up in /proc")
 
@@ -206,3 +206,87 @@ def test_two_that_start_at_once_do_not_mix(tmp_path):
         assert code == 0 or "is in use by another process" in said
     here(tmp_path / "alone")
     assert_same(out, tmp_path / "alone")
+
+
+DRIVER = """
+import sys
+import torch
+from torch import nn
+sys.path.insert(0, sys.argv[1])
+import thalweg as tw
+from small import small_digits
+from thalweg.study import engine_local, study
+from thalweg.train.planner import Plan
+
+study.make_plans = lambda task, named, protocol, *_: ({64: Plan("vmapped", 4, 1e-3, 1e-3, "as said")}, protocol)
+
+class Local(engine_local.Local):
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more, seconds=0.05)
+
+study.Local = Local
+task = small_digits(lambda: nn.Sequential(
+    nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 10)))
+falls = tw.schedule.warmup(2) >> tw.schedule.plateau(patience=1, factor=0.5)
+recipes = {name: tw.Recipe(optimizer(), falls, epochs=12, average=tw.average.ema())
+           for name, optimizer in (("momentum", tw.optim.momentum), ("adam", tw.optim.adam))}
+tw.compare(task, recipes, trials=3, seeds=4, out=sys.argv[2], processes=2, progress=False)
+"""
+
+
+def _driven(out):
+    words = [sys.executable, "-W", "ignore", "-c", DRIVER, str(Path(__file__).parents[1]), str(out)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(words, **quiet)
+
+
+def _kill_again_and_again(tmp_path, times):
+    started = time.monotonic()
+    process = _driven(tmp_path / "alone")
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    took = time.monotonic() - started
+    moments, out, ended, writes = random.Random(4), tmp_path / "study", 0, 0
+    for kill in range(times):
+        process = _driven(out)
+        try:
+            time.sleep(moments.uniform(0.4, 0.8) * took)
+            if kill % 5 == 0:  # inside the write of a checkpoint, if there is one to come
+                deadline = time.monotonic() + 1
+                while time.monotonic() < deadline and not list(out.glob("checkpoints/*.tmp")):
+                    pass
+                writes += bool(list(out.glob("checkpoints/*.tmp")))
+            everybody = family(process.pid)
+            whom = [everybody, [process.pid], [one for one in everybody if one != process.pid][:1]][kill % 3]
+            for one in whom:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+            if kill % 3 == 2:  # a worker alone: the study goes on by itself
+                time.sleep(0.2)
+                process.kill()
+            process.communicate()
+            wait(lambda gone=process.pid: not family(gone), seconds=5)
+        finally:
+            end(process)
+        done = False
+        with contextlib.suppress(StoreError), Store(out) as store:
+            done = store.get("verdict") is not None
+        if done:
+            assert_same(out, tmp_path / "alone")
+            out, ended = tmp_path / f"study {kill}", ended + 1
+    process = _driven(out)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert_same(out, tmp_path / "alone")
+    return ended, writes
+
+
+@pytest.mark.slow
+def test_a_study_with_checkpoints_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+    _kill_again_and_again(tmp_path, 2)
+
+
+@pytest.mark.slow
+def test_many_kills(tmp_path):
+    """As many as ``THALWEG_KILLS`` says; a fifth of them look for the write of a checkpoint."""
+    _kill_again_and_again(tmp_path, int(os.environ.get("THALWEG_KILLS", "30")))
