@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import contextmanager
@@ -48,8 +49,8 @@ def compare(
         typer.Option(
             metavar="ROLE=A,B,…",
             help="what is compared: optimizer=adam,sgd  schedule=constant,'warmup >> cosine'  batch_size=32,64  "
-            "epochs=10,30  gradient=none,'clip_norm(1.0)'  average=none,ema,swa  wrapper=none,sam,lookahead; "
-            "several multiply",
+            "epochs=10,30  gradient=none,'clip_norm(1.0)'  average=none,ema,swa  wrapper=none,sam,lookahead  "
+            "accumulate=1,4  precision=float32,bf16  freeze=none,'encoder.*'  recompute=none,blocks; several multiply",
         ),
     ] = None,
     recipe: Annotated[
@@ -109,7 +110,7 @@ def train(
     seed: Annotated[int, typer.Option(help="of the run")] = 0,
 ) -> None:
     """Train one recipe once; leave its weights and record."""
-    with _stopping("the run is not recorded, and the same command begins it anew"):
+    with _stopping("what is done is kept up to the last seconds, and the same command goes on from there"):
         from thalweg.recipe import Recipe
         from thalweg.study import train as train_recipe
 
@@ -200,6 +201,7 @@ def _command() -> str:
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # before a user's file is run; see `thalweg.train`
     try:
         code = app(prog_name="thalweg", standalone_mode=False)
     except InputError as error:

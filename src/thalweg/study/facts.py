@@ -28,7 +28,8 @@ def task_facts(task: Task) -> dict[str, Any]:
         "sizes": {"train": len(task.train), "valid": len(task.valid), "test": len(task.test)},
         "origin": task.origin and {"file": str(task.origin.file), "expression": task.origin.expression},
         "dropout": drawn(task).masks,
-        "draws": drawn(task).moves_generator or bool(drawn(task).hidden),
+        "draws": drawn(task).moves_generator,
+        "hidden": bool(drawn(task).hidden),
         "parameters": sum(p.numel() for p in task.model(0).parameters()),
     }
 

@@ -20,6 +20,7 @@ from thalweg.record import SCHEMA, Entry, RunRecord
 from thalweg.task import Task
 from thalweg.technique import Choice
 from thalweg.train import Member
+from thalweg.train.passes import check_passes
 from thalweg.train.population import steps_per_epoch
 
 __all__ = [
@@ -133,12 +134,16 @@ def first_arms(recipes: Mapping[str, Recipe], protocol: Protocol, fingerprint: M
 
 
 def check_schedules(task: Task, name: str, recipes: Iterable[Recipe]) -> None:
-    """Refuse resolved recipes whose schedule is longer than the run.
+    """Refuse resolved recipes whose schedule is longer than the run, or whose passes do not fit the task.
 
     Raises:
         InputError: with the recipe's name.
     """
     for recipe in recipes:
+        try:
+            check_passes(task, recipe)
+        except InputError as error:
+            raise InputError(f"recipe {name}: {error}") from error
         try:
             recipe.schedule.resolved(recipe.sizes()[1] * steps_per_epoch(task, recipe))
         except InputError as error:

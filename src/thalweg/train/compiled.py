@@ -27,7 +27,7 @@ from thalweg.task.reading import each, leaves
 from thalweg.train.dropout import step_keys
 from thalweg.train.state import Member, RunState, beginnings
 from thalweg.train.step import CHUNK
-from thalweg.train.vmapped import Rest, Vmapped
+from thalweg.train.vmapped import Rest, Vmapped, filled_up
 
 __all__ = ["Compiled", "compile_steps", "count_compiled", "folder", "load_steps", "no_compiler"]
 
@@ -54,7 +54,7 @@ class Compiled(Vmapped):
     """
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
-        super().__init__(task, states, slots)
+        super().__init__(task, filled_up(states, slots))
         form = (self.together.precision, self.together.freeze)
         self.code = _LOADED.setdefault(task, {}).setdefault(form, {})
 

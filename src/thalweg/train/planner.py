@@ -146,9 +146,9 @@ def compiled(task: Task, batch_size: int, plan: Plan, *, cached: bool = False) -
 
 
 def ready(task: Task, batch_size: int, plan: Plan) -> Plan:
-    """Return a plan that was made before, with its code ready; where that is gone, it is pending once more."""
-    if plan.compiles == "yes" and not load_steps(task, plan.together, _sizes(task, batch_size)):
-        return replace(plan, compiles="pending")
+    """Return a plan that was made before, with its code ready; where that is gone, it is compiled again at once."""
+    if plan.compiles == "yes":
+        compile_steps(task, plan.together, _sizes(task, batch_size))
     return plan
 
 

@@ -126,7 +126,7 @@ class Population:
         self.cuts = batches(len(task.train), together.batch_size)
         # An epoch whose last step is done but that is not yet judged has all its batches behind it.
         (self.cut,) = {state.step - _ended(state) * len(self.cuts) for state in states}
-        self.states = list(states)
+        self.begun = list(states)
 
     def run(
         self,
@@ -143,7 +143,7 @@ class Population:
             on_step: called after each step; may ask for `snapshot`.
             on_epoch: called after each epoch with the number of runs that went through it.
         """
-        rows = self._seated(self.states)
+        rows, self.begun = self._seated(self.begun), []  # rows have copies of their own
         while True:
             while self.cut < len(self.cuts):
                 rows.step(self.cuts[self.cut])

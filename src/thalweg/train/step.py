@@ -92,23 +92,21 @@ class Rows:
     Args:
         task: whose models they are.
         states: of the runs, one a row; what `thalweg.recipe.Together` holds is the same for all.
-        slots: rows there are to be; those beyond the runs repeat the last one, and nobody asks what becomes of them.
     """
 
-    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
+    def __init__(self, task: Task, states: Sequence[RunState]) -> None:
         self.task = task
         (self.together,) = {state.member.recipe.together() for state in states}
-        self.states = [*states, *[states[-1]] * (slots - len(states))]
         self.module = self._module(states[0])
         mine = trainable(self.module)
         self.names = list(mine)
         self.shapes = [tuple(p.shape) for p in mine.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.parameters = torch.stack(
-            [torch.cat([state.tensors[f"model/{name}"].reshape(-1) for name in self.names]) for state in self.states]
+            [torch.cat([state.tensors[f"model/{name}"].reshape(-1) for name in self.names]) for state in states]
         )
         self.gradients = torch.zeros_like(self.parameters)
-        self.keys = [Key(state.member.seed) / "forward" for state in self.states]
+        self.keys = [Key(state.member.seed) / "forward" for state in states]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
     def _module(self, state: RunState) -> nn.Module:
@@ -150,27 +148,28 @@ class Rows:
 
 
 class OneByOne(Rows):
-    """Each model by itself: its parameters are views of its row, and backward adds into its row of gradients."""
+    """Each model by itself: its parameters are views of its row, and what backward gives is copied into the other.
 
-    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
-        super().__init__(task, states, slots)
-        self.modules = [self.module, *map(self._module, self.states[1:])]
-        for module, state, row, gradient in zip(
-            self.modules, self.states, self.parameters, self.gradients, strict=True
-        ):
-            values, gradients = self.named(row), self.named(gradient)
+    There is a row for each state, whatever the ``slots``.
+    """
+
+    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
+        super().__init__(task, states)
+        self.modules = [self.module, *map(self._module, states[1:])]
+        self.trained = [list(trainable(module).values()) for module in self.modules]
+        self.places = [list(self.named(gradient).values()) for gradient in self.gradients]
+        for module, state, row in zip(self.modules, states, self.parameters, strict=True):
+            values = self.named(row)
             for name, x in of_module(module).items():
                 x.copy_(state.tensors[name])
             for name, p in trainable(module).items():
                 p.data = values[name]
-                p.grad = gradients[name]
         self.drawn = drawn(task)
         recompute = self.together.recompute == "blocks"
         self.blocks = [blocks(module) if recompute else [] for module in self.modules]
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
-        self.gradients.zero_()
         losses = torch.empty(len(self.modules), dtype=self.parameters.dtype)
         keys = step_keys(self.mask_keys, steps)
         for row in range(len(self.modules)):
@@ -186,7 +185,17 @@ class OneByOne(Rows):
                 self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
                 for i, cut in enumerate(cuts)
             ]
+        self._collect(row)
         return torch.stack(losses).sum()
+
+    def _collect(self, row: int) -> None:
+        """Copy a model's gradients into its row, and be without them; one that it has none for is 0."""
+        for p, place in zip(self.trained[row], self.places[row], strict=True):
+            if p.grad is None:
+                place.zero_()
+            else:
+                place.copy_(p.grad)
+                p.grad = None
 
     def _backward_part(self, row: int, part: Split, key: Tensor, share: float) -> Tensor:
         """Add a part's share to the gradients, and return its share of the loss."""
@@ -206,7 +215,6 @@ class OneByOne(Rows):
             places = [self.parameters[row], self.gradients[row], *self.modules[row].buffers()]
             with _as_before(places):
                 self.parameters[row] = weights[i]
-                self.gradients[row] = 0
                 self._backward(row, batch, steps[row], keys[row])
                 found[i] = self.gradients[row]
         return found

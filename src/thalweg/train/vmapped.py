@@ -21,7 +21,7 @@ from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
 from thalweg.train.step import FEWEST, Rows, drawn
 
-__all__ = ["Rest", "Vmapped"]
+__all__ = ["Rest", "Vmapped", "filled_up"]
 
 Rest = dict[str, Tensor]
 """What models hold beside the weights that are trained, by name, each with an axis of rows before it."""
@@ -35,8 +35,9 @@ class Vmapped(Rows):
             the module or the loss.
     """
 
-    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
-        super().__init__(task, states, max(slots, FEWEST))
+    def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
+        states = filled_up(states, FEWEST)
+        super().__init__(task, states)
         if drawn(task).moves_generator:
             raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
         if self.together.recompute != "none":
@@ -44,7 +45,7 @@ class Vmapped(Rows):
         mine = set(self.names)
         names = [name.removeprefix("model/") for name in of_module(self.module)]
         rest = [name for name in names if name not in mine]
-        self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in self.states]) for name in rest}
+        self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in states]) for name in rest}
         self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped
         self.uncompiled: Callable[..., Any] = vmap(grad_and_value(self._loss, has_aux=True))
         self.predict = vmap(self._evaluate, in_dims=(0, 0, None))
@@ -156,6 +157,11 @@ class Vmapped(Rows):
 def _columns(x: Tensor, cut: slice) -> Tensor:
     """Return some examples of every row, laid out as a batch is, for which code is compiled."""
     return x[:, cut].contiguous()
+
+
+def filled_up(states: Sequence[RunState], count: int) -> list[RunState]:
+    """Return at least so many states: those beyond the runs repeat the last, and nobody asks what becomes of them."""
+    return [*states, *[states[-1]] * (count - len(states))]
 
 
 def _filled_up(rows: Tensor) -> tuple[Tensor, Tensor]:

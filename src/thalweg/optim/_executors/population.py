@@ -26,7 +26,7 @@ class PopulationStep:
     Args:
         technique: whose formula.
         hyperparameters: one mapping a row, every hyperparameter in it.
-        parameters: shape ``(runs, n)``, contiguous; updated in place.
+        parameters: shape ``(runs, n)``, each row contiguous; updated in place.
         shapes: of the parameters that make up a row, in order; one flat parameter if not given.
     """
 
@@ -127,7 +127,7 @@ class PopulationStep:
             return
         self.kernel = kernel(self.technique, dtype)
         self.constants = np.empty((rows, max(1, self.lifted.count)), dtype)
-        self.offsets = np.arange(rows) * (self.parameters.stride(0) * self.parameters.element_size())
+        self.rows = np.arange(rows) * self.parameters.element_size()
         starts = [self.constants.ctypes.data + np.arange(rows) * self.constants.strides[0]]
         starts += [_addresses(x) for x in (self.parameters, self.parameters, *self.state)]
         self.table = np.stack([np.full(rows, n), *starts], axis=1)
@@ -144,8 +144,8 @@ class PopulationStep:
             if self.lifted.count:
                 with np.errstate(over="ignore"):  # beyond the type is infinity, for tensors too
                     self.constants[:] = made
-            gradients = gradients.contiguous()
-            self.table[:, 3] = gradients.data_ptr() + self.offsets
+            gradients = gradients if gradients.stride(1) == 1 else gradients.contiguous()
+            self.table[:, 3] = gradients.data_ptr() + self.rows * gradients.stride(0)
             fused.walk(self.kernel, self.table, self.parameters.numel(), self.widths)
         else:
             given = torch.tensor(made, dtype=torch.float64).reshape(len(made), -1).to(self.parameters)
