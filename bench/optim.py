@@ -157,7 +157,7 @@ def measure(steps: dict[str, Step], threads: int, seconds: float) -> dict[str, f
     clock = time.process_time if threads == 1 else time.perf_counter
     taken: dict[str, list[float]] = {name: [] for name in steps}
     ends = time.perf_counter() + seconds
-    while time.perf_counter() < ends or len(taken["ours"]) < 3 * TURN:
+    while time.perf_counter() < ends or len(taken["ours"]) < 2 * TURN:
         for name, step in steps.items():
             for _ in range(TURN):
                 started = clock()
@@ -196,7 +196,7 @@ def main() -> None:
                 for attempt in range(PLACES):
                     compiled = threads == 1 and place == "20 M in 50 tensors" and attempt == 0
                     steps = contenders(row, parameters(shapes), compiled)
-                    tries.append(measure(steps, threads, seconds=1.0))
+                    tries.append(measure(steps, threads, seconds=0.6))
                     del steps
                 found = _middle(tries)
                 state = len(CATALOGUE[row[0]].state)
