@@ -286,10 +286,17 @@ def test_every_executor_takes_the_same_step(technique, dtype):
 
 
 NETS = {
-    # A bias before a batch norm has a gradient of exactly 0 but for rounding, which adagrad (ε = 1e-10) would blow
-    # up into steps; as everyone does, it is left out.
+    # Before a batch norm, a bias has a gradient of exactly 0 but for rounding, and so has the weight of a pixel that
+    # is the same in a whole batch; adafactor (ε = 1e-30) and lion would blow that up into steps. So there is no bias,
+    # and what the batch norm sees are hidden units.
     "batch norm": lambda: nn.Sequential(
-        nn.Linear(64, 16, bias=False), nn.BatchNorm1d(16), nn.Tanh(), nn.Dropout(0.3), nn.Linear(16, 10)
+        nn.Linear(64, 16),
+        nn.Tanh(),
+        nn.Linear(16, 16, bias=False),
+        nn.BatchNorm1d(16),
+        nn.Tanh(),
+        nn.Dropout(0.3),
+        nn.Linear(16, 10),
     ),
     "layer norm": lambda: nn.Sequential(nn.Linear(64, 16), nn.LayerNorm(16), nn.Tanh(), nn.Linear(16, 10)),
 }

@@ -51,12 +51,12 @@ def test_runs_are_queued_with_their_like():
     plan = Plan("vmapped", 4, 1e-4, 1e-4, "", compiles="pending", first=4)
     found = queues(jobs, {64: plan}, begins=True)
     for queue in found:
-        assert {tw.Recipe.from_toml(text).together() for _, text, _ in queue.runs} == {queue.together}
-        plain = queue.together == tw.Recipe().together()
+        assert {tw.Recipe.from_toml(text).together() for _, text, _ in queue.runs} == {queue.company[0]}
+        plain = queue.company[0] == tw.Recipe().together()
         assert queue.waits == (queue.executor == "compiled")
-        assert (queue.executor in ("vmapped", "compiled")) == (queue.together.recompute == "none")
+        assert (queue.executor in ("vmapped", "compiled")) == (queue.company[0].recompute == "none")
         assert plain or queue.executor != "compiled"
-    assert len({queue.together for queue in found}) == len(ROLES)
+    assert len({queue.company[0] for queue in found}) == len(ROLES)
 
 
 @pytest.mark.parametrize(

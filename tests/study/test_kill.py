@@ -152,7 +152,7 @@ def test_ctrl_c_is_one_line_and_the_study_goes_on_to_the_same_bits(alone, tmp_pa
         end(process)
     assert process.returncode == 130
     *_, empty, last = said.splitlines()
-    assert (empty, last) == ("", "stopped; what is finished is recorded, and the same command goes on from there")
+    assert (empty, last) == ("", "stopped; what is done is kept, and the same command goes on from there")
     assert "Traceback" not in said
     here(out)
     assert_same(out, alone)
