@@ -47,14 +47,14 @@ LARGE_TARGETS = {"rmsprop": 0.45, "adadelta": 0.3, "nadam": 0.4}
 PLACES = 3
 """Times that all is built anew: where tensors lie in memory moves a figure by a tenth."""
 
-REMARKS = [
-    "What is missed, and why. On 200 small tensors sgd's step is 36 µs of arithmetic, which is the cache's own speed; "
-    "asking 200 parameters for their gradients takes 13 µs, the gradients' addresses 10, the version counters 9, and all "
-    "else some 15: without any of that it would still be 0.2 of torch's. On two threads the large set is bound by memory,",
-    "for torch as for us: momentum, nesterov and sgd end within a tenth of its fused step, on either side from one",
-    "measurement to the next, and adadelta, rmsprop and nadam, at the floor, cannot be as far below a loop that two",
-    "threads make quicker.",
-]
+REMARKS = """\
+What is missed, and why. On 200 small tensors sgd's step is 36 µs of arithmetic, which is the cache's own speed;
+asking 200 parameters for their gradients takes 13 µs, the gradients' addresses 10, the version counters 9, and all
+else some 15: without any of that it would still be 0.2 of torch's. On two threads the large set is bound by memory,
+for torch as for us: momentum, nesterov and sgd end within a tenth or so of its fused step, on either side from one
+measurement to the next, and adadelta, rmsprop and nadam, at the floor, cannot be as far below a loop that two
+threads make quicker.
+"""
 """Said below the tables."""
 
 TURN = 10
@@ -249,7 +249,7 @@ def section() -> str:
             if here:
                 head = f"### {place}, {threads} thread{'s' * (threads > 1)}"
                 parts += ["", head, "", _table(here, place)]
-    parts += ["", *REMARKS]
+    parts += ["", REMARKS.rstrip()]
     slowest = max(seconds for _, seconds in first)
     parts += [
         "",
