@@ -33,7 +33,8 @@ def command(out, processes=3):
 def start(out):
     """Start a study as a terminal does: in a session of its own, so that its processes can be told."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    return subprocess.Popen(command(out), **quiet)
+    # Where the tests themselves run in the background, Ctrl-C is ignored by them and by all that they start.
+    return subprocess.Popen(command(out), preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **quiet)
 
 
 def here(out):
