@@ -232,7 +232,7 @@ def test_a_parameter_put_in_anothers_place_is_stepped(reading):
 
 # -- threads and processes -----------------------------------------------------------------------------------
 
-LARGE = [fused.ALONE + 1, 3 * fused.PIECE + 17, 5, fused.PIECE, 1000]
+LARGE = [fused.ALONE + 1, 3 * fused.PIECE + 17, 5, fused.PIECE, 1000, 0, fused.PIECE + 1]
 
 
 def _trained(dtype=torch.float32, cls=optim.Adam, steps=3, seed=0):
@@ -276,7 +276,7 @@ def test_optimizers_in_threads_of_their_own_do_not_meet(threads):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_steps_with_threads_of_its_own():
-    p = nn.Parameter(torch.ones(4 * fused.PIECE))
+    p = nn.Parameter(torch.ones(fused.ALONE + 3))
     p.grad = torch.ones_like(p)
     step = optim.SGD([p], lr=0.25)
     torch.set_num_threads(2)

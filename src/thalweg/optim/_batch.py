@@ -85,7 +85,6 @@ class Batch:
         real = _name(self.parameters[0])
         self.parts = 2 if self.dtype.is_complex else 1
         self.kernel = kernel(self.technique, real, self.before)
-        self.widths = fused.widths(real, len(self.keys))
         self.constants = np.empty(max(1, self.lifted.count), np.float64 if real == "float64" else np.float32)
         self.table = np.empty((len(self.parameters), 4 + len(self.keys)), np.int64)
         self.table[:, 0] = [x.numel() * self.parts for x in self.parameters]
@@ -167,7 +166,7 @@ class Batch:
         if self.elements <= fused.ALONE:
             self.kernel(self.address, 0, len(self.parameters))
         else:
-            fused.walk(self.kernel, self.table, self.elements, self.widths)
+            fused.walk(self.kernel, self.table, self.elements)
         torch.autograd.graph.increment_version(self.parameters)
 
     def _compiled(self, gradients: Sequence[Tensor], made: Sequence[float]) -> None:

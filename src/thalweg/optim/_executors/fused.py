@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from queue import SimpleQueue
 
 import numpy as np
 import torch
 
-from thalweg.optim._executors.kernel import WIDTHS
+from thalweg.optim._executors.kernel import PIECE, WIDTHS
 
-__all__ = ["WIDTHS", "walk", "widths"]
+__all__ = ["ALONE", "PIECE", "WIDTHS", "walk"]
 
 ALONE = 1 << 19
 """Up to so many elements one thread is done before another has been woken and has done its share."""
 
-PIECE = 1 << 16
-"""Elements of the pieces that threads take in turn: few enough that they end together."""
+Kernel = Callable[[int, int, int], None]
 
 
-def walk(step: Callable[[int, int, int], None], table: np.ndarray, elements: int, widths: np.ndarray) -> None:
+def walk(step: Kernel, table: np.ndarray, elements: int) -> None:
     """Update every row of a table by a kernel.
 
     Args:
@@ -30,39 +29,32 @@ def walk(step: Callable[[int, int, int], None], table: np.ndarray, elements: int
         table: int64, shape ``(rows, 4 + states)``: elements, then the addresses of constants, parameter, gradient
             and states. What they point to must outlive the call.
         elements: in all rows.
-        widths: see `widths`.
     """
     threads = 1 if elements <= ALONE else torch.get_num_threads()
     if threads == 1:
         step(table.ctypes.data, 0, len(table))
         return
-    table, following = _pieces(table, widths), ctypes.c_int64(0)
-    work = table.ctypes.data, ctypes.addressof(following), len(table)
-    pool = _pool(os.getpid(), threads)
-    waiting = [pool.submit(step, *work) for _ in range(1, threads)]
-    step(*work)
-    for one in waiting:
-        one.result()
+    shared = np.zeros(2, np.int64)
+    work = step, table, shared
+    helpers = _helpers(os.getpid(), threads - 1)
+    for _ in range(threads - 1):
+        helpers.put(work)
+    _share(*work)
 
 
-def widths(dtype: str, states: int) -> np.ndarray:
-    """Return the bytes of an element of parameter, gradient and each state."""
-    state = 4 if dtype == "bfloat16" else WIDTHS[dtype]
-    return np.array([WIDTHS[dtype]] * 2 + [state] * states)
+def _share(step: Kernel, table: np.ndarray, shared: np.ndarray) -> None:
+    step(table.ctypes.data, shared.ctypes.data, len(table))
 
 
 @cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """One for each process: threads do not survive a fork."""
-    return ThreadPoolExecutor(threads - 1, thread_name_prefix="thalweg")
+def _helpers(process: int, threads: int) -> SimpleQueue[tuple[Kernel, np.ndarray, np.ndarray]]:
+    """Return where so many threads wait for work; those of each process are its own, for none survives a fork."""
+    waiting: SimpleQueue[tuple[Kernel, np.ndarray, np.ndarray]] = SimpleQueue()
 
+    def help_out() -> None:
+        while True:
+            _share(*waiting.get())
 
-def _pieces(table: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Cut rows into pieces of at most `PIECE` elements, in order."""
-    counts = -(-table[:, 0] // PIECE)
-    row = np.repeat(np.arange(len(table)), counts)
-    starts = PIECE * (np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts))
-    cut = table[row]
-    cut[:, 2:] += starts[:, None] * widths
-    cut[:, 0] = np.minimum(cut[:, 0] - starts, PIECE)
-    return cut
+    for i in range(threads):
+        threading.Thread(target=help_out, name=f"thalweg-{i}", daemon=True).start()
+    return waiting

@@ -19,7 +19,10 @@ from llvmlite import ir
 from thalweg.optim._executors.lifting import lift
 from thalweg.optim._technique import Optimizer
 
-__all__ = ["WIDTHS", "kernel", "target"]
+__all__ = ["PIECE", "WIDTHS", "kernel", "target"]
+
+PIECE = 1 << 17
+"""Elements, a power of two, of the pieces that threads take in turn: few enough that they end together."""
 
 WIDTHS = {"float32": 4, "float64": 8, "bfloat16": 2}
 """Types of parameters that a kernel takes, and their bytes. State is float32 where parameters are bfloat16."""
@@ -31,12 +34,12 @@ _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
 
 @cache
 def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Callable[[int, int, int], None]:
-    """Return a formula's compiled step, ``(table, next, rows)``; the GIL is free while it runs.
+    """Return a formula's compiled step, ``(table, shared, rows)``; the GIL is free while it runs.
 
     ``table`` is the address of an int64 matrix of addresses, a row for each piece of memory to update: elements,
-    constants, parameter, gradient, and a column for each state. ``next`` is the address of an int64, the row that is
-    to be updated next: threads that call at once take rows in turn until all ``rows`` are taken. It is 0 where one
-    thread takes them all.
+    constants, parameter, gradient, and a column for each state. ``shared`` is the address of two int64 that begin as
+    0: threads that call with the same ones take pieces of the rows in turn, and return when all ``rows`` are updated.
+    It is itself 0 where one thread takes them all.
 
     Args:
         technique: an optimizer of scope ``element``.
@@ -120,26 +123,62 @@ class _Builder:
         code.ret_void()
 
     def _write_run(self, pointers: list[ir.Type]) -> None:
+        """Each thread counts the pieces of the rows as it goes, so that a piece's number is enough to find it."""
         kind = ir.FunctionType(ir.VoidType(), [_LONG.as_pointer(), _LONG.as_pointer(), _LONG])
         run = ir.Function(self.module, kind, "run")
         table, shared, rows = run.args
-        entry, loop, take, end = (run.append_basic_block(name) for name in ("entry", "loop", "take", "end"))
+        names = ("entry", "take", "seek", "look", "skip", "update", "wait", "end")
+        entry, take, seek, look, skip, update, wait, end = (run.append_basic_block(name) for name in names)
         code = ir.IRBuilder(entry)
-        own = code.alloca(_LONG)
-        code.store(_LONG(0), own)
-        counter = code.select(code.icmp_unsigned("==", shared, shared.type(None)), own, shared)
-        code.branch(loop)
-        code.position_at_end(loop)
-        at = code.atomic_rmw("add", counter, _LONG(1), "monotonic")
-        code.cbranch(code.icmp_signed("<", at, rows), take, end)
+        zero, one = _LONG(0), _LONG(1)
+        own = code.alloca(_LONG, 2)
+        for i in (zero, one):
+            code.store(zero, code.gep(own, [i]))
+        alone = code.icmp_unsigned("==", shared, shared.type(None))
+        counters = code.select(alone, own, shared)
+        bits = code.select(alone, _LONG(62), _LONG(PIECE.bit_length() - 1))  # alone, every row is one piece
+        done = code.gep(counters, [one])
+        code.branch(take)
+
         code.position_at_end(take)
-        first = code.mul(at, _LONG(1 + len(pointers)))
-        cells = [code.load(code.gep(table, [code.add(first, _LONG(i))])) for i in range(1 + len(pointers))]
-        addresses = [code.inttoptr(cell, pointer) for cell, pointer in zip(cells[1:], pointers, strict=True)]
-        code.call(self.row, [cells[0], *addresses])
-        code.branch(loop)
+        row_before, first_before = code.phi(_LONG), code.phi(_LONG)
+        number = code.atomic_rmw("add", counters, one, "monotonic")
+        code.branch(seek)
+        code.position_at_end(seek)
+        row, first = code.phi(_LONG), code.phi(_LONG)
+        code.cbranch(code.icmp_signed("<", row, rows), look, wait)
+        code.position_at_end(look)
+        cell = code.mul(row, _LONG(1 + len(pointers)))
+        count = code.load(code.gep(table, [cell]))
+        following = code.add(first, code.add(code.ashr(code.sub(count, one), bits), one))
+        code.cbranch(code.icmp_signed("<", number, following), update, skip)
+        code.position_at_end(skip)
+        next_row = code.add(row, one)
+        code.branch(seek)
+
+        code.position_at_end(update)
+        start = code.shl(code.sub(number, first), bits)
+        left, most = code.sub(count, start), code.shl(one, bits)
+        places = [code.load(code.gep(table, [code.add(cell, _LONG(i))])) for i in range(1, 1 + len(pointers))]
+        addresses = [code.inttoptr(place, pointer) for place, pointer in zip(places, pointers, strict=True)]
+        starts = [addresses[0], *(code.gep(address, [start]) for address in addresses[1:])]
+        code.call(self.row, [code.select(code.icmp_signed("<", left, most), left, most), *starts])
+        code.atomic_rmw("add", done, one, "release")
+        code.branch(take)
+
+        code.position_at_end(wait)
+        finished = code.load_atomic(done, "acquire", 8)
+        code.cbranch(code.icmp_signed("<", finished, first), wait, end)
         code.position_at_end(end)
         code.ret_void()
+        for phi, values in (
+            (row_before, [(zero, entry), (row, update)]),
+            (first_before, [(zero, entry), (first, update)]),
+            (row, [(row_before, take), (next_row, skip)]),
+            (first, [(first_before, take), (following, skip)]),
+        ):
+            for value, block in values:
+                phi.add_incoming(value, block)
 
     def _value(self, node: ast.expr, names: dict[str, Any]) -> Any:
         code = self.code

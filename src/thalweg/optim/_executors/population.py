@@ -131,7 +131,6 @@ class PopulationStep:
         starts = [self.constants.ctypes.data + np.arange(rows) * self.constants.strides[0]]
         starts += [_addresses(x) for x in (self.parameters, self.parameters, *self.state)]
         self.table = np.stack([np.full(rows, n), *starts], axis=1)
-        self.widths = fused.widths(dtype, len(self.state))
 
     def _elements(self, gradients: Tensor, times: Sequence[int], rates: Sequence[float]) -> None:
         made = []
@@ -146,7 +145,7 @@ class PopulationStep:
                     self.constants[:] = made
             gradients = gradients if gradients.stride(1) == 1 else gradients.contiguous()
             self.table[:, 3] = gradients.data_ptr() + self.rows * gradients.stride(0)
-            fused.walk(self.kernel, self.table, self.parameters.numel(), self.widths)
+            fused.walk(self.kernel, self.table, self.parameters.numel())
         else:
             given = torch.tensor(made, dtype=torch.float64).reshape(len(made), -1).to(self.parameters)
             new, *after = self.lifted.elements(self.parameters, gradients, *self.state, *given.unsqueeze(2).unbind(1))
