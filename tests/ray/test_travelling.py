@@ -10,7 +10,7 @@ import thalweg as tw
 from small import small_digits
 from thalweg.record import Curve, RunRecord
 from thalweg.study import engine_ray, ray_worker
-from thalweg.study.engine_local import failed
+from thalweg.study.lanes import failed
 
 MY_TASK = """
 from sklearn.datasets import load_digits

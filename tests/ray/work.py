@@ -7,8 +7,9 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study.engine_local import Local, chunks
+from thalweg.study.engine_local import Local
 from thalweg.study.plan import Job
+from thalweg.study.queues import chunks
 from thalweg.train import Member
 from thalweg.train.planner import Plan
 

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 import thalweg as tw
 from small import small_digits
 from thalweg.record import StoreError
-from thalweg.study.engine_local import Local, chunks
+from thalweg.study.engine_local import Local
 from thalweg.study.lanes import Chunk, train_chunk
 from thalweg.study.plan import Job
+from thalweg.study.queues import chunks
 from thalweg.train import Member
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan

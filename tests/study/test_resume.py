@@ -11,8 +11,8 @@ import thalweg as tw
 from small import small_digits
 from thalweg.errors import InputError
 from thalweg.study import engine_local, train
-from thalweg.study.engine_local import queues
 from thalweg.study.lanes import Watch
+from thalweg.study.queues import queues
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 

@@ -12,7 +12,7 @@ from small import small_digits
 from thalweg import optim
 from thalweg.recipe import Recipe
 from thalweg.train import Member, compiled, planner, train
-from thalweg.train.compiled import compile_steps, count_compiled, load_steps
+from thalweg.train.compiled import compile_steps, count_compiled, traced
 from thalweg.train.planner import Plan
 
 
@@ -45,6 +45,10 @@ def same(one, other):
 def runs(task, seeds, **more):
     """Five epochs' worth of batches of 36: none is left over, so there is one graph to compile."""
     return train(task, [member(seed, **more) for seed in seeds], "compiled", keep_weights=True)
+
+
+def loaded(task, slots, sizes):
+    return all(graph.load() for graph in traced(task, slots, sizes))
 
 
 def test_compiled_runs_are_the_runs_whoever_is_beside_them():
@@ -85,6 +89,12 @@ def test_little_work_is_not_compiled():
     assert planner.to_compile(small_digits(mlp), 64, plan, planner.WORTH - 1, 2) == plan
 
 
+def test_compilers_come_first_and_what_is_left_of_the_processes_begins_uncompiled():
+    plan = Plan("vmapped", 32, 1e-4, 1e-4, "32 together by vmap")
+    firsts = [planner.to_compile(small_digits(mlp), 64, plan, 1e6, processes).first for processes in (1, 2, 5)]
+    assert firsts == [0, 0, 2 * 32], "a step of 64, one of the 52 that are left over, and an evaluation"
+
+
 def test_what_cannot_be_compiled_is_said(monkeypatch):
     def refuse(*_):
         raise RuntimeError("the compiler was out of sorts. It said much more.")
@@ -99,17 +109,17 @@ def test_what_cannot_be_compiled_is_said(monkeypatch):
 @pytest.mark.slow
 def test_code_is_found_again_and_what_is_damaged_is_made_anew():
     task = small_digits(lambda: mlp(9))
-    assert not load_steps(task, 3, [36])
+    assert not loaded(task, 3, [36])
     compile_steps(task, 3, [36])
     first = runs(task, [1, 2, 3])
     again = small_digits(lambda: mlp(9))
-    assert load_steps(again, 3, [36]), "another task of the same graph"
+    assert loaded(again, 3, [36]), "another task of the same graph"
     same(first[0], runs(again, [1, 2, 3])[0])
     files = sorted(compiled.folder().iterdir())
     for path in files:
         path.write_bytes(path.read_bytes()[:1000])
     third = small_digits(lambda: mlp(9))
-    assert not load_steps(third, 3, [36])
+    assert not loaded(third, 3, [36])
     same(first[0], runs(third, [1, 2, 3])[0])
 
 
@@ -123,7 +133,7 @@ def test_another_process_finds_the_code_and_gives_the_same_bits(tmp_path):
         "from test_compiled import *\n"
         "torch.set_num_threads(1)\n"
         "task = small_digits(lambda: mlp(10))\n"
-        "assert load_steps(task, 3, [36])\n"
+        "assert loaded(task, 3, [36])\n"
         "np.save(sys.argv[1], runs(task, [1, 2, 3])[0].weights['0.weight'].numpy())\n"
     )
     subprocess.run([sys.executable, script, tmp_path / "weights.npy"], check=True)

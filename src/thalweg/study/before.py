@@ -16,7 +16,7 @@ from thalweg.study.facts import cores
 from thalweg.study.plan import Protocol, check_schedules, trial_settings
 from thalweg.task import Task, check
 from thalweg.technique import Choice
-from thalweg.train.planner import Plan, compiled, measure, to_compile
+from thalweg.train.planner import Plan, measure, to_compile
 
 __all__ = [
     "by_name",
@@ -126,8 +126,7 @@ def make_plans(
         wall = whole_study(task, recipes, protocol, plans, processes) if budget is None else budget
         for size, plan in plans.items():
             # A range of batch sizes is drawn from: each is taken to get as much of the work as the others.
-            asked = to_compile(task, size, plan, processes * wall / len(plans), processes)
-            plans[size] = (compiled(task, size, asked, cached=True) or asked) if asked.compiles else asked
+            plans[size] = to_compile(task, size, plan, processes * wall / len(plans), processes)
     if budget is not None:
         protocol = fit(budget, task, recipes, protocol, plans, processes)
     return plans, protocol

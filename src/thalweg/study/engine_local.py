@@ -7,26 +7,21 @@ checkpoint; one that dies again, or runs out of memory, is halved; a run that di
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any
 
 import torch
 
-from thalweg.recipe import Recipe, Together
 from thalweg.record import RunRecord, StoreError
+from thalweg.study.children import Child, fork
 from thalweg.study.lanes import (
-    Chunk,
     Lane,
     Run,
     Watch,
@@ -34,113 +29,32 @@ from thalweg.study.lanes import (
     is_memory,
     lane_left,
     lanes_left,
-    run_of,
     said,
     state_of,
     train_lane,
 )  # fmt: skip
 from thalweg.study.plan import Job
+from thalweg.study.queues import Queue, company_of, queues
 from thalweg.task import Task
-from thalweg.train.around import gradients_a_step
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.compiled import load_steps
-from thalweg.train.planner import Plan, compiled
-from thalweg.train.population import batches
+from thalweg.train.compiled import Traced, import_compiler
+from thalweg.train.planner import Plan, compiled, graphs, not_compiled, obstacle
 from thalweg.train.step import FEWEST
 
-__all__ = ["Local", "chunks", "queues"]
+__all__ = ["Local"]
 
 PATIENCE = 600.0
 """Seconds without a sign of life after which a lane's process is taken for stuck."""
 
 
-Company = tuple[Together, int]
-"""What the runs of a queue share: how their batches pass, and how many gradients a step takes."""
-
-
-def _company(recipe: Recipe) -> Company:
-    return recipe.together(), gradients_a_step(recipe)
-
-
-@dataclass
-class Queue:
-    """Runs that can share a lane, in the order in which they are begun."""
-
-    executor: str
-    slots: int
-    company: Company
-    runs: deque[Run]
-    waits: bool = False
-    size: int = 0
-
-    @property
-    def batch_size(self) -> int:
-        """Of its runs."""
-        return self.company[0].batch_size
-
-    def share(self, processes: int) -> int:
-        """Return how many runs a lane takes at once, so that all get as much in the end; the same every time."""
-        if not self.size:
-            rounds = -(-len(self.runs) // (self.slots * processes))
-            self.size = -(-len(self.runs) // (rounds * processes))
-        return self.size
-
-    def take(self, count: int) -> list[Run]:
-        """Return up to so many runs, and be without them."""
-        return [self.runs.popleft() for _ in range(min(count, len(self.runs)))]
-
-
-def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = False) -> list[Queue]:
-    """Return jobs in queues by what they share and by how they are trained.
-
-    Where the plan is to compile, the first runs of a study are vmapped all the same, whether the code is there by now
-    or not: which run is trained how must not depend on how long something takes.
-
-    Args:
-        jobs: all of them, those that are done too.
-        plans: by batch size.
-        begins: whether a study begins with them.
-    """
-    groups: dict[Company, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(_company(job.member.recipe), []).append(job)
-    found = []
-    for company, group in groups.items():
-        plan = plans[company[0].batch_size]
-        # The longest first; runs that share a formula stand together: fewer calls a step.
-        group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
-        runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
-        # What is compiled is the plain pass; what is computed again in the backward pass, vmap cannot take.
-        shared = company[0]
-        plain = shared == Together(batch_size=shared.batch_size)
-        first = len(runs) if not plan.compiles or not plain else plan.first if begins else 0
-        how = "one by one" if shared.recompute != "none" else plan.executor
-        parts = [(how, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
-        found += [
-            Queue(executor, 1 if executor == "one by one" else plan.together, company, deque(part), waits)
-            for executor, part, waits in parts
-            if part
-        ]
-    return found
-
-
-def chunks(jobs: Sequence[Job], plans: Mapping[int, Plan], processes: int) -> list[Chunk]:
-    """Return jobs as chunks of equal size, so that so many processes get as much; nothing waits for compiled code."""
-    found = []
-    for queue in queues(jobs, {size: replace(plan, compiles="") for size, plan in plans.items()}):
-        while queue.runs:
-            found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(queue.share(processes)))))
-    return found
-
-
 @dataclass
 class _Busy:
-    """A lane that trains in a process."""
+    """A lane that trains."""
 
     lane: Lane
-    process: multiprocessing.process.BaseProcess
     queue: Queue | None
     left: dict[str, Run]
+    child: Child | None = None
     heard: float = field(default_factory=time.monotonic)
 
 
@@ -170,9 +84,9 @@ class Local:
     ) -> None:
         self.task, self.processes, self.checkpoints = task, processes, checkpoints
         self.say, self.on_plan, self.patience, self.seconds = say, on_plan, patience, seconds
-        self.context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else None)
         self.busy: dict[Connection, _Busy] = {}
-        self.compiling: dict[Connection, tuple[int, Plan, multiprocessing.process.BaseProcess]] = {}
+        self.compiling: dict[Connection, tuple[int, Child]] = {}
+        self.uncompiled: deque[tuple[int, Traced]] = deque()
         self.taken: set[str] = set()
         self.count = 1
 
@@ -219,15 +133,17 @@ class Local:
             self._here()
             return
         try:
-            self._compile()
+            self._trace()
             self._forked()
         finally:
-            for process in [*(busy.process for busy in self.busy.values()), *(c[2] for c in self.compiling.values())]:
-                process.kill()
-                process.join()
-            for pipe in (*self.busy, *self.compiling):
-                pipe.close()
+            for child in [
+                *(busy.child for busy in self.busy.values()),
+                *(child for _, child in self.compiling.values()),
+            ]:
+                assert child is not None
+                child.end()
             self.busy, self.compiling = {}, {}
+            self.uncompiled.clear()
 
     # -- what is next --------------------------------------------------------------------------------
 
@@ -237,7 +153,7 @@ class Local:
             lane = self.lanes.popleft()
             # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
             mine = [q for q in self.queues if q.executor == lane.executor and q.slots == lane.slots]
-            company = _company(lane.states[0].member.recipe)
+            company = company_of(lane.states[0].member.recipe)
             return lane, next((q for q in mine if q.company == company and not lane.deaths), None)
         ready = [queue for queue in self.queues if queue.runs and not queue.waits]
         if not ready:
@@ -286,8 +202,7 @@ class Local:
                     )
             while (found := self._next()) is not None:
                 lane, queue = found
-                me: Any = multiprocessing.current_process()
-                busy = _Busy(lane, me, queue, {run[0]: run for run in lane.runs})
+                busy = _Busy(lane, queue, {run[0]: run for run in lane.runs})
                 watch = Watch(
                     epochs=self.on_epochs, more=partial(self._more, busy), checkpoints=self.checkpoints,
                     seconds=self.seconds,
@@ -323,8 +238,13 @@ class Local:
 
     def _forked(self) -> None:
         while True:
-            while len(self.busy) < self.processes and (found := self._next()) is not None:
-                self._start(*found)
+            while len(self.busy) + len(self.compiling) < self.processes:
+                if self.uncompiled:
+                    self._compile(*self.uncompiled.popleft())
+                elif (found := self._next()) is not None:
+                    self._start(*found)
+                else:
+                    break
             if not self.busy and not self.compiling:
                 return
             for ready in wait([*self.busy, *self.compiling], timeout=min(5.0, self.patience / 4)):
@@ -338,20 +258,15 @@ class Local:
                     self._died(pipe, f"its process gave no sign of life for {self.patience:.0f} s")
 
     def _start(self, lane: Lane, queue: Queue | None) -> None:
-        ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=self._work, args=(lane, theirs, os.getpid()), daemon=True)
-        with _no_interrupt():
-            process.start()
-        theirs.close()
-        self.busy[ours] = _Busy(lane, process, queue, {run[0]: run for run in lane.runs})
+        child = fork(partial(self._work, lane))
+        self.busy[child.pipe] = _Busy(lane, queue, {run[0]: run for run in lane.runs}, child)
 
     def _hear(self, pipe: Connection) -> None:
         busy = self.busy[pipe]
         try:
             message = pipe.recv()
         except (EOFError, OSError):  # the latter where it died amid a message
-            busy.process.join()
-            self._died(pipe, f"its process died (exit code {busy.process.exitcode}), perhaps for want of memory")
+            self._died(pipe)
             return
         busy.heard = time.monotonic()
         match message:
@@ -372,15 +287,15 @@ class Local:
                 self._done(busy.lane)
 
     def _end(self, pipe: Connection) -> None:
-        busy = self.busy.pop(pipe)
-        busy.process.join(timeout=10)
-        busy.process.kill()  # where what the task imported keeps it
-        pipe.close()
+        child = self.busy.pop(pipe).child
+        assert child is not None
+        child.end(patience=10)
 
-    def _died(self, pipe: Connection, why: str) -> None:
-        busy = self.busy[pipe]
-        busy.process.kill()
-        self._end(pipe)
+    def _died(self, pipe: Connection, why: str = "") -> None:
+        busy = self.busy.pop(pipe)
+        assert busy.child is not None
+        code = busy.child.end(patience=0 if why else 10)
+        why = why or f"its process died (exit code {code}), perhaps for want of memory"
         damaged = len(self.checkpoints.damaged) if self.checkpoints is not None else 0
         again = replace(busy.lane, deaths=busy.lane.deaths + 1)
         if busy.lane.deaths or not busy.left:
@@ -403,10 +318,8 @@ class Local:
         if later:
             self.lanes.append(self._lane(again.executor, again.slots, later, again.deaths))
 
-    def _work(self, lane: Lane, pipe: Connection, parent: int) -> None:
+    def _work(self, lane: Lane, pipe: Connection) -> None:
         """Train a lane in a forked process."""
-        _belong_to(parent)
-        torch.set_num_threads(1)
 
         def more(free: int) -> Sequence[Run]:
             pipe.send(("more", free))
@@ -431,36 +344,50 @@ class Local:
 
     # -- compiling -----------------------------------------------------------------------------------
 
-    def _compile(self) -> None:
-        """Begin to compile what queues wait for, in the background."""
-        for size in {queue.batch_size for queue in self.queues if queue.waits}:
-            ours, theirs = self.context.Pipe()
-            process = self.context.Process(
-                target=_compile, args=(self.task, size, self.plans[size], theirs, os.getpid()), daemon=True
-            )
-            with _no_interrupt():
-                process.start()
-            theirs.close()
-            self.compiling[ours] = size, self.plans[size], process
+    def _trace(self) -> None:
+        """Find what queues wait for; the longest to compile is begun first."""
+        for size in sorted({queue.batch_size for queue in self.queues if queue.waits}):
+            try:
+                needed = [graph for graph in graphs(self.task, size, self.plans[size]) if not graph.load()]
+            except Exception as error:
+                self._planned(size, not_compiled(self.plans[size], obstacle(error)))
+                continue
+            if not needed:
+                self._planned(size, compiled(self.task, size, self.plans[size]))
+            needed.sort(key=lambda graph: -graph.seconds)
+            self.uncompiled += [(size, graph) for graph in needed]
+        if self.uncompiled:
+            import_compiler()  # once, for all that are forked
+
+    def _compile(self, size: int, graph: Traced) -> None:
+        def work(pipe: Connection) -> None:
+            try:
+                graph.compile()
+            except Exception as error:
+                pipe.send(obstacle(error))
+            else:
+                pipe.send("")
+
+        child = fork(work)
+        self.compiling[child.pipe] = size, child
 
     def _is_compiled(self, pipe: Connection) -> None:
-        size, plan, process = self.compiling.pop(pipe)
+        """Hear of a graph; if it is the last that a batch size waits for, its runs may begin."""
+        size, child = self.compiling.pop(pipe)
         try:
-            found: Plan = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            process.join()
-            found = replace(
-                plan, compiles="", reason=f"{plan.reason}; not compiled: the compiler died ({process.exitcode})"
-            )
-        process.join()
-        pipe.close()
-        if found.compiles == "yes":
-            cuts = batches(len(self.task.train), size)
-            load_steps(self.task, found.together, sorted({cut.stop - cut.start for cut in cuts}))
-        self._planned(size, found)
+            why: str = pipe.recv()
+            child.end(patience=10)
+        except (EOFError, OSError):
+            why = f"the compiler died (exit code {child.end(patience=10)})"
+        if not any(queue.waits for queue in self.queues if queue.batch_size == size):
+            return
+        if why:
+            self._planned(size, not_compiled(self.plans[size], why))
+            self.uncompiled = deque(found for found in self.uncompiled if found[0] != size)
+        elif size not in [other for other, _ in (*self.uncompiled, *self.compiling.values())]:
+            self._planned(size, compiled(self.task, size, self.plans[size]))
 
-    def _planned(self, size: int, plan: Plan | None) -> None:
-        assert plan is not None, "what is not cached has been compiled"
+    def _planned(self, size: int, plan: Plan) -> None:
         self.plans[size] = plan
         self.on_plan(size, plan)
         for queue in self.queues:
@@ -468,29 +395,3 @@ class Local:
                 queue.waits = False
                 queue.executor = "compiled" if plan.compiles == "yes" else plan.executor
                 queue.slots = 1 if queue.executor == "one by one" else plan.together
-
-
-def _compile(task: Task, size: int, plan: Plan, pipe: Connection, parent: int) -> None:
-    _belong_to(parent)
-    torch.set_num_threads(1)
-    pipe.send(compiled(task, size, plan))
-
-
-@contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back, so that a process that is forked meanwhile never gets it; see `_belong_to`."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _belong_to(parent: int) -> None:
-    """Leave Ctrl-C to the parent; and have the kernel kill this process when that ends, however (Linux's prctl)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

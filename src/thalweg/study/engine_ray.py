@@ -16,9 +16,9 @@ from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.record import RunRecord
-from thalweg.study.engine_local import chunks
 from thalweg.study.lanes import Chunk, failed
 from thalweg.study.plan import Job
+from thalweg.study.queues import chunks
 from thalweg.study.ray_cluster import answers, connect, installed, versions
 from thalweg.study.ray_worker import packed, record_from, remote
 from thalweg.task import Task

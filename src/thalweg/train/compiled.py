@@ -12,6 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,16 @@ from thalweg.train.state import Member, RunState, beginnings
 from thalweg.train.step import CHUNK
 from thalweg.train.vmapped import Rest, Vmapped, filled_up
 
-__all__ = ["Compiled", "compile_steps", "count_compiled", "folder", "load_steps", "no_compiler"]
+__all__ = [
+    "Compiled",
+    "Traced",
+    "compile_steps",
+    "count_compiled",
+    "folder",
+    "import_compiler",
+    "no_compiler",
+    "traced",
+]
 
 Code = Callable[..., Any]
 
@@ -39,8 +49,8 @@ Size = tuple[str, int, int]
 Form = tuple[str, str]
 """What else code depends on: the precision, and which parameters are frozen."""
 
-_LOADED: WeakKeyDictionary[Task, dict[Form, dict[Size, Code]]] = WeakKeyDictionary()
-"""What this process has ready."""
+_GRAPHS: WeakKeyDictionary[Task, dict[Form, dict[Size, Traced]]] = WeakKeyDictionary()
+"""What this process has traced."""
 
 
 _PLAIN = Together()
@@ -56,7 +66,7 @@ class Compiled(Vmapped):
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
         form = (self.together.precision, self.together.freeze)
-        self.code = _LOADED.setdefault(task, {}).setdefault(form, {})
+        self.graphs = _GRAPHS.setdefault(task, {}).setdefault(form, {})
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`; takes as long as a step of all rows."""
@@ -80,10 +90,11 @@ class Compiled(Vmapped):
         return gradients, losses, dict(zip(rest, after, strict=True))
 
     def _call(self, size: Size, given: Any) -> list[Tensor]:
-        if size not in self.code:
-            self.code[size] = _Traced(self, size, given).made()
+        if size not in self.graphs:
+            self.graphs[size] = Traced(self, size, given)
+        code = self.graphs[size].code or self.graphs[size].make()
         with torch.no_grad():
-            found: list[Tensor] = self.code[size](*pytree.tree_leaves(given))
+            found: list[Tensor] = code(*pytree.tree_leaves(given))
         return found
 
     def training(self, batch: Split) -> Any:
@@ -116,12 +127,19 @@ def _at(inputs: Any, indices: Tensor) -> Any:
     return each(inputs, lambda x: x.index_select(0, indices))
 
 
-class _Traced:
-    """A step, or an evaluation, as a graph of torch's operations, and where its code is kept."""
+class Traced:
+    """A step, or an evaluation, as a graph of torch's operations, and where its code is kept.
+
+    Attributes:
+        seconds: about how long it takes to compile, by the length of the graph.
+        path: of the file.
+        code: once it is ready in this process.
+    """
 
     def __init__(self, models: Compiled, size: Size, given: Any) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
 
+        self.code: Code | None = None
         self.example, spec = pytree.tree_flatten(given)
 
         def step(*flat: Any) -> list[Tensor]:
@@ -134,6 +152,7 @@ class _Traced:
         models.module.train(size[0] == "step")
         with torch.set_grad_enabled(size[0] == "step"):
             self.graph = make_fx(step if size[0] == "step" else evaluate)(*self.example)
+        self.seconds = 5 + 0.03 * len(self.graph.graph.nodes)
         self.path = folder() / f"{self._digest()}.bin"
 
     def _digest(self) -> str:
@@ -151,23 +170,23 @@ class _Traced:
             whole.update(x.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return whole.hexdigest()[:32]
 
-    def made(self) -> Code:
-        """Return the code, from the disk if it is there."""
-        return self.loaded() or self.compiled()
+    def make(self) -> Code:
+        """Have the code ready in this process, from the disk if it is there, and return it."""
+        if not self.load():
+            self.compile()
+        assert self.code is not None
+        return self.code
 
-    def loaded(self) -> Code | None:
-        """Return the code if it is on the disk and whole."""
-        if not self.path.exists():
-            return None
-        try:
+    def load(self) -> bool:
+        """Have the code ready in this process if it is on the disk and whole; return whether it is."""
+        if self.code is None and self.path.exists():
             from torch._inductor.standalone_compile import CompiledArtifact
 
-            code: Code = CompiledArtifact.load(path=str(self.path), format="binary")
-        except Exception:  # another torch's, or a file cut short: it is made anew
-            return None
-        return code
+            with suppress(Exception):  # another torch's, or a file cut short: it is made anew
+                self._is(CompiledArtifact.load(path=str(self.path), format="binary"))
+        return self.code is not None
 
-    def compiled(self) -> Code:
+    def compile(self) -> None:
         """Compile, and keep the code on the disk if that can be written."""
         from torch._inductor import standalone_compile
 
@@ -181,8 +200,11 @@ class _Traced:
             temporary.replace(self.path)
         except OSError:
             temporary.unlink(missing_ok=True)
-        found: Code = code
-        return found
+        self._is(code)
+
+    def _is(self, code: Code) -> None:
+        self.code = code
+        del self.graph, self.example  # as large as the models
 
 
 def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:
@@ -191,8 +213,8 @@ def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:
     return [(name, x) for name in sorted(names) if isinstance(x := getattr(graph, name, None), Tensor)]
 
 
-def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> None:
-    """Compile the steps of so many models on batches of these sizes, and their evaluation, if not done before.
+def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> list[Traced]:
+    """Return what so many models need on batches of these sizes, and for evaluation.
 
     Args:
         task, slots: whose models, and how many.
@@ -200,30 +222,8 @@ def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Togeth
         together: how the batches pass.
 
     Raises:
-        Exception: whatever the compiler, or vmap, raised.
+        Exception: whatever vmap raised.
     """
-    for models, traced, size in _each(task, slots, sizes, together):
-        models.code[size] = traced.made()
-
-
-def compile_seconds(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> float:
-    """Return about how long `compile_steps` would take, by the length of the graphs."""
-    return sum(5 + 0.03 * len(traced.graph.graph.nodes) for _, traced, _ in _each(task, slots, sizes, together))
-
-
-def load_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> bool:
-    """Return whether all is compiled, and make it ready for this process and those forked from it."""
-    for models, traced, size in _each(task, slots, sizes, together):
-        code = traced.loaded()
-        if code is None:
-            return False
-        models.code[size] = code
-    return True
-
-
-def _each(
-    task: Task, slots: int, sizes: Iterable[int], together: Together
-) -> Iterable[tuple[Compiled, _Traced, Size]]:
     recipe = Recipe(**asdict(together))
     states = [replace(state, member=Member(recipe, state.member.seed)) for state in beginnings(task, slots)]
     models = Compiled(task, states)
@@ -231,19 +231,32 @@ def _each(
     wanted: list[Size] = [("step", slots, size) for size in sorted(pieces)]
     wanted += [("evaluate", slots, CHUNK)] * models.fills_up()
     for size in wanted:
-        if size not in models.code:
-            some = torch.arange(size[2]) % len(task.train)
-            given: Any
-            if size[0] == "step":
-                given = models.training(task.train.at(some.repeat(slots, 1)))
-            else:
-                given = models.evaluation(task.train.at(some).inputs)
-            yield models, _Traced(models, size, given), size
+        if size not in models.graphs:
+            models.graphs[size] = Traced(models, size, _example(models, size))
+    return [models.graphs[size] for size in wanted]
+
+
+def _example(models: Compiled, size: Size) -> Any:
+    train = models.task.train
+    some = torch.arange(size[2]) % len(train)
+    if size[0] == "step":
+        return models.training(train.at(some.repeat(size[1], 1)))
+    return models.evaluation(train.at(some).inputs)
+
+
+def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> None:
+    """Have all that `traced` returns ready in this process and those forked from it.
+
+    Raises:
+        Exception: whatever the compiler, or vmap, raised.
+    """
+    for graph in traced(task, slots, sizes, together):
+        graph.make()
 
 
 def count_compiled(task: Task) -> int:
     """Return how many graphs this process runs compiled for a task."""
-    return sum(map(len, _LOADED.get(task, {}).values()))
+    return sum(graph.code is not None for graphs in _GRAPHS.get(task, {}).values() for graph in graphs.values())
 
 
 def folder() -> Path:
@@ -251,6 +264,11 @@ def folder() -> Path:
     given = os.environ.get("THALWEG_CACHE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return (Path(given) if given else home / "thalweg") / "compiled"
+
+
+def import_compiler() -> None:
+    """Import Inductor, which takes seconds, once for this process and those that are forked from it."""
+    import torch._inductor.compile_fx  # noqa: F401
 
 
 def no_compiler() -> str:

@@ -16,13 +16,13 @@ from torch import Tensor
 from thalweg import optim
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.task import Task, apply
-from thalweg.train.compiled import compile_seconds, compile_steps, load_steps, no_compiler
+from thalweg.train.compiled import Traced, compile_steps, no_compiler, traced
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.population import batches, outcomes
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
 
-__all__ = ["Plan", "compiled", "measure", "ready", "to_compile"]
+__all__ = ["Plan", "compiled", "graphs", "measure", "not_compiled", "obstacle", "ready", "to_compile"]
 
 TOGETHER = 32
 """How many runs train together, at most."""
@@ -90,7 +90,7 @@ def measure(task: Task, batch_size: int, *, processes: int = 1, memory: float | 
     try:
         step, epoch = _time(task, "vmapped", together, size)
     except (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError, AttributeError) as error:
-        reason = f"one by one, at {one_by_one}, because vmap cannot take this model: {_obstacle(error)}"
+        reason = f"one by one, at {one_by_one}, because vmap cannot take this model: {obstacle(error)}"
         return Plan("one by one", 1, alone_step, alone_epoch, reason)
     ratio = alone_step / step
     if ratio > 1:
@@ -103,39 +103,41 @@ def measure(task: Task, batch_size: int, *, processes: int = 1, memory: float | 
 def to_compile(task: Task, batch_size: int, plan: Plan, seconds: float, processes: int) -> Plan:
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
-    Runs enough to give each process one population are trained before the code is there. Where vmap alone is no
-    faster than one by one, less is to be hoped for, and more work is asked for.
+    Compilers come first; what processes are left then begin with a population each, uncompiled. Where vmap alone is
+    no faster than one by one, less is to be hoped for, and more work is asked for.
     """
     if plan.together < FEWEST or seconds < WORTH:
         return plan
     if missing := no_compiler():
-        return replace(plan, reason=f"{plan.reason}; not compiled, because {missing}")
+        return not_compiled(plan, f"because {missing}")
     try:
-        costs = compile_seconds(task, plan.together, _sizes(task, batch_size))
+        needed = graphs(task, batch_size, plan)
     except Exception as error:
-        return replace(plan, reason=f"{plan.reason}; not compiled: {_obstacle(error)}")
-    if seconds < (2 if plan.executor == "vmapped" else 10) * costs:
+        return not_compiled(plan, obstacle(error))
+    if seconds < (2 if plan.executor == "vmapped" else 10) * sum(graph.seconds for graph in needed):
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
-    return replace(plan, compiles="pending", first=processes * plan.together)
+    pending = replace(plan, compiles="pending", first=max(0, processes - len(needed)) * plan.together)
+    return compiled(task, batch_size, pending) if all(graph.load() for graph in needed) else pending
+
+
+def graphs(task: Task, batch_size: int, plan: Plan) -> list[Traced]:
+    """Return what a plan needs compiled."""
+    return traced(task, plan.together, _sizes(task, batch_size))
 
 
 @quiet_fallback()
-def compiled(task: Task, batch_size: int, plan: Plan, *, cached: bool = False) -> Plan | None:
-    """Return a plan with the figures of compiled code, or with the reason why it is not used.
+def compiled(task: Task, batch_size: int, plan: Plan) -> Plan:
+    """Compile what is not there yet, and return the plan with its figures, or with the reason why it is not used.
 
     Args:
         task, batch_size, plan: whose ``compiles`` is pending.
-        cached: return None where the code has not been compiled before.
     """
     sizes = _sizes(task, batch_size)
     try:
-        if not load_steps(task, plan.together, sizes):
-            if cached:
-                return None
-            compile_steps(task, plan.together, sizes)
+        compile_steps(task, plan.together, sizes)
         step, epoch = _time(task, "compiled", plan.together, sizes[-1])
     except Exception as error:
-        return replace(plan, compiles="", reason=f"{plan.reason}; not compiled: {_obstacle(error)}")
+        return not_compiled(plan, obstacle(error))
     ratio = plan.step_seconds / step
     if ratio <= 1:
         return replace(
@@ -143,6 +145,12 @@ def compiled(task: Task, batch_size: int, plan: Plan, *, cached: bool = False) -
         )
     reason = f"{plan.reason}; compiled another {ratio:.1f} times faster"
     return replace(plan, step_seconds=step, epoch_seconds=epoch, reason=reason, compiles="yes")
+
+
+def not_compiled(plan: Plan, why: str) -> Plan:
+    """Return a plan that goes without, and says why."""
+    joined = ", " if why.startswith("because") else ": "
+    return replace(plan, compiles="", reason=f"{plan.reason}; not compiled{joined}{why}")
 
 
 def ready(task: Task, batch_size: int, plan: Plan) -> Plan:
@@ -157,7 +165,7 @@ def _sizes(task: Task, batch_size: int) -> list[int]:
     return sorted({cut.stop - cut.start for cut in batches(len(task.train), batch_size)})
 
 
-def _obstacle(error: Exception) -> str:
+def obstacle(error: Exception) -> str:
     """Return what stood in the way: torch's own first sentence, or plainer words for its longest one."""
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if ".item()" in text:

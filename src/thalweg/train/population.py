@@ -401,20 +401,35 @@ def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationS
     return found
 
 
+JUDGED = 1 << 22
+"""Numbers that models put out before they are judged: a metric is called once for many chunks."""
+
+
 def outcomes(models: Executor, split: Split, metric: Metric, chunk: int = CHUNK) -> np.ndarray:
     """Return the metric of every example, float32, shape ``(runs, examples)``; or ``(runs, 1)``.
 
     The latter where the metric has one value for a whole split. Examples pass ``chunk`` at a time.
     """
-    pieces = []
+    pieces, held, begun, numbers = [], [], 0, 0
     for start in range(0, len(split), chunk):
-        part = split.at(slice(start, start + chunk))
-        values = [metric.outcomes(output, part.targets) for output in models.outputs(part.inputs)]
-        if values[0].dim() == 0:
-            whole = models.outputs(split.inputs)
-            return np.array([[float(metric.outcomes(output, split.targets))] for output in whole], np.float32)
-        pieces.append(torch.stack(values).float().numpy())
+        end = min(start + chunk, len(split))
+        held.append(models.outputs(split.at(slice(start, end)).inputs))
+        plain = all(isinstance(output, Tensor) for output in held[-1])  # a module alone may return what it likes
+        numbers += sum(output.numel() for output in held[-1]) if plain else 0
+        if plain and numbers < JUDGED and end < len(split):
+            continue
+        targets = split.at(slice(begun, end)).targets
+        values = [metric.outcomes(_joined(outputs), targets) for outputs in zip(*held, strict=True)]
+        if values[0].dim() == 0 and begun == 0 < end < len(split):
+            return outcomes(models, split, metric, len(split))
+        pieces.append(torch.stack(values).reshape(len(values), -1).float().numpy())
+        held, begun, numbers = [], end, 0
     return np.concatenate(pieces, axis=1)
+
+
+def _joined(outputs: Sequence[Any]) -> Any:
+    """Return the outputs of chunks that follow each other as one; those of one chunk as they are."""
+    return torch.cat(list(outputs)) if len(outputs) > 1 else outputs[0]
 
 
 def _means(models: Executor, split: Split, metric: Metric) -> np.ndarray:

@@ -123,58 +123,65 @@ class _Builder:
         code.ret_void()
 
     def _write_run(self, pointers: list[ir.Type]) -> None:
-        """Each thread counts the pieces of the rows as it goes, so that a piece's number is enough to find it."""
         kind = ir.FunctionType(ir.VoidType(), [_LONG.as_pointer(), _LONG.as_pointer(), _LONG])
         run = ir.Function(self.module, kind, "run")
         table, shared, rows = run.args
-        names = ("entry", "take", "seek", "look", "skip", "update", "wait", "end")
-        entry, take, seek, look, skip, update, wait, end = (run.append_basic_block(name) for name in names)
-        code = ir.IRBuilder(entry)
-        zero, one = _LONG(0), _LONG(1)
-        own = code.alloca(_LONG, 2)
-        for i in (zero, one):
-            code.store(zero, code.gep(own, [i]))
-        alone = code.icmp_unsigned("==", shared, shared.type(None))
-        counters = code.select(alone, own, shared)
-        bits = code.select(alone, _LONG(62), _LONG(PIECE.bit_length() - 1))  # alone, every row is one piece
-        done = code.gep(counters, [one])
-        code.branch(take)
+        names = ("entry", "alone", "whole", "take", "seek", "look", "skip", "update", "wait", "end")
+        entry, alone, whole, take, seek, look, skip, update, wait, end = map(run.append_basic_block, names)
+        code, zero, one = ir.IRBuilder(entry), _LONG(0), _LONG(1)
+        code.cbranch(code.icmp_unsigned("==", shared, shared.type(None)), alone, take)
 
+        def cells(row: Any) -> Any:
+            return code.gep(table, [code.mul(row, _LONG(1 + len(pointers)))])
+
+        def addresses(line: Any, start: Any = None) -> list[Any]:
+            """Return what a row's cells point to: constants, and all else from an element on."""
+            places = [code.load(code.gep(line, [_LONG(i)])) for i in range(1, 1 + len(pointers))]
+            found = [code.inttoptr(place, pointer) for place, pointer in zip(places, pointers, strict=True)]
+            return found if start is None else [found[0], *(code.gep(address, [start]) for address in found[1:])]
+
+        code.position_at_end(alone)
+        own = code.phi(_LONG)
+        code.cbranch(code.icmp_signed("<", own, rows), whole, end)
+        code.position_at_end(whole)
+        line = cells(own)
+        code.call(self.row, [code.load(line), *addresses(line)])
+        own_next = code.add(own, one)
+        code.branch(alone)
+
+        # Each thread counts the pieces of the rows as it goes, so that a piece's number is enough to find it.
         code.position_at_end(take)
         row_before, first_before = code.phi(_LONG), code.phi(_LONG)
-        number = code.atomic_rmw("add", counters, one, "monotonic")
+        number = code.atomic_rmw("add", shared, one, "monotonic")
         code.branch(seek)
         code.position_at_end(seek)
         row, first = code.phi(_LONG), code.phi(_LONG)
         code.cbranch(code.icmp_signed("<", row, rows), look, wait)
         code.position_at_end(look)
-        cell = code.mul(row, _LONG(1 + len(pointers)))
-        count = code.load(code.gep(table, [cell]))
+        line, bits = cells(row), _LONG(PIECE.bit_length() - 1)
+        count = code.load(line)
         following = code.add(first, code.add(code.ashr(code.sub(count, one), bits), one))
         code.cbranch(code.icmp_signed("<", number, following), update, skip)
         code.position_at_end(skip)
-        next_row = code.add(row, one)
+        row_next = code.add(row, one)
         code.branch(seek)
-
         code.position_at_end(update)
         start = code.shl(code.sub(number, first), bits)
-        left, most = code.sub(count, start), code.shl(one, bits)
-        places = [code.load(code.gep(table, [code.add(cell, _LONG(i))])) for i in range(1, 1 + len(pointers))]
-        addresses = [code.inttoptr(place, pointer) for place, pointer in zip(places, pointers, strict=True)]
-        starts = [addresses[0], *(code.gep(address, [start]) for address in addresses[1:])]
-        code.call(self.row, [code.select(code.icmp_signed("<", left, most), left, most), *starts])
-        code.atomic_rmw("add", done, one, "release")
+        left = code.sub(count, start)
+        most = code.select(code.icmp_signed("<", left, _LONG(PIECE)), left, _LONG(PIECE))
+        code.call(self.row, [most, *addresses(line, start)])
+        code.atomic_rmw("add", code.gep(shared, [one]), one, "release")
         code.branch(take)
-
         code.position_at_end(wait)
-        finished = code.load_atomic(done, "acquire", 8)
+        finished = code.load_atomic(code.gep(shared, [one]), "acquire", 8)
         code.cbranch(code.icmp_signed("<", finished, first), wait, end)
         code.position_at_end(end)
         code.ret_void()
         for phi, values in (
+            (own, [(zero, entry), (own_next, whole)]),
             (row_before, [(zero, entry), (row, update)]),
             (first_before, [(zero, entry), (first, update)]),
-            (row, [(row_before, take), (next_row, skip)]),
+            (row, [(row_before, take), (row_next, skip)]),
             (first, [(first_before, take), (following, skip)]),
         ):
             for value, block in values:

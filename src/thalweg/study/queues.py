@@ -1,0 +1,94 @@
+"""Runs in queues: who can share a lane, and in which order they are begun."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from thalweg.recipe import Recipe, Together
+from thalweg.study.lanes import Chunk, Run, run_of
+from thalweg.study.plan import Job
+from thalweg.train.around import gradients_a_step
+from thalweg.train.planner import Plan
+
+__all__ = ["Queue", "chunks", "company_of", "queues"]
+
+Company = tuple[Together, int]
+"""What the runs of a queue share: how their batches pass, and how many gradients a step takes."""
+
+
+def company_of(recipe: Recipe) -> Company:
+    """Return what runs of a resolved recipe share with those that they can train beside."""
+    return recipe.together(), gradients_a_step(recipe)
+
+
+@dataclass
+class Queue:
+    """Runs that can share a lane, in the order in which they are begun."""
+
+    executor: str
+    slots: int
+    company: Company
+    runs: deque[Run]
+    waits: bool = False
+    size: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Of its runs."""
+        return self.company[0].batch_size
+
+    def share(self, processes: int) -> int:
+        """Return how many runs a lane takes at once, so that all get as much in the end; the same every time."""
+        if not self.size:
+            rounds = -(-len(self.runs) // (self.slots * processes))
+            self.size = -(-len(self.runs) // (rounds * processes))
+        return self.size
+
+    def take(self, count: int) -> list[Run]:
+        """Return up to so many runs, and be without them."""
+        return [self.runs.popleft() for _ in range(min(count, len(self.runs)))]
+
+
+def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = False) -> list[Queue]:
+    """Return jobs in queues by what they share and by how they are trained.
+
+    Where the plan is to compile, the first runs of a study are vmapped all the same, whether the code is there by now
+    or not: which run is trained how must not depend on how long something takes.
+
+    Args:
+        jobs: all of them, those that are done too.
+        plans: by batch size.
+        begins: whether a study begins with them.
+    """
+    groups: dict[Company, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(company_of(job.member.recipe), []).append(job)
+    found = []
+    for company, group in groups.items():
+        plan = plans[company[0].batch_size]
+        # The longest first; runs that share a formula stand together: fewer calls a step.
+        group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
+        runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
+        # What is compiled is the plain pass; what is computed again in the backward pass, vmap cannot take.
+        shared = company[0]
+        plain = shared == Together(batch_size=shared.batch_size)
+        first = len(runs) if not plan.compiles or not plain else plan.first if begins else 0
+        how = "one by one" if shared.recompute != "none" else plan.executor
+        parts = [(how, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
+        found += [
+            Queue(executor, 1 if executor == "one by one" else plan.together, company, deque(part), waits)
+            for executor, part, waits in parts
+            if part
+        ]
+    return found
+
+
+def chunks(jobs: Sequence[Job], plans: Mapping[int, Plan], processes: int) -> list[Chunk]:
+    """Return jobs as chunks of equal size, so that so many processes get as much; nothing waits for compiled code."""
+    found = []
+    for queue in queues(jobs, {size: replace(plan, compiles="") for size, plan in plans.items()}):
+        while queue.runs:
+            found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(queue.share(processes)))))
+    return found
