@@ -1,0 +1,135 @@
+"""Convolution of stacked models: one matrix product over the input's windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from thalweg.train.stacked.windows import Spans, per_axis, window_spans
+
+__all__ = ["conv1d", "conv2d"]
+
+_MOST = 2**18
+"""Numbers in one model's windows beyond which they leave the cache, and torch's own convolution is quicker."""
+
+
+def conv1d(
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """See `torch.nn.functional.conv1d`; shapes ``(N, C, L)`` or ``(C, L)``. Costs what `conv2d` costs."""
+    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """See `torch.nn.functional.conv2d`; shapes ``(N, C, H, W)`` or ``(C, H, W)``.
+
+    One matrix product over the input's windows. They are kept for the backward pass, and twice for a moment in it:
+    ``kh × kw / (stride_h × stride_w)`` times the input's memory. Where that is more than a megabyte a model, torch's
+    own is quicker and is left to do it.
+    """
+    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _convolve(
+    rank: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    if x.dim() not in (rank + 1, rank + 2) or weight.dim() != rank + 2 or not x.is_floating_point():
+        return NotImplemented
+    out, per_group, *kernel = weight.shape
+    strides, dilations = per_axis(rank, stride), per_axis(rank, dilation)
+    pads = _pads(rank, padding, kernel, strides, dilations)
+    if pads is None or x.shape[-rank - 1] != per_group * groups or out % groups or x.dtype != weight.dtype:
+        return NotImplemented
+    single = x.dim() == rank + 1
+    x = (x.unsqueeze(0) if single else x).movedim(0, -1)
+    if any(map(any, pads)):
+        x = F.pad(x, [0, 0, *(side for pad in reversed(pads) for side in pad)])
+    spans = window_spans(x.shape[1:-1], kernel, strides, dilations)
+    if spans is None or x.shape[-1] == 0:
+        return NotImplemented
+    if len(spans) * x[(slice(None), *spans[0])].numel() > _MOST:
+        return NotImplemented
+    columns = _windows(torch.unflatten(x, 0, (groups, per_group)), spans)
+    sizes = columns.shape[3:]
+    columns = columns.flatten(1, 2).flatten(2)
+    # (groups, out / groups, kernel × per_group): in the windows' order, the kernel's places first.
+    rows = weight.flatten(2).transpose(1, 2).reshape(groups, out // groups, -1)
+    y = torch.matmul(rows, columns).flatten(0, 1)
+    if bias is not None:
+        y = y + bias.unsqueeze(-1)
+    y = torch.unflatten(y, -1, sizes).movedim(-1, 0)
+    return y.squeeze(0) if single else y
+
+
+def _pads(
+    rank: int, padding: Any, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[tuple[int, int]] | None:
+    if padding == "valid":
+        return [(0, 0)] * rank
+    if padding == "same":
+        if any(stride != 1 for stride in strides):
+            return None
+        wholes = [d * (k - 1) for k, d in zip(kernel, dilations, strict=True)]
+        return [(whole // 2, whole - whole // 2) for whole in wholes]
+    if isinstance(padding, str):
+        return None
+    return [(p, p) for p in per_axis(rank, padding)]
+
+
+def _windows(x: Tensor, spans: Spans) -> Tensor:
+    """Return the windows of ``(groups, channels, *sizes, N)``, shape ``(groups, places, channels, *numbers, N)``."""
+    if len(spans) == 1:
+        return x[(slice(None), slice(None), *spans[0])].unsqueeze(1)
+    windows: Tensor = _Windows.apply(x, spans)  # type: ignore[no-untyped-call]
+    return windows
+
+
+class _Windows(torch.autograd.Function):
+    """Windows by slices, with a backward pass that adds into one buffer: autograd's own makes one a slice."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, spans: Spans) -> Tensor:
+        return torch.stack([x[(slice(None), slice(None), *span)] for span in spans], 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Spans], output: Tensor) -> None:  # noqa: ARG004
+        x, ctx.spans = inputs
+        ctx.shape = x.shape
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        parts = zip(ctx.spans, gradient.unbind(1), strict=True)
+        if get_proxy_mode() is not None and all(s.step == 1 for s in ctx.spans[0]):
+            # To the compiler a sum is one loop; writes into slices are as many as there are slices.
+            return sum(_padded(part, span, ctx.shape) for span, part in parts), None  # type: ignore[return-value]
+        total = gradient.new_zeros(ctx.shape)
+        for span, part in parts:
+            total[(slice(None), slice(None), *span)].add_(part)
+        return total, None
+
+
+def _padded(part: Tensor, span: tuple[slice, ...], shape: Sequence[int]) -> Tensor:
+    """Return a tensor of ``shape`` that is ``part`` on ``span``, of steps of one, and zero elsewhere."""
+    sides = [(s.start, size - s.stop) for s, size in zip(span, shape[2:-1], strict=True)]
+    return F.pad(part, [0, 0, *(side for pair in reversed(sides) for side in pair)])
