@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -94,7 +95,7 @@ class Compiled(Vmapped):
             self.graphs[size] = Traced(self, size, given)
         code = self.graphs[size].code or self.graphs[size].make()
         with torch.no_grad():
-            found: list[Tensor] = code(*pytree.tree_leaves(given))
+            found: list[Tensor] = code([x.contiguous() for x in pytree.tree_leaves(given)])
         return found
 
     def training(self, batch: Split) -> Any:
@@ -140,7 +141,8 @@ class Traced:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         self.code: Code | None = None
-        self.example, spec = pytree.tree_flatten(given)
+        leaves, spec = pytree.tree_flatten(given)
+        self.example = [x.contiguous() for x in leaves]
 
         def step(*flat: Any) -> list[Tensor]:
             gradients, (losses, rest) = models.uncompiled(*pytree.tree_unflatten(flat, spec))
@@ -153,7 +155,7 @@ class Traced:
         with torch.set_grad_enabled(size[0] == "step"):
             self.graph = make_fx(step if size[0] == "step" else evaluate)(*self.example)
         self.seconds = 5 + 0.03 * len(self.graph.graph.nodes)
-        self.path = folder() / f"{self._digest()}.bin"
+        self.path = folder() / f"{self._digest()}.pt2"
 
     def _digest(self) -> str:
         whole = hashlib.sha256()
@@ -180,31 +182,52 @@ class Traced:
     def load(self) -> bool:
         """Have the code ready in this process if it is on the disk and whole; return whether it is."""
         if self.code is None and self.path.exists():
-            from torch._inductor.standalone_compile import CompiledArtifact
-
-            with suppress(Exception):  # another torch's, or a file cut short: it is made anew
-                self._is(CompiledArtifact.load(path=str(self.path), format="binary"))
+            with suppress(Exception):  # a file cut short: it is made anew
+                self._is(_loaded(self.path))
         return self.code is not None
 
     def compile(self) -> None:
-        """Compile, and keep the code on the disk if that can be written."""
-        from torch._inductor import standalone_compile
+        """Compile, and keep the code on the disk; where that cannot be written, it serves this process alone."""
+        from torch._inductor import aot_compile
+        from torch._inductor.package.package import package_aoti
 
+        for node in self.graph.graph.nodes:
+            node.meta.clear()  # what tracing noted would be taken for an export's
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            code: Any = standalone_compile(self.graph, self.example, dynamic_shapes="from_example_inputs")
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            code.save(path=str(temporary), format="binary")
-            temporary.replace(self.path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-        self._is(code)
+            made: Any = aot_compile(self.graph, tuple(self.example), options={"aot_inductor.package": True})
+            with TemporaryDirectory() as folder:
+                package = Path(folder) / "code.pt2"
+                package_aoti(str(package), made)
+                temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+                with suppress(OSError):
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                    try:
+                        shutil.copyfile(package, temporary)
+                        temporary.replace(self.path)
+                    finally:
+                        temporary.unlink(missing_ok=True)
+                self._is(_loaded(package))
 
     def _is(self, code: Code) -> None:
         self.code = code
         del self.graph, self.example  # as large as the models
+
+
+def _loaded(package: Path) -> Code:
+    """Return the code in a file; torch unpacks it into a folder that it would leave behind after a kill."""
+    before = os.environ.get("TMPDIR")
+    with TemporaryDirectory() as folder:
+        os.environ["TMPDIR"] = folder
+        try:
+            code: Any = torch._C._aoti.AOTIModelPackageLoader(str(package), "model", False, 1, -1)  # noqa: SLF001
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+    found: Code = code.boxed_run
+    return found
 
 
 def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:

@@ -75,7 +75,7 @@ class Vmapped(Rows):
 
     def _passed(self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor) -> tuple[Tensor, Tensor, Rest]:
         """Return a batch's gradients, its losses, and what the models hold beside their weights after it."""
-        self.module.train()
+        self._switch(training=True)
         count = batch.targets.shape[1]
         cuts = self.parts(count)
         if len(cuts) == 1:
@@ -96,6 +96,10 @@ class Vmapped(Rows):
         gradients, (losses, rest) = self.uncompiled(weights, rest, inputs, targets, keys)
         return gradients, losses.detach(), rest
 
+    def _switch(self, *, training: bool) -> None:
+        if self.module.training != training:  # to walk through all layers at each step takes a twentieth of it
+            self.module.train(training)
+
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         some, mine = _filled_up(rows)
@@ -115,7 +119,7 @@ class Vmapped(Rows):
             self.parameters, self.rest = before
 
     def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
-        self.module.eval()
+        self._switch(training=False)
         mine = _filled_up(rows)[1]
         rest = {key: value[mine] for key, value in self.rest.items()}
         counts = []
@@ -133,7 +137,7 @@ class Vmapped(Rows):
 
     def outputs(self, inputs: Any) -> list[Tensor]:
         """See `Executor`."""
-        self.module.eval()
+        self._switch(training=False)
         with torch.no_grad():
             outputs = self.predict(self.parameters, self.rest, inputs)
         if not isinstance(outputs, Tensor):
