@@ -12,9 +12,10 @@ import thalweg
 
 SOURCE = Path(thalweg.__file__).parent
 KINDS = ["optim", "schedule", "gradient", "average", "wrapper"]
-LIBRARY = ["errors", "technique", "key", *KINDS, "recipe", "task", "train"]
+LIBRARY = ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "train"]
 MAY_IMPORT = {
     "errors": [],
+    "cache": [],
     "technique": ["errors"],
     "key": ["errors"],
     "optim": ["errors", "technique", "key"],
@@ -29,8 +30,8 @@ MAY_IMPORT = {
     "notation": ["errors", "technique", "key", *KINDS, "recipe"],
     "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
     "record": ["errors"],
-    "report": ["errors", "record"],
-    "train": ["errors", "technique", "key", *KINDS, "recipe", "task", "record"],
+    "report": ["errors", "cache", "record"],
+    "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "record"],
     "study": ["version", *LIBRARY, "record", "report"],
     "inspect": [*LIBRARY, "record"],
     "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study"],

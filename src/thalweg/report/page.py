@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
+from thalweg.cache import kept
 from thalweg.record import StoreError
 from thalweg.report import words
 from thalweg.report.charts import charts
@@ -43,7 +47,8 @@ def render(study: Study) -> str:
     """Return the page as HTML."""
     scale = scale_of(study)
     data = tables(study, scale)
-    specifications = charts(study, scale, data)
+    with debug_mode(False):  # what Vega-Lite takes is checked in the tests, not anew for each page
+        specifications = charts(study, scale, data)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("thalweg.report"),
         autoescape=True,
@@ -84,7 +89,8 @@ def render(study: Study) -> str:
 def _libraries() -> Markup:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     # The stub wants the argument that the documentation and the library itself leave out.
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    made: Callable[[], str] = vl_convert.javascript_bundle  # type: ignore[assignment]
+    bundle = kept(f"vega-{version('vl-convert-python')}.js", made)
     return Markup(bundle.replace("</script", "<\\/script"))
 
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from thalweg import cache
 from thalweg.recipe import Recipe, Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import each, leaves
@@ -283,10 +284,8 @@ def count_compiled(task: Task) -> int:
 
 
 def folder() -> Path:
-    """Return where compiled code is kept: ``$THALWEG_CACHE``, or the user's cache."""
-    given = os.environ.get("THALWEG_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(given) if given else home / "thalweg") / "compiled"
+    """Return where compiled code is kept."""
+    return cache.folder() / "compiled"
 
 
 def import_compiler() -> None:
