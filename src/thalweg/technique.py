@@ -150,6 +150,11 @@ class Technique:
         assert isinstance(function, ast.FunctionDef)
         return function.body[1:] if ast.get_docstring(function) else function.body
 
+    @property
+    def ingredient(self) -> type[Ingredient]:
+        """The class of its ingredients: one of its own where they can be used by hand."""
+        return Ingredient
+
     def __call__(self, **values: Any) -> Ingredient:
         """Return the ingredient with these hyperparameters; a range is searched, what is not named is not fixed."""
         return Ingredient(self, values)
@@ -175,6 +180,10 @@ class Ingredient:
 
     technique: Technique
     values: tuple[tuple[str, Any], ...]
+
+    def __new__(cls, technique: Technique | None = None, values: Mapping[str, Any] | None = None) -> Ingredient:  # noqa: ARG004
+        """Return an ingredient of its technique's class, whoever makes it: a recipe that is read has the same."""
+        return object.__new__(cls if technique is None else technique.ingredient)
 
     def __init__(self, technique: Technique, values: Mapping[str, Any]) -> None:
         known = technique.hyperparameters
