@@ -6,11 +6,12 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
@@ -18,16 +19,33 @@ import torch
 __all__ = ["Child", "fork"]
 
 
+GRACE = 0.5
+"""Seconds that programs have to remove what they have written by half."""
+
+
 @dataclass
 class Child:
-    """A process, and this end of the pipe to it."""
+    """A process, and this end of the pipe to it.
+
+    Attributes:
+        leads: whether it leads a process group of its own: what it has started ends with it.
+    """
 
     pipe: Connection
     process: Any
+    leads: bool = False
 
     def end(self, patience: float = 0.0) -> int | None:
         """End it, and return its exit code; within ``patience`` seconds it may end by itself."""
-        self.process.join(timeout=patience)
+        wait([self.process.sentinel], patience)
+        if self.leads:
+            deadline = time.monotonic() + GRACE
+            there = _signal_group(self.process.pid, signal.SIGTERM)
+            while there and time.monotonic() < deadline:
+                self.process.join(0.01)
+                there = _signal_group(self.process.pid, 0)
+            if there:
+                _signal_group(self.process.pid, signal.SIGKILL)
         self.process.kill()  # where what the task imported keeps it
         self.process.join()
         self.pipe.close()
@@ -35,23 +53,27 @@ class Child:
         return code
 
 
-def fork(work: Callable[[Connection], object]) -> Child:
+def fork(work: Callable[[Connection], object], *, leads: bool = False) -> Child:
     """Fork a process, with one thread for torch, that does some work and ends.
 
     Args:
         work: gets the other end of the pipe; what it closes over is shared with this process as it is now.
+        leads: see `Child`; for one that starts programs, which would outlive it.
     """
     context: Any = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=partial(_begin, work, theirs, os.getpid()), daemon=True)
+    process = context.Process(target=partial(_begin, work, theirs, os.getpid(), leads), daemon=True)
     with _no_interrupt():
         process.start()
     theirs.close()
-    return Child(ours, process)
+    return Child(ours, process, leads)
 
 
-def _begin(work: Callable[[Connection], object], pipe: Connection, parent: int) -> None:
-    _belong_to(parent)
+def _begin(work: Callable[[Connection], object], pipe: Connection, parent: int, leads: bool) -> None:
+    if leads:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, _end_group)
+    _belong_to(parent, signal.SIGTERM if leads else signal.SIGKILL)
     torch.set_num_threads(1)
     work(pipe)
 
@@ -66,11 +88,26 @@ def _no_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _belong_to(parent: int) -> None:
-    """Leave Ctrl-C to the parent; and have the kernel kill this process when that ends, however (Linux's prctl)."""
+def _belong_to(parent: int, number: signal.Signals) -> None:
+    """Leave Ctrl-C to the parent; and get a signal from the kernel when that ends, however (Linux's prctl)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _signal_group(leader: int, number: int) -> bool:
+    """Send a signal to a process group, 0 for none; return whether anybody is there."""
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _end_group(*_: object) -> None:
+    """End this process with all that it has started; compilers remove what they have written by half."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.killpg(0, signal.SIGTERM)

@@ -21,6 +21,7 @@ import torch
 
 from thalweg.record import RunRecord, StoreError
 from thalweg.study.children import Child, fork
+from thalweg.study.compilers import Compilers
 from thalweg.study.lanes import (
     Lane,
     Run,
@@ -37,8 +38,7 @@ from thalweg.study.plan import Job
 from thalweg.study.queues import Queue, company_of, queues
 from thalweg.task import Task
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.compiled import Traced, import_compiler
-from thalweg.train.planner import Plan, compiled, graphs, not_compiled, obstacle
+from thalweg.train.planner import Plan, compiled, not_compiled
 from thalweg.train.step import FEWEST
 
 __all__ = ["Local"]
@@ -85,8 +85,7 @@ class Local:
         self.task, self.processes, self.checkpoints = task, processes, checkpoints
         self.say, self.on_plan, self.patience, self.seconds = say, on_plan, patience, seconds
         self.busy: dict[Connection, _Busy] = {}
-        self.compiling: dict[Connection, tuple[int, Child]] = {}
-        self.uncompiled: deque[tuple[int, Traced]] = deque()
+        self.compilers = Compilers(task, patience)
         self.taken: set[str] = set()
         self.count = 1
 
@@ -133,17 +132,16 @@ class Local:
             self._here()
             return
         try:
-            self._trace()
+            for size in sorted({queue.batch_size for queue in self.queues if queue.waits}):
+                if (plan := self.compilers.find(size, self.plans[size])) is not None:
+                    self._planned(size, plan)
             self._forked()
         finally:
-            for child in [
-                *(busy.child for busy in self.busy.values()),
-                *(child for _, child in self.compiling.values()),
-            ]:
-                assert child is not None
-                child.end()
-            self.busy, self.compiling = {}, {}
-            self.uncompiled.clear()
+            for busy in self.busy.values():
+                assert busy.child is not None
+                busy.child.end()
+            self.busy = {}
+            self.compilers.end()
 
     # -- what is next --------------------------------------------------------------------------------
 
@@ -152,9 +150,9 @@ class Local:
         if self.lanes:
             lane = self.lanes.popleft()
             # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
-            mine = [q for q in self.queues if q.executor == lane.executor and q.slots == lane.slots]
             company = company_of(lane.states[0].member.recipe)
-            return lane, next((q for q in mine if q.company == company and not lane.deaths), None)
+            mine = [q for q in self.queues if q.executor == lane.executor and q.company == company]
+            return lane, next((q for q in mine if not lane.deaths), None)
         ready = [queue for queue in self.queues if queue.runs and not queue.waits]
         if not ready:
             return None
@@ -237,25 +235,35 @@ class Local:
     # -- in processes --------------------------------------------------------------------------------
 
     def _forked(self) -> None:
+        timeout, last = min(5.0, self.patience / 4), time.monotonic()
         while True:
-            while len(self.busy) + len(self.compiling) < self.processes:
-                if self.uncompiled:
-                    self._compile(*self.uncompiled.popleft())
+            while len(self.busy) + len(self.compilers.at_work) < self.processes:
+                if self.compilers.left:
+                    self.compilers.begin()
                 elif (found := self._next()) is not None:
                     self._start(*found)
                 else:
                     break
-            if not self.busy and not self.compiling:
+            if not self.busy and not self.compilers.at_work:
                 return
-            for ready in wait([*self.busy, *self.compiling], timeout=min(5.0, self.patience / 4)):
+            for ready in wait([*self.busy, *self.compilers.at_work], timeout=timeout):
                 assert isinstance(ready, Connection)
-                if ready in self.compiling:
-                    self._is_compiled(ready)
+                if ready in self.compilers.at_work:
+                    self._compiled(ready)
                 else:
                     self._hear(ready)
-            for pipe, busy in list(self.busy.items()):
-                if time.monotonic() - busy.heard > self.patience:
-                    self._died(pipe, f"its process gave no sign of life for {self.patience:.0f} s")
+            now = time.monotonic()
+            self._end_what_is_stuck(now, max(0.0, now - last - timeout))
+            last = now
+
+    def _end_what_is_stuck(self, now: float, lost: float) -> None:
+        """Lose patience; the seconds in which this process was stopped, perhaps with all others, do not count."""
+        for pipe, busy in list(self.busy.items()):
+            busy.heard += min(lost, now - busy.heard)
+            if now - busy.heard > self.patience:
+                self._died(pipe, f"its process gave no sign of life for {self.patience:.0f} s")
+        for pipe in self.compilers.stuck(now, lost):
+            self._compiled(pipe, "the compiler did not come to an end")
 
     def _start(self, lane: Lane, queue: Queue | None) -> None:
         child = fork(partial(self._work, lane))
@@ -315,6 +323,8 @@ class Local:
         )
         if states:
             self.lanes.append(replace(again, states=tuple(states.values())))
+        else:
+            self._done(again)  # which may have left a checkpoint half written
         if later:
             self.lanes.append(self._lane(again.executor, again.slots, later, again.deaths))
 
@@ -344,48 +354,14 @@ class Local:
 
     # -- compiling -----------------------------------------------------------------------------------
 
-    def _trace(self) -> None:
-        """Find what queues wait for; the longest to compile is begun first."""
-        for size in sorted({queue.batch_size for queue in self.queues if queue.waits}):
-            try:
-                needed = [graph for graph in graphs(self.task, size, self.plans[size]) if not graph.load()]
-            except Exception as error:
-                self._planned(size, not_compiled(self.plans[size], obstacle(error)))
-                continue
-            if not needed:
-                self._planned(size, compiled(self.task, size, self.plans[size]))
-            needed.sort(key=lambda graph: -graph.seconds)
-            self.uncompiled += [(size, graph) for graph in needed]
-        if self.uncompiled:
-            import_compiler()  # once, for all that are forked
-
-    def _compile(self, size: int, graph: Traced) -> None:
-        def work(pipe: Connection) -> None:
-            try:
-                graph.compile()
-            except Exception as error:
-                pipe.send(obstacle(error))
-            else:
-                pipe.send("")
-
-        child = fork(work)
-        self.compiling[child.pipe] = size, child
-
-    def _is_compiled(self, pipe: Connection) -> None:
-        """Hear of a graph; if it is the last that a batch size waits for, its runs may begin."""
-        size, child = self.compiling.pop(pipe)
-        try:
-            why: str = pipe.recv()
-            child.end(patience=10)
-        except (EOFError, OSError):
-            why = f"the compiler died (exit code {child.end(patience=10)})"
-        if not any(queue.waits for queue in self.queues if queue.batch_size == size):
+    def _compiled(self, pipe: Connection, why: str = "") -> None:
+        """Hear of a graph; if a batch size waits for no other, or in vain, its runs may begin."""
+        if (settled := self.compilers.hear(pipe, why)) is None:
             return
-        if why:
-            self._planned(size, not_compiled(self.plans[size], why))
-            self.uncompiled = deque(found for found in self.uncompiled if found[0] != size)
-        elif size not in [other for other, _ in (*self.uncompiled, *self.compiling.values())]:
-            self._planned(size, compiled(self.task, size, self.plans[size]))
+        size, why = settled
+        if any(queue.waits for queue in self.queues if queue.batch_size == size):
+            plan = self.plans[size]
+            self._planned(size, not_compiled(plan, why) if why else compiled(self.task, size, plan))
 
     def _planned(self, size: int, plan: Plan) -> None:
         self.plans[size] = plan

@@ -39,7 +39,7 @@ DTYPES = frozenset(
 
 _NAME = re.compile(r"[a-z0-9-]+")
 _FILE = re.compile(rf"({_NAME.pattern})\.([0-9]+)\.([^.]*)\.safetensors(\.damaged)?")
-_TEMPORARY = re.compile(rf"{_NAME.pattern}\.[0-9]+\.[0-9]+\.tmp")
+_TEMPORARY = re.compile(rf"({_NAME.pattern})\.[0-9]+\.[0-9]+\.tmp")
 
 
 class Checkpoints:
@@ -70,9 +70,8 @@ class Checkpoints:
         self.damaged: list[str] = []
         self._folder = self.directory / "checkpoints"
         with suppress(OSError):  # leftovers do no harm where nothing can be removed
-            for path in list(self._folder.iterdir()):
-                if _TEMPORARY.fullmatch(path.name):
-                    path.unlink()
+            for path in self._unfinished():
+                path.unlink()
 
     def save(self, name: str, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:
         """Write a new generation; when this returns, it survives a power cut.
@@ -147,12 +146,19 @@ class Checkpoints:
             StoreError: the directory cannot be written.
         """
         # From the oldest on: a kill between two leaves the newest.
-        for file in reversed(self._files(name)):
-            if not file.damaged:
-                try:
-                    file.path.unlink(missing_ok=True)
-                except OSError as error:
-                    raise StoreError(f"{self.directory} cannot be written: {error.strerror or error}") from error
+        whole = [file.path for file in reversed(self._files(name)) if not file.damaged]
+        for path in (*self._unfinished(name), *whole):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{self.directory} cannot be written: {error.strerror or error}") from error
+
+    def _unfinished(self, name: str | None = None) -> list[Path]:
+        """Return what the dead left half written here, of one name or all."""
+        with suppress(OSError):  # there is no folder yet
+            found = [(path, _TEMPORARY.fullmatch(path.name)) for path in self._folder.iterdir()]
+            return [path for path, match in found if match and name in (None, match[1])]
+        return []
 
     def _files(self, name: str | None = None) -> list[_File]:
         """Return what lies here, of one name or all, the newest first; other people's files are not looked at."""

@@ -1,0 +1,163 @@
+"""Code that is compiled beside the first runs: who waits for it, and what becomes of them where it does not come.
+
+Here a graph of operations is its own code, so that nothing takes long; `test_kill_compiled` has the real compiler.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from killing import wait
+from test_engine import jobs
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg.study import compilers
+from thalweg.study.engine_local import Local
+from thalweg.study.lanes import Watch
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.compiled import Traced
+from thalweg.train.planner import Plan
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lanes are forked")
+
+PENDING = Plan("vmapped", 4, 1e3, 1e-3, "as said", "pending", 4)
+"""So slow that code is faster, however long it is measured to take."""
+
+
+@pytest.fixture
+def task():
+    return small_digits(lambda: nn.Sequential(nn.Linear(64, 9), nn.Dropout(0.3), nn.Linear(9, 10)))
+
+
+@pytest.fixture
+def compiles(monkeypatch):
+    """Return what sets what a compiler's process does with a graph; the study's own process compiles at once."""
+    begin, here = Traced.__init__, os.getpid()
+
+    def begun(self, *given):
+        begin(self, *given)
+        self.seconds = 0.0
+
+    def eager(self):
+        graph = self.graph
+        self._is(lambda given: graph(*given))
+
+    def sets(act):
+        monkeypatch.setattr(Traced, "compile", lambda self: (eager if os.getpid() == here else act)(self))
+
+    monkeypatch.setattr(compilers, "import_compiler", lambda: None)
+    monkeypatch.setattr(Traced, "__init__", begun)
+    monkeypatch.setattr(Traced, "load", lambda self: self.code is not None)
+    sets(eager)
+    return sets
+
+
+TODO = [*jobs(range(8)), *jobs(range(8, 12), tw.Recipe(tw.optim.adam(), epochs=3))]
+
+
+def trained(task, plan=PENDING, processes=2, found=None, patience=60.0, **more):
+    """Run `TODO`, or what is left of it; return records by identity, what became of the plan, and what was said."""
+    found, became, said = {} if found is None else found, [], []
+    engine = Local(
+        task, processes=processes, say=said.append, on_plan=lambda _, plan: became.append(plan),
+        patience=patience, **more,
+    )  # fmt: skip
+    engine.run(
+        TODO, {64: plan}, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None,
+        done=set(found), begins=True,
+    )  # fmt: skip
+    return found, became, said
+
+
+def executors(found):
+    return {name: record.executor.partition(",")[0] for name, record in found.items()}
+
+
+def same(found, whole):
+    assert executors(found) == executors(whole)
+    for name, record in found.items():
+        np.testing.assert_array_equal(record.curve.train_loss, whole[name].curve.train_loss)
+        np.testing.assert_array_equal(record.outcomes, whole[name].outcomes)
+
+
+def test_who_is_compiled_does_not_depend_on_when_the_code_is_there(task, compiles):
+    """The first runs, the longest, are not, whether the code is there before them, while they train, or later."""
+    whole, (plan,), _ = trained(task)
+    assert plan.compiles == "yes"
+    first = {f"run {i}" for i in range(8, 12)}
+    assert executors(whole) == {f"run {i}": "vmapped" if f"run {i}" in first else "compiled" for i in range(12)}
+    same(trained(task, plan)[0], whole)  # the study goes on with the plan as it was kept
+    same(trained(task)[0], whole)  # the code is there by now
+    same(trained(task, processes=1)[0], whole)
+
+
+@pytest.mark.parametrize("steps", [(2, 5, 7), (13, 1)])
+def test_who_is_compiled_does_not_depend_on_interruptions(task, compiles, tmp_path, monkeypatch, steps):
+    whole, *_ = trained(task)
+    checkpoints, plan, found = Checkpoints(tmp_path), PENDING, {}
+    step, left = Watch.step, [None]
+
+    def stepped(self, lane, population):
+        step(self, lane, population)
+        left.pop()
+        if not left:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "step", stepped)
+    for count in steps:
+        left[:] = [None] * count
+        became = []
+        engine = Local(task, processes=1, checkpoints=checkpoints, seconds=0, on_plan=lambda _, p: became.append(p))  # noqa: B023
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(
+                TODO, {64: plan}, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None,
+                done=set(found), begins=True,
+            )  # fmt: skip
+        plan = became[-1] if became else plan
+    left[:] = [None] * 1000
+    assert 0 < len(found) < 12 or len(steps) == 3
+    same(trained(task, plan, 1, found, checkpoints=checkpoints)[0], whole)
+
+
+def test_a_compiler_that_dies_once_is_begun_again(task, compiles, tmp_path):
+    whole, *_ = trained(task)
+
+    def die_once(graph):
+        if not (mark := tmp_path / graph.path.stem).exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    compiles(die_once)
+    found, (plan,), _ = trained(small_digits(task.factory))
+    assert plan.compiles == "yes"
+    same(found, whole)
+
+
+def test_a_compiler_that_always_dies_leaves_the_runs_uncompiled(task, compiles):
+    compiles(lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    found, (plan,), _ = trained(task)
+    assert plan.reason == "as said; not compiled: the compiler died (exit code -9)"
+    assert plan.compiles == ""
+    assert set(executors(found).values()) == {"vmapped"}
+    assert len(found) == 12
+
+
+def test_a_compiler_that_is_stuck_is_ended_with_what_it_has_started(task, compiles, tmp_path):
+    def sleep(_):
+        program = subprocess.Popen(["sleep", "60"])
+        (tmp_path / str(program.pid)).touch()
+        program.wait()
+
+    compiles(sleep)
+    found, (plan,), _ = trained(task, patience=3.0)
+    assert plan.reason == "as said; not compiled: the compiler did not come to an end"
+    assert set(executors(found).values()) == {"vmapped"}
+    assert len(found) == 12
+    programs = [int(path.name) for path in tmp_path.iterdir()]
+    assert programs
+    wait(lambda: not any(os.access(f"/proc/{one}/exe", os.R_OK) for one in programs), 5)
