@@ -11,19 +11,33 @@ import pytest
 import thalweg
 
 SOURCE = Path(thalweg.__file__).parent
-KINDS = ["optim", "schedule", "gradient", "average", "wrapper"]
-LIBRARY = ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "train"]
+KINDS = [
+    "optim", "schedule", "gradient", "average", "wrapper", "penalty", "loss", "stop", "prune", "activation", "norm",
+    "init",
+]  # fmt: skip
+LIBRARY = ["errors", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "train"]
 MAY_IMPORT = {
     "errors": [],
     "cache": [],
     "technique": ["errors"],
     "key": ["errors"],
+    "graph": ["errors", "key"],
     "optim": ["errors", "technique", "key"],
     "schedule": ["errors", "technique", "key"],
     # What goes around an optimizer uses the words of its formulas.
     "gradient": ["errors", "technique", "key", "optim"],
     "average": ["errors", "technique", "key", "optim"],
     "wrapper": ["errors", "technique", "key", "optim"],
+    # These too, and what is a weight is what optimizers decay.
+    "penalty": ["errors", "technique", "key", "optim"],
+    "loss": ["errors", "technique", "key", "optim"],
+    "prune": ["errors", "technique", "key", "optim"],
+    "stop": ["errors", "technique", "key"],
+    "activation": ["errors", "technique", "key", "optim"],
+    # Precise statistics pool moments, as averages need them.
+    "norm": ["errors", "technique", "key", "graph", "optim", "average"],
+    # How large weights are to be is said by the activation that follows.
+    "init": ["errors", "technique", "key", "graph", "optim", "activation"],
     "recipe": ["errors", "technique", "key", *KINDS],
     "task": ["errors", "technique", "key", *KINDS],
     "latex": ["errors", "technique", "key", *KINDS, "recipe"],
@@ -120,8 +134,9 @@ def test_every_part_has_its_place():
 
 
 def test_the_places_are_those_of_the_architecture():
-    around = "gradient/average/wrapper"
-    order = ["errors", "technique/key", "optim/schedule", around, "recipe/task", "train", "study", "cli"]
+    around = "gradient/average/wrapper/penalty/loss/stop/prune/activation"
+    order = ["errors", "technique/key", "graph", "optim/schedule", around, "norm/init", "recipe/task", "train"]
+    order += ["study", "cli"]
     height = {name: i for i, names in enumerate(order) for name in names.split("/")}
     for here, below in MAY_IMPORT.items():
         for there in height.keys() & set(below):

@@ -1,5 +1,5 @@
 from thalweg.gradient._technique import gradient
-from thalweg.gradient._words import unit_mean
+from thalweg.optim._vocabulary_units import unit_mean
 
 
 @gradient(

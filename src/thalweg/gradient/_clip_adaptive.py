@@ -1,5 +1,5 @@
 from thalweg.gradient._technique import gradient
-from thalweg.gradient._words import unit_norm
+from thalweg.optim._vocabulary_units import unit_norm
 from thalweg.optim._vocabulary import maximum, minimum
 from thalweg.technique import LogUniform
 

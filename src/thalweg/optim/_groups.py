@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, unknown
 
-__all__ = ["groups"]
+__all__ = ["groups", "weights"]
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """torch's norms: `_NormBase` is that of batch and instance norm, lazy and synchronised ones too."""
@@ -83,6 +85,49 @@ def groups(
     if not found:
         raise InputError(f"{type(model).__name__} has no parameters to train")
     return [found[place] for place in sorted(found)]
+
+
+def weights(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> dict[str, nn.Parameter]:
+    """Return a model's weights by name, tied ones once.
+
+    Args:
+        model: any module.
+        names: which, by name or by patterns such as ``"encoder.*"``; by default all that `groups` would decay.
+        asks: what wants them, for the sentence where there are none.
+
+    Raises:
+        InputError: no module, none that are trained and are no bias and no norm's, a name or pattern that none has,
+            or a parameter that has no shape yet or complex numbers.
+
+    >>> list(weights(nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2)), None, "l2"))
+    ['0.weight', '2.weight']
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{asks} takes a model, a torch.nn.Module, not {type(model).__name__}")
+    every = dict(model.named_parameters(remove_duplicate=False))
+    for name, p in every.items():
+        if is_lazy(p):
+            raise InputError(f"{asks}: {name} has no shape yet; pass a batch through {type(model).__name__} first")
+    if names is None:
+        whole = _not_decayed(model, decay_embeddings=True)
+        found = [name for name, p in every.items() if p.requires_grad and id(p) not in whole]
+        if not found:
+            raise InputError(
+                f"{asks} found nothing in {type(model).__name__}: it has no trained weights beside biases and norms"
+            )
+    else:
+        found = []
+        for pattern in [names] if isinstance(names, str) else names:
+            matched = [name for name in every if fnmatchcase(name, pattern)]
+            if not matched:
+                raise unknown(f"parameter of {type(model).__name__} for {asks}", pattern, every)
+            found += matched
+    chosen: dict[int, str] = {}
+    for name in found:
+        if every[name].is_complex():
+            raise InputError(f"{asks} takes real weights, and {name} has complex numbers")
+        chosen.setdefault(id(every[name]), name)
+    return {name: every[name] for name in chosen.values()}
 
 
 def _check(model: nn.Module, weight_decay: float | None, lr: float | None, layer_decay: float | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from types import CodeType
 from typing import Any
 
@@ -19,7 +19,10 @@ __all__ = ["on_rows", "on_shapes"]
 
 
 def on_rows(
-    technique: Technique, tensors: Sequence[Tensor], values: Sequence[Mapping[str, float]]
+    technique: Technique,
+    tensors: Sequence[Tensor],
+    values: Sequence[Mapping[str, float]],
+    of: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda formula: formula,
 ) -> tuple[Tensor, ...]:
     """Return what a formula returns for each row; a row's bits do not depend on the others.
 
@@ -30,6 +33,7 @@ def on_rows(
         technique: whose formula.
         tensors: each of shape ``(runs, …)``; the formula sees one run's.
         values: one mapping a row.
+        of: makes of the formula what is called in its place, such as ``torch.func.grad``.
     """
     decided, formula = _apart(technique)
     rows = [dict(row) for row in values]
@@ -41,12 +45,12 @@ def on_rows(
     columns = {name: torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in rows[0]}
 
     def one(mine: tuple[Tensor, ...], own: dict[str, Tensor]) -> Any:
-        return formula(*mine, **own)
+        return of(partial(formula, **own))(*mine)
 
     if columns:
         found = vmap(one)(tuple(tensors), {name: column.to(device) for name, column in columns.items()})
     else:
-        found = vmap(formula)(*tensors)
+        found = vmap(of(formula))(*tensors)
     return found if isinstance(found, tuple) else (found,)
 
 

@@ -1,4 +1,4 @@
-"""The words of gradient formulas that look at a parameter's units: what leads to one output of a layer."""
+"""The words of formulas that look at a parameter's units: what leads to one output of a layer."""
 
 from __future__ import annotations
 

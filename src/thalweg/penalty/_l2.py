@@ -1,0 +1,19 @@
+from thalweg.penalty._technique import penalty
+from thalweg.penalty._words import total
+from thalweg.technique import LogUniform
+
+
+@penalty(
+    source="Hoerl & Kennard 1970, Ridge Regression; Krogh & Hertz 1992, A Simple Weight Decay Can Improve "
+    "Generalization",
+    space={"strength": LogUniform(1e-6, 1e-1)},
+)
+def l2(w, *, strength=1e-4):
+    """The sum of the weights' squares, times ``strength``: each is pulled in proportion to its size.
+
+    Its gradient is 2 · strength · w, so that ``weight_decay`` of torch's SGD and Adam is twice the strength; it goes
+    through the optimizer with the loss's, where the decay of ``adamw`` does not. ``l1`` pulls all weights alike.
+
+    Source: Hoerl & Kennard 1970; Krogh & Hertz 1992.
+    """
+    return strength * total(w * w)
