@@ -9,10 +9,13 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
+from thalweg import report
 from thalweg.errors import InputError
-from thalweg.study import engine_local, train
+from thalweg.record import Store
+from thalweg.study import before, engine_local, single, train
 from thalweg.study.lanes import Watch
 from thalweg.study.queues import queues
+from thalweg.train import planner
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 
@@ -74,6 +77,37 @@ def test_a_single_run_goes_on_to_the_same_bits(task, tmp_path, interrupted, stop
     same({"": undisturbed.record}, {"": trained.record})
 
 
+@pytest.mark.parametrize("after", ["weights.safetensors", "recipe.toml", "begin", "remove", "write"])
+def test_a_single_run_that_is_stopped_at_its_end_is_done_all_the_same(task, tmp_path, monkeypatch, after):
+    """After each of the files that it leaves."""
+    train(task, RECIPE, out=tmp_path / "whole", progress=False)
+    out = tmp_path / "stopped"
+
+    def ended(call, *given):
+        call(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if after in ("begin", "remove"):
+            owner = Store if after == "begin" else Checkpoints
+            whole = getattr(owner, after)
+            patch.setattr(owner, after, lambda *given: ended(whole, *given))
+        elif after == "write":
+            whole_page = report.write
+            patch.setattr(report, "write", lambda *given: ended(whole_page, *given))
+        else:
+            write = single._write
+            patch.setattr(single, "_write", lambda path, content: ended(write, path, content) if path.name == after
+                          else write(path, content))  # fmt: skip
+        with pytest.raises(KeyboardInterrupt):
+            train(task, RECIPE, out=out, progress=False, seconds=0)
+    train(task, RECIPE, out=out, progress=False)
+    for name in ("weights.safetensors", "recipe.toml"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert (out / "report.html").exists()
+    assert not [*(out / "checkpoints").iterdir(), *out.glob("*.tmp")]
+
+
 @pytest.mark.parametrize("executor", ["vmapped", "one by one"])
 def test_lanes_go_on_and_take_others_in(task, tmp_path, interrupted, executor):
     todo = [*jobs(range(4), RECIPE), *jobs(range(4, 9), tw.Recipe(tw.optim.sgd(), epochs=2))]
@@ -109,3 +143,27 @@ def test_runs_that_pass_their_batches_otherwise_stand_in_queues_of_their_own():
     recipes = [tw.Recipe(), tw.Recipe(accumulate=2), tw.Recipe(precision="bf16"), tw.Recipe(wrapper=tw.wrapper.sam())]
     every = [job for i, recipe in enumerate(recipes) for job in jobs(range(3 * i, 3 * i + 3), recipe)]
     assert [len(queue.runs) for queue in queues(every, plans())] == [3, 3, 3, 3]
+
+
+def test_a_study_that_goes_on_measures_nothing(task, tmp_path, interrupted, monkeypatch):
+    rate = tw.Choice((0.01, 0.1))  # of which there is no curve
+    recipes = {"sgd": tw.Recipe(tw.optim.sgd(lr=rate), epochs=2), "adam": tw.Recipe(tw.optim.adam(lr=rate), epochs=1)}
+
+    def study():
+        return tw.compare(task, recipes, trials=2, seeds=2, processes=1, out=tmp_path, progress=False)
+
+    interrupted(5)
+    with pytest.raises(KeyboardInterrupt):
+        study()
+    with Store(tmp_path) as store:
+        plan = store.get("plan")
+
+    def refuse(*_, **__):
+        raise AssertionError("measured")
+
+    for module, name in ((before, "measure"), (before, "to_compile"), (planner, "_time")):
+        monkeypatch.setattr(module, name, refuse)
+    study()
+    with Store(tmp_path) as store:
+        assert store.get("verdict") is not None
+        assert store.get("plan") == plan
