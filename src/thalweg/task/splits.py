@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from thalweg.errors import InputError
 from thalweg.key import Key
+from thalweg.norm._standardise import standardize
 
 __all__ = ["split", "standardize"]
 
@@ -55,26 +54,3 @@ def split(
         for part, chunk in zip(parts, np.split(shuffled, [n_train, n_train + n_valid]), strict=True):
             part.append(chunk)
     return [np.sort(np.concatenate(part)) for part in parts]
-
-
-def standardize(train: Tensor, *others: Tensor) -> list[Tensor]:
-    """Return all with train's mean 0 and standard deviation 1; a constant feature becomes 0.
-
-    Per feature for shape ``(N, features)``, per channel for ``(N, channels, …)``.
-
-    Raises:
-        InputError: something else than tensors of numbers with fractions.
-
-    >>> a, b = standardize(torch.tensor([[1.0], [3.0]]), torch.tensor([[4.0]]))
-    >>> a.flatten().tolist(), b.item()
-    ([-1.0, 1.0], 2.0)
-    """
-    if not all(isinstance(x, Tensor) and x.is_floating_point() for x in (train, *others)):
-        raise InputError("standardize takes tensors of numbers with fractions; convert other inputs to floats first")
-    axes = [0, *range(2, train.dim())]
-    mean = train.mean(axes, keepdim=True)
-    deviation = train.std(axes, correction=0, keepdim=True)
-    # What rounding leaves of a constant's deviation is no scale.
-    constant = train.amax(axes, keepdim=True) == train.amin(axes, keepdim=True)
-    deviation = torch.where(constant | (deviation == 0), torch.inf, deviation)
-    return [(x - mean) / deviation for x in (train, *others)]
