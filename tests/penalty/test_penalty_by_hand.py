@@ -112,8 +112,10 @@ def test_odd_names_and_buffers():
     net = nn.Module()
     net.register_parameter("w 1*", nn.Parameter(torch.ones(2, 2)))
     net.register_buffer("stored", torch.full((2, 2), 100.0))
-    assert penalty.l2(1.0).of(net).item() == 4.0
+    net.register_parameter("w[1]", nn.Parameter(torch.full((2, 2), 2.0)))
+    assert penalty.l2(1.0).of(net).item() == 20.0
     assert penalty.l2(1.0).of(net, "w 1*").item() == 4.0
+    assert penalty.l2(1.0).of(net, "w[1]").item() == 16.0  # a name is a name, whatever it looks like
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

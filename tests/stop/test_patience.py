@@ -31,6 +31,10 @@ def test_it_stops_after_so_many_epochs_without_improvement():
     assert stopped(stop.never(), losses) == (9, 9)
 
 
+def test_never_goes_on():
+    assert stopped(stop.never(), [0.5] * 100) == (100, 1)
+
+
 def test_the_same_is_no_improvement():
     assert stopped(stop.patience(2), [0.5, 0.5, 0.5, 0.5]) == (3, 1)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.parameter import is_lazy
 
-from thalweg.errors import InputError, unknown
+from thalweg.errors import InputError
 
-__all__ = ["groups", "weights"]
+__all__ = ["groups", "not_decayed"]
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """torch's norms: `_NormBase` is that of batch and instance norm, lazy and synchronised ones too."""
@@ -67,7 +65,7 @@ def groups(
     _check(model, weight_decay, lr, layer_decay)
     depths = _depths(model) if layer_decay is not None else {}
     top = max(depths.values(), default=0)
-    kept_whole = _not_decayed(model, decay_embeddings)
+    kept_whole = not_decayed(model, decay_embeddings)
     found: dict[tuple[int, bool], dict[str, Any]] = {}
     for p in model.parameters():
         if not p.requires_grad:
@@ -87,49 +85,6 @@ def groups(
     return [found[place] for place in sorted(found)]
 
 
-def weights(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> dict[str, nn.Parameter]:
-    """Return a model's weights by name, tied ones once.
-
-    Args:
-        model: any module.
-        names: which, by name or by patterns such as ``"encoder.*"``; by default all that `groups` would decay.
-        asks: what wants them, for the sentence where there are none.
-
-    Raises:
-        InputError: no module, none that are trained and are no bias and no norm's, a name or pattern that none has,
-            or a parameter that has no shape yet or complex numbers.
-
-    >>> list(weights(nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2)), None, "l2"))
-    ['0.weight', '2.weight']
-    """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{asks} takes a model, a torch.nn.Module, not {type(model).__name__}")
-    every = dict(model.named_parameters(remove_duplicate=False))
-    for name, p in every.items():
-        if is_lazy(p):
-            raise InputError(f"{asks}: {name} has no shape yet; pass a batch through {type(model).__name__} first")
-    if names is None:
-        whole = _not_decayed(model, decay_embeddings=True)
-        found = [name for name, p in every.items() if p.requires_grad and id(p) not in whole]
-        if not found:
-            raise InputError(
-                f"{asks} found nothing in {type(model).__name__}: it has no trained weights beside biases and norms"
-            )
-    else:
-        found = []
-        for pattern in [names] if isinstance(names, str) else names:
-            matched = [name for name in every if fnmatchcase(name, pattern)]
-            if not matched:
-                raise unknown(f"parameter of {type(model).__name__} for {asks}", pattern, every)
-            found += matched
-    chosen: dict[int, str] = {}
-    for name in found:
-        if every[name].is_complex():
-            raise InputError(f"{asks} takes real weights, and {name} has complex numbers")
-        chosen.setdefault(id(every[name]), name)
-    return {name: every[name] for name in chosen.values()}
-
-
 def _check(model: nn.Module, weight_decay: float | None, lr: float | None, layer_decay: float | None) -> None:
     if not isinstance(model, nn.Module):
         raise InputError(f"groups takes a model, a torch.nn.Module, not {type(model).__name__}")
@@ -143,7 +98,8 @@ def _check(model: nn.Module, weight_decay: float | None, lr: float | None, layer
             raise InputError("layer_decay of groups lowers a rate; give that of the top layer as lr")
 
 
-def _not_decayed(model: nn.Module, decay_embeddings: bool) -> set[int]:
+def not_decayed(model: nn.Module, decay_embeddings: bool = True) -> set[int]:
+    """Return which parameters `groups` keeps out of the decay, by their ``id``."""
     kinds: tuple[type, ...] = _NORMS if decay_embeddings else (*_NORMS, *_EMBEDDINGS)
     found = {id(p) for p in model.parameters() if p.dim() < 2}
     return found | {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}

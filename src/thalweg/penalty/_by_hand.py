@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import InputError
-from thalweg.optim._groups import weights
-from thalweg.penalty._places import by_units, transposed_groups
+from thalweg.optim._weights import by_units, transposed_groups, weights
 
 if TYPE_CHECKING:
     from thalweg.penalty._technique import Penalty

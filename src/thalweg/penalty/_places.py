@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvTransposeNd
+from torch import nn
 
-from thalweg.optim._groups import weights
+from thalweg.optim._weights import transposed_groups, weights
 
-__all__ = ["Place", "by_units", "places", "transposed_groups"]
+__all__ = ["Place", "places"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +53,3 @@ def places(model: nn.Module, names: str | Sequence[str] | None = None, asks: str
         for (name, p), end in zip(trained.items(), ends, strict=True)
         if id(p) in chosen
     ]
-
-
-def transposed_groups(model: nn.Module) -> Mapping[int, int]:
-    """Return the groups of the transposed convolutions' weights, by their ``id``."""
-    return {id(m.weight): m.groups for m in model.modules() if isinstance(m, _ConvTransposeNd)}
-
-
-def by_units(w: Tensor, transposed: int, axis: int = 0) -> list[Tensor]:
-    """Return views of a layer's weights in which an axis counts the output units.
-
-    Args:
-        w: the weights; axes before ``axis`` count runs.
-        transposed: see `Place`.
-        axis: the first of the layer's own.
-    """
-    return [group.transpose(axis, axis + 1) for group in w.chunk(transposed, axis)] if transposed else [w]

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.func import grad
 
 from thalweg.optim._executors.rows import on_rows
-from thalweg.penalty._places import Place, by_units
+from thalweg.optim._weights import by_units
+from thalweg.penalty._places import Place
 from thalweg.penalty._technique import PenaltyTechnique
 
 __all__ = ["constrained", "gradients"]
