@@ -19,7 +19,7 @@ from torch.nn.utils import parametrize
 
 from thalweg.key import Key
 
-__all__ = ["Part", "parts"]
+__all__ = ["Part", "parts", "users"]
 
 
 _LAYERS = {
@@ -55,6 +55,16 @@ class Part:
         elif node.op != "call_module":
             return None
         return ".".join(name for name in (self.name, target) if name)
+
+
+def users(node: fx.Node) -> list[fx.Node]:
+    """Return what takes a node's numbers; what asks for its shape, type or device alone does not."""
+    asks = ("size", "dim", "numel", "ndimension", "stride", "type", "is_floating_point")
+    return [
+        user
+        for user in node.users
+        if not (user.op == "call_method" and user.target in asks) and user.target is not getattr
+    ]
 
 
 def parts(model: nn.Module) -> list[Part]:

@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import InputError
-from thalweg.graph import parts
+from thalweg.graph import parts, users
 
 __all__ = ["Folding", "fold", "folding"]
 
@@ -150,8 +150,9 @@ def _calls(model: nn.Module) -> _Calls:
         for node, name in called.items():
             source = node.args[0] if node.args else None
             calls.sources.setdefault(name, set()).add(called.get(source, "") if isinstance(source, fx.Node) else "")
-            users = {called.get(user, "") for user in node.users}
-            calls.users.setdefault(name, set()).update(users if len(node.users) == 1 else {*users, ""})
+            takers = users(node)
+            named = {called.get(user, "") for user in takers}
+            calls.users.setdefault(name, set()).update(named if len(takers) == 1 else {*named, ""})
     return calls
 
 

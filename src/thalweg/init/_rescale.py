@@ -1,0 +1,106 @@
+"""Layers rescaled one after the other by what they put out for a batch, as LSUV does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import InputError
+from thalweg.init._weights import Weight
+from thalweg.key import Key
+
+if TYPE_CHECKING:
+    from thalweg.init._technique import Init
+
+__all__ = ["rescale"]
+
+
+class _Seen(Exception):  # noqa: N818 — the way out of a forward pass, not an error
+    """A layer has put out all that it will."""
+
+
+def rescale(ingredient: Init, model: nn.Module, chosen: list[Weight], batch: Any) -> list[str]:
+    """Rescale weights in the order in which a forward pass calls their layers; return what it does not call.
+
+    The passes are those of evaluation, and leave modes and generators as they were.
+
+    Raises:
+        InputError: a model that cannot take the batch, or a layer that puts out the same for all of it.
+    """
+    values = dict(ingredient.resolved())
+    rescaled = ingredient.technique.rescaled
+    assert rescaled is not None
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with Key(0).seeded():
+            counts = _calls(model, chosen, batch)
+            weights = {weight.layer: weight for weight in chosen}
+            for layer, count in counts.items():
+                for _ in range(values["passes"]):
+                    variance = _variance(model, layer, count, batch)
+                    if not (math.isfinite(variance) and variance > 0):
+                        raise InputError(
+                            f"{ingredient.name}: {layer or 'the model'} puts out numbers of variance {variance:g}, "
+                            "which no scale brings to 1; give it a batch of varied inputs"
+                        )
+                    if abs(variance - 1) < values["tolerance"]:
+                        break
+                    p = weights[layer].parameter
+                    p.copy_(rescaled(p.double(), variance))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    uncalled = [weight for weight in chosen if weight.layer not in counts]
+    return [f"{weight.name}: the batch's forward pass does not call it; it is not rescaled" for weight in uncalled]
+
+
+def _calls(model: nn.Module, chosen: list[Weight], batch: Any) -> dict[str, int]:
+    """Return the layers in the order of their first call, and how often each is called."""
+    found: dict[str, int] = {}
+
+    def hook(layer: str) -> Callable[..., None]:
+        def note(*_: Any) -> None:
+            found[layer] = found.get(layer, 0) + 1
+
+        return note
+
+    hooks = [model.get_submodule(w.layer).register_forward_hook(hook(w.layer)) for w in chosen]
+    try:
+        _forward(model, batch)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{type(model).__name__} cannot take the batch: {reason}") from error
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return found
+
+
+def _variance(model: nn.Module, layer: str, count: int, batch: Any) -> float:
+    """Return the variance of all numbers that a layer puts out in a pass, which is left after the last of them."""
+    seen: list[Tensor] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        seen.append(output.detach().double().flatten())
+        if len(seen) == count:
+            raise _Seen
+
+    handle = model.get_submodule(layer).register_forward_hook(note)
+    try:
+        _forward(model, batch)
+    except _Seen:
+        pass
+    finally:
+        handle.remove()
+    return float(torch.cat(seen).var(correction=0))
+
+
+def _forward(model: nn.Module, batch: Any) -> Any:
+    if isinstance(batch, dict):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, tuple | list) else model(batch)
