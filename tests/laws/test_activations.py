@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from thalweg import activation
 from thalweg.errors import InputError
+from thalweg.latex import latex
 from thalweg.technique import Choice, Ingredient, LogUniform
 
 TECHNIQUES = list(activation.CATALOGUE.values())
@@ -44,6 +45,13 @@ def places():
     """Values of every size, 0 and both its sides among them, float64."""
     near = torch.tensor([0.0, 1e-300, -1e-300, 1e-8, -1e-8], dtype=torch.float64)
     return torch.cat([near, torch.linspace(-30, 30, 400, dtype=torch.float64)])
+
+
+@by_name
+def test_its_formula_is_printed(technique):
+    lines = latex(technique)
+    assert len(lines) == len(technique.statements())
+    assert all(r"\leftarrow" in line and line.count("{") == line.count("}") for line in lines)
 
 
 @by_name

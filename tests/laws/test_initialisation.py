@@ -13,6 +13,7 @@ from torch import nn
 from thalweg import activation, init
 from thalweg.errors import InputError
 from thalweg.key import Key
+from thalweg.latex import latex
 from thalweg.technique import Choice, Ingredient, LogUniform
 
 TECHNIQUES = list(init.CATALOGUE.values())
@@ -65,6 +66,13 @@ SECOND_MOMENTS = {
     "fixup": lambda fan_in, fan_out, gain: 2 / fan_in,
 }
 """Of the weights of a layer of so many inputs and outputs, with the technique's defaults."""
+
+
+@by_name
+def test_its_formula_is_printed(technique):
+    lines = latex(technique)
+    assert len(lines) == len(technique.statements())
+    assert all(r"\leftarrow" in line and line.count("{") == line.count("}") for line in lines)
 
 
 @by_name

@@ -13,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from thalweg import norm
 from thalweg.errors import InputError
+from thalweg.latex import latex
 from thalweg.technique import Choice, Ingredient, LogUniform
 
 TECHNIQUES = list(norm.CATALOGUE.values())
@@ -58,6 +59,13 @@ def arguments(technique, module, shape):
     names = [name for name in inspect.signature(technique.formula).parameters if name in places]
     tensors = [getattr(module, places[name]) for name in names]
     return [x.detach().clone().view(1, -1, *[1] * (len(shape) - 2)) for x in tensors]
+
+
+@by_name
+def test_its_formula_is_printed(technique):
+    lines = latex(technique)
+    assert len(lines) == len(technique.statements())
+    assert all(r"\leftarrow" in line and line.count("{") == line.count("}") for line in lines)
 
 
 @by_name

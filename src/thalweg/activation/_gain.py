@@ -65,7 +65,7 @@ def second_moments(f: Callable[[Tensor], Any], deviation: float) -> tuple[float,
     z, weights = _nodes()
     s = (deviation * z).requires_grad_()
     with torch.enable_grad():
-        y = f(s)
+        y = f(s.clone())  # in place, perhaps
         (slope,) = torch.autograd.grad(y.sum(), s) if y.requires_grad else (torch.zeros_like(s),)
     return float((weights * y.detach() ** 2).sum()), float((weights * slope**2).sum())
 
