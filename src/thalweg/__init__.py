@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from thalweg import average, gradient, optim, schedule, wrapper
+    from thalweg import activation, average, gradient, init, norm, optim, schedule, wrapper
     from thalweg.key import Key
     from thalweg.recipe import Recipe
     from thalweg.study import Study, compare, export
@@ -31,13 +31,13 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "absolute_error",
-    "accuracy", "average", "compare", "export", "gradient", "load_task", "optim", "schedule", "split",
-    "squared_error", "standardize", "unknown", "wrapper",
+    "accuracy", "activation", "average", "compare", "export", "gradient", "init", "load_task", "norm", "optim",
+    "schedule", "split", "squared_error", "standardize", "unknown", "wrapper",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("average", "gradient", "optim", "schedule", "wrapper"):
+    if name in ("activation", "average", "gradient", "init", "norm", "optim", "schedule", "wrapper"):
         return import_module(f"thalweg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
