@@ -13,9 +13,9 @@ import thalweg
 SOURCE = Path(thalweg.__file__).parent
 KINDS = [
     "optim", "schedule", "gradient", "average", "wrapper", "penalty", "loss", "stop", "prune", "activation", "norm",
-    "init",
+    "init", "dropout",
 ]  # fmt: skip
-LIBRARY = ["errors", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "train"]
+LIBRARY = ["errors", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "surgery", "train"]
 MAY_IMPORT = {
     "errors": [],
     "cache": [],
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "norm": ["errors", "technique", "key", "graph", "optim", "average"],
     # How large weights are to be is said by the activation that follows.
     "init": ["errors", "technique", "key", "graph", "optim", "activation"],
+    "dropout": ["errors", "technique", "key", "optim"],
     "recipe": ["errors", "technique", "key", *KINDS],
     "task": ["errors", "technique", "key", *KINDS],
     "latex": ["errors", "technique", "key", *KINDS, "recipe"],
@@ -45,7 +46,8 @@ MAY_IMPORT = {
     "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
     "record": ["errors"],
     "report": ["errors", "cache", "record"],
-    "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "record"],
+    "surgery": ["errors", "technique"],
+    "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "record", "report"],
     "inspect": [*LIBRARY, "record"],
     "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study"],

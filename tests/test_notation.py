@@ -30,6 +30,7 @@ from thalweg.technique import Choice, LogUniform, Uniform
         ("freeze", "encoder.* head.bias", "encoder.* head.bias"),
         ("freeze", "none", "none"),
         ("recompute", "blocks", "blocks"),
+        ("bucket", "length", "length"),
     ],
 )
 def test_it_reads_what_it_prints(role, text, value):

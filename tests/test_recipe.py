@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from thalweg import average, gradient, optim, schedule, wrapper
+from thalweg import activation, average, gradient, loss, norm, optim, penalty, schedule, stop, wrapper
 from thalweg.errors import InputError
 from thalweg.key import Key
-from thalweg.recipe import ROLES, WORDS, Recipe, Together
+from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, WORDS, Recipe, Together
 from thalweg.technique import Choice, LogUniform, Uniform
 
 positive = st.floats(1e-8, 0.5)
@@ -56,13 +56,13 @@ def recipes(draw):
         "gradient": gradient.Gradient(
             tuple(p for c in draw(st.lists(ingredients(gradient.CATALOGUE), max_size=2)) for p in c.parts)
         ),
-        "average": draw(st.none() | ingredients(average.CATALOGUE)),
-        "wrapper": draw(st.none() | ingredients(wrapper.CATALOGUE)),
+        **{role: draw(st.none() | ingredients(CATALOGUES[role])) for role in OPTIONAL if role != "gradient"},
     }
     passes = {
         "precision": draw(st.sampled_from(WORDS["precision"])),
         "freeze": draw(st.sampled_from(["none", "encoder.*", "0.* head.bias"])),
         "recompute": draw(st.sampled_from(WORDS["recompute"])),
+        "bucket": draw(st.sampled_from(WORDS["bucket"])),
     }
     size = draw(number)
     least = min(size.values) if isinstance(size, Choice) else size
@@ -104,11 +104,14 @@ def test_roles_that_are_empty_leave_no_trace():
         '[[schedule]]\nname = "cosine"\nend = 0.0\n'
     )
     assert plain == Recipe(optim.sgd(), schedule.cosine(), gradient=None, average=None, wrapper=None).resolved()
-    passes = {"accumulate": 1, "precision": "float32", "freeze": "", "recompute": "none"}
+    passes = {"accumulate": 1, "precision": "float32", "freeze": "", "recompute": "none", "bucket": "none"}
     assert plain == Recipe(optim.sgd(), schedule.cosine(), **passes).resolved()
 
 
-@pytest.mark.parametrize("role", ["accumulate = 2", 'precision = "bf16"', 'freeze = "a.*"', 'recompute = "blocks"'])
+@pytest.mark.parametrize(
+    "role",
+    ["accumulate = 2", 'precision = "bf16"', 'freeze = "a.*"', 'recompute = "blocks"', 'bucket = "length"'],
+)
 def test_how_a_batch_passes_is_part_of_the_identity_and_of_what_a_population_shares(role):
     plain, other = Recipe().resolved(), Recipe.from_toml(role).resolved()
     assert other.toml() == plain.toml().replace("epochs = 30\n", f"epochs = 30\n{role}\n")
@@ -124,9 +127,9 @@ def test_the_number_of_parts_is_searched_like_the_batch_size():
 
 
 def test_a_role_can_be_emptied():
-    full = Recipe(gradient=gradient.clip_norm(), average=average.ema(), wrapper=wrapper.sam())
-    emptied = Recipe.from_toml('gradient = "none"\naverage = "none"\nwrapper = "none"', base=full)
-    assert emptied == Recipe()
+    full = Recipe(**{role: list(CATALOGUES[role].values())[-1]() for role in OPTIONAL})
+    assert all(getattr(full, role) != getattr(Recipe(), role) for role in OPTIONAL)
+    assert Recipe.from_toml("\n".join(f'{role} = "none"' for role in OPTIONAL), base=full) == Recipe()
 
 
 def test_defaults_are_part_of_a_resolved_recipe():
@@ -147,8 +150,27 @@ def test_every_role_is_read_from_a_file(tmp_path):
         optim.sgd(lr=LogUniform(0.01, 1.0)), schedule.warmup(10) >> schedule.cosine(), 16, Choice((3, 6)),
         gradient.centralise() >> gradient.clip_norm(0.5), average.ema(Choice((0.9, 0.99))), wrapper.sam(),
     )  # fmt: skip
-    around = {"optimizer", "schedule", "batch_size", "epochs", "gradient", "average", "wrapper"}
-    assert set(ROLES) == around | {"accumulate", "precision", "freeze", "recompute"}
+    assert set(ROLES) == {*CATALOGUES, *WORDS, "batch_size", "epochs", "accumulate"}
+
+
+def test_what_is_put_into_a_model_is_read_from_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'activation = "gelu"\n[norm]\nname = "group"\ngroups = 4\n[penalty]\nname = "l1"\n'
+        'strength = {low = 1e-6, high = 1e-3, scale = "log"}\n[loss]\nname = "huber"\n'
+        '[stop]\nname = "patience"\nepochs = 3\n'
+    )
+    recipe = Recipe.from_file(path)
+    assert recipe == Recipe(
+        activation=activation.gelu(), norm=norm.group(groups=4), penalty=penalty.l1(LogUniform(1e-6, 1e-3)),
+        loss=loss.huber(), stop=stop.patience(3),
+    )  # fmt: skip
+    assert Recipe.from_toml(recipe.toml()) == recipe
+    resolved = recipe.resolved()
+    assert resolved.together().recipe().resolved().together() == resolved.together()
+    assert resolved.together() != Recipe(optim.sgd()).resolved().together()
+    alike = resolved.together(), recipe.resolved({"penalty.strength": 1e-5}).together()
+    assert alike[0] == alike[1], "a penalty's strength and a rule to stop are each run's own"
 
 
 def test_how_a_batch_passes_is_read_from_a_file(tmp_path):
@@ -180,6 +202,7 @@ def test_what_a_file_leaves_out_is_as_in_the_base():
         ('epochs = 1\nprecision = "bf61"', 'line 2: unknown precision "bf61"; did you mean "bf16"?'),
         ("precision = 16", 'line 1: precision takes "float32" or "bf16", not 16'),
         ("recompute = true", 'line 1: recompute takes "none" or "blocks", not True'),
+        ('bucket = "lenght"', 'line 1: unknown bucket "lenght"; did you mean "length"?'),
         ("freeze = 3", """line 1: freeze takes names of parameters such as "encoder.*", not 3"""),
         ("schedule = []", r"line 1: schedule = [] names none; leave schedule out"),
         ("\nepochs = 2.5", "line 2: epochs takes a whole number from 1 up, not 2.5"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from thalweg import average, gradient, optim, schedule, wrapper
+from thalweg import activation, average, gradient, init, loss, norm, optim, penalty, schedule, stop, wrapper
 from thalweg.errors import InputError, unknown
 from thalweg.gradient import Gradient
 from thalweg.key import Key
@@ -31,19 +31,30 @@ CATALOGUES: dict[str, Mapping[str, Any]] = {
     "gradient": gradient.CATALOGUE,
     "average": average.CATALOGUE,
     "wrapper": wrapper.CATALOGUE,
+    "init": init.CATALOGUE,
+    "activation": activation.CATALOGUE,
+    "norm": norm.CATALOGUE,
+    "penalty": penalty.CATALOGUE,
+    "loss": loss.CATALOGUE,
+    "stop": stop.CATALOGUE,
 }
 """The techniques that each role chooses from; the other roles are numbers."""
 
-OPTIONAL = ("gradient", "average", "wrapper")
+OPTIONAL = tuple(role for role in CATALOGUES if role not in ("optimizer", "schedule"))
 """Roles that may be empty, and are unless something is said; an empty one leaves no trace in TOML."""
+
+_SHAPING = ("activation", "norm", "loss")
+"""Roles that change what a step computes, so that runs must have them in common to train together."""
 
 _CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient}
 _NUMBERS = ("batch_size", "epochs", "accumulate")
 
-WORDS: dict[str, tuple[str, ...]] = {"precision": ("float32", "bf16"), "freeze": (), "recompute": ("none", "blocks")}
+WORDS: dict[str, tuple[str, ...]] = {
+    "precision": ("float32", "bf16"), "freeze": (), "recompute": ("none", "blocks"), "bucket": ("none", "length"),
+}  # fmt: skip
 """Roles that are words, and those that each knows; ``freeze`` knows the names of the model's parameters."""
 
-_UNSAID = {"accumulate": 1, "precision": "float32", "freeze": "none", "recompute": "none"}
+_UNSAID = {"accumulate": 1, "precision": "float32", "freeze": "none", "recompute": "none", "bucket": "none"}
 """What leaves no trace in TOML: recipes that say nothing of it keep the identity that they had without the role."""
 
 Settings = dict[str, Any]
@@ -75,6 +86,15 @@ class Recipe:
         recompute: ``"blocks"`` for activation checkpointing: of what the blocks of the model compute, only what
             passes between them is kept for the backward pass, which computes the rest again. The results are the same
             to the bit. See `thalweg.train.recompute` for what is a block. ``"none"`` keeps everything.
+        init: the first values of the weights, in place of the task's own; of `thalweg.init`.
+        activation: in place of the model's own, wherever it has one; of `thalweg.activation`.
+        norm: in place of the model's own, and behind each layer that leads to an activation without one; of
+            `thalweg.norm`, whose ``removed`` takes them out. See `thalweg.surgery`.
+        penalty: on the weights, added to the loss, or a constraint that they keep to; of `thalweg.penalty`.
+        loss: in place of the task's own; of `thalweg.loss`. The metric stays the task's.
+        stop: when the run ends before its last epoch; of `thalweg.stop`. It takes the weights of its best epoch then.
+        bucket: ``"length"`` for batches of examples that are about as long, each cut to its longest, on tasks that
+            say which number is ``padding``; see `thalweg.train.bucket`. ``"none"``: as they come, at full length.
 
     Raises:
         InputError: a value that its role does not take, or more parts than a batch has examples.
@@ -106,10 +126,17 @@ class Recipe:
     gradient: Gradient = field(default_factory=Gradient)
     average: Ingredient | None = None
     wrapper: Ingredient | None = None
+    init: Ingredient | None = None
+    activation: Ingredient | None = None
+    norm: Ingredient | None = None
+    penalty: Ingredient | None = None
+    loss: Ingredient | None = None
+    stop: Ingredient | None = None
     accumulate: int | Choice = 1
     precision: str = "float32"
     freeze: str = "none"
     recompute: str = "none"
+    bucket: str = "none"
 
     def __post_init__(self) -> None:
         for role in ROLES:
@@ -182,7 +209,10 @@ class Recipe:
     def together(self) -> Together:
         """Return what runs of a resolved recipe must have in common with those that they train together with."""
         assert isinstance(self.accumulate, int), "resolve the recipe first"
-        return Together(self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute)
+        shaping = tuple((role, part) for role in _SHAPING if (part := getattr(self, role)) is not None)
+        return Together(
+            self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute, self.bucket, shaping
+        )
 
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
@@ -236,13 +266,30 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Together:
-    """What the runs of one population share: how a batch passes through them; see `Recipe`."""
+    """What the runs of one population share: how a batch passes through them, and through what; see `Recipe`.
+
+    Attributes:
+        shaping: the roles that change what a step computes, with their ingredients.
+    """
 
     batch_size: int = 64
     accumulate: int = 1
     precision: str = "float32"
     freeze: str = "none"
     recompute: str = "none"
+    bucket: str = "none"
+    shaping: tuple[tuple[str, Ingredient], ...] = ()
+
+    def recipe(self) -> Recipe:
+        """Return a recipe that says this, and nothing else."""
+        said: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
+        del said["shaping"]
+        return Recipe(**said | dict(self.shaping))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the runs train one by one: vmap takes no checkpoints, and no batches that differ in length."""
+        return self.recompute != "none" or self.bucket != "none"
 
 
 ROLES = tuple(role.name for role in fields(Recipe))
@@ -294,6 +341,12 @@ _EXAMPLES = {
     "gradient": "techniques such as gradient.clip_norm(1.0)",
     "average": "an average such as average.ema(0.99)",
     "wrapper": "a wrapper such as wrapper.sam(0.05)",
+    "init": "an initialisation such as init.he_normal()",
+    "activation": "an activation such as activation.gelu()",
+    "norm": "a norm such as norm.layer()",
+    "penalty": "a penalty such as penalty.l2(1e-4)",
+    "loss": "a loss such as loss.huber()",
+    "stop": "a way to stop such as stop.patience(5)",
 }
 
 

@@ -256,7 +256,8 @@ def _recipe(task: Task, optimizer: Any) -> Recipe:
 
 def _task_steps(task: Task, recipe: Recipe, seed: int) -> Step:
     """Train as a run does: the same weights, order and masks as that of the same seed."""
-    models = OneByOne(task, [begin(task, Member(recipe, seed))])
+    member = Member(recipe, seed)
+    models = OneByOne(task, [begin(task, member)])
     technique = recipe.optimizer.technique
     assert isinstance(technique, optim.Optimizer)
     update = PopulationStep(technique, [{**dict(recipe.optimizer), "lr": 1.0}], models.parameters, models.shapes)
@@ -268,7 +269,7 @@ def _task_steps(task: Task, recipe: Recipe, seed: int) -> Step:
 
     def take(rate: float | None) -> float:
         step = next(count)
-        rows = order(seed, step // len(cuts), len(task.train))[cuts[step % len(cuts)]]
+        rows = order(task, member, step // len(cuts))[cuts[step % len(cuts)]]
         batch = task.train.at(torch.from_numpy(rows[None]))
         loss = models.differentiate(batch, [step])
         if rate is not None:

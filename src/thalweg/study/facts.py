@@ -30,6 +30,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "dropout": drawn(task).masks,
         "draws": drawn(task).moves_generator,
         "hidden": bool(drawn(task).hidden),
+        "padding": task.padding is not None,
         "parameters": sum(p.numel() for p in task.model(0).parameters()),
     }
 

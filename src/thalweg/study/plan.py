@@ -20,6 +20,7 @@ from thalweg.record import SCHEMA, Entry, RunRecord
 from thalweg.task import Task
 from thalweg.technique import Choice
 from thalweg.train import Member
+from thalweg.train.made import check_made
 from thalweg.train.passes import check_passes
 from thalweg.train.population import steps_per_epoch
 
@@ -134,7 +135,7 @@ def first_arms(recipes: Mapping[str, Recipe], protocol: Protocol, fingerprint: M
 
 
 def check_schedules(task: Task, name: str, recipes: Iterable[Recipe]) -> None:
-    """Refuse resolved recipes whose schedule is longer than the run, or whose passes do not fit the task.
+    """Refuse resolved recipes whose schedule is longer than the run, or whose passes or techniques do not fit.
 
     Raises:
         InputError: with the recipe's name.
@@ -142,6 +143,7 @@ def check_schedules(task: Task, name: str, recipes: Iterable[Recipe]) -> None:
     for recipe in recipes:
         try:
             check_passes(task, recipe)
+            check_made(task, recipe)
         except InputError as error:
             raise InputError(f"recipe {name}: {error}") from error
         try:

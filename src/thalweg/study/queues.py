@@ -71,11 +71,11 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
         # The longest first; runs that share a formula stand together: fewer calls a step.
         group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
         runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
-        # What is compiled is the plain pass; what is computed again in the backward pass, vmap cannot take.
+        # What is compiled is the plain pass; some others vmap cannot take.
         shared = company[0]
         plain = shared == Together(batch_size=shared.batch_size)
         first = len(runs) if not plan.compiles or not plain else plan.first if begins else 0
-        how = "one by one" if shared.recompute != "none" else plan.executor
+        how = "one by one" if shared.alone else plan.executor
         parts = [(how, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
         found += [
             Queue(executor, 1 if executor == "one by one" else plan.together, company, deque(part), waits)

@@ -23,7 +23,7 @@ from thalweg.study import script_passes
 from thalweg.study import script_text as text
 from thalweg.study.script_loop import beginning, changes_evaluation, loop
 from thalweg.study.script_names import bound, give_way
-from thalweg.task import metric, splits
+from thalweg.task import metric, padding, splits
 from thalweg.train import dropout, stacked
 
 __all__ = ["export"]
@@ -60,7 +60,14 @@ def export(directory: Path | str, name: str | None = None) -> str:
             "compare my_task.py:task, and export that"
         )
     record = records[0]
-    return _script(task, Recipe.from_toml(record.recipe), record, chosen or names[0])
+    recipe = Recipe.from_toml(record.recipe)
+    for role in _UNWRITTEN:
+        if getattr(recipe, role) is not None:
+            raise InputError(
+                f"the {role} {getattr(recipe, role).name} cannot be written as plain PyTorch yet; train the recipe with "
+                "thalweg train, whose weights.safetensors load into the module that thalweg.surgery makes"
+            )
+    return _script(task, recipe, record, chosen or names[0])
 
 
 def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) -> str:
@@ -70,6 +77,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     path = Path(origin["file"])
     theirs = _task_file(path)
     batch_size, epochs = recipe.sizes()
+    pads = task.get("padding") or _says_padding(theirs)
     before = [
         "# ---- the recipe",
         text.RECIPE.format(
@@ -91,8 +99,9 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         _source(splits.split),
         _source(splits.standardize),
         text.STANDIN,
+        *([_tail(padding, "IGNORED = ", "def checked"), text.PADDED] if pads else []),
         _tail(metric, "def _correct"),
-        text.MODULE,
+        text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE,
         _where(path, theirs),
     ]
     after = [
@@ -107,6 +116,9 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     head = text.HEAD.format(task=task["name"], name=name, metric=task["metric"]["name"], test=record.test)
     return f"{head.strip()}\n\n{ours.replace(_MARK, _MARK + chr(10) * 3 + theirs.strip(chr(10)))}\n"
 
+
+_UNWRITTEN = ("init", "activation", "norm", "penalty", "loss", "stop")
+"""Roles that no script has yet."""
 
 _MARK = "# ---- the task's own file"
 
@@ -133,6 +145,13 @@ def _where(path: Path, theirs: str) -> str:
     if any((path.parent / f"{name}.py").exists() or (path.parent / name / "__init__.py").exists() for name in beside):
         lines.append(f"sys.path.insert(0, {str(path.parent)!r})  # the task's file imports from there")
     return "\n".join(lines)
+
+
+def _says_padding(theirs: str) -> bool:
+    """Return whether a task's file makes any task with padding, be it another one."""
+    calls = [node for node in ast.walk(ast.parse(theirs)) if isinstance(node, ast.Call)]
+    tasks = [call for call in calls if ast.unparse(call.func).endswith("Task")]
+    return any(keyword.arg == "padding" for call in tasks for keyword in call.keywords)
 
 
 def _settings(recipe: Recipe) -> str:

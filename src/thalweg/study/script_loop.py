@@ -14,7 +14,7 @@ from thalweg.optim import Optimizer
 from thalweg.optim._executors.whole import joined, parted
 from thalweg.recipe import Recipe
 from thalweg.study import script_text as text
-from thalweg.study.script_passes import gradient_of, has_masks
+from thalweg.study.script_passes import gradient_of, has_masks, order_of
 from thalweg.wrapper import WrapperTechnique
 
 __all__ = ["beginning", "changes_evaluation", "loop"]
@@ -77,6 +77,7 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
         "STATE": _state(recipe),
         "FORWARD": 'forward = Key(SEED) / "forward"' if keyed or task["draws"] else "",
         "MASK_KEY": "mask_key = torch.tensor(forward.integer(63))" if keyed else "",
+        "ORDER": order_of(recipe),
         "SEEN": "seen = SEEN" if recipe.schedule.feedback else "",
         "LOSS": gradient_of("loss", task, recipe),
         "SECOND": _second(task, recipe),

@@ -1,4 +1,4 @@
-"""How a batch passes through the model of an exported script: in parts, in bfloat16, with blocks computed again."""
+"""How a batch passes through the model of an exported script: in parts, in bfloat16, cut to its longest example."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from thalweg.recipe import Recipe
-from thalweg.train import passes, recompute
+from thalweg.train import bucket, passes, recompute
 
-__all__ = ["functions", "gradient_of", "has_masks", "settings"]
+__all__ = ["functions", "gradient_of", "has_masks", "order_of", "settings"]
 
 
 def has_masks(task: Mapping[str, Any], recipe: Recipe) -> bool:
@@ -36,7 +36,19 @@ def functions(task: Mapping[str, Any], recipe: Recipe) -> list[str]:
     if recipe.recompute != "none":
         source = inspect.getsource(recompute)
         found.append(source[source.index("\ndef blocks(") + 1 :].rstrip())
+    if recipe.bucket != "none":
+        found += [_source(bucket.bucketed), _source(bucket.trimmed)]
     return found
+
+
+def order_of(recipe: Recipe) -> str:
+    """Return the lines that put the examples of an epoch in order."""
+    if recipe.bucket == "none":
+        return 'order = torch.from_numpy((Key(SEED) / "order" / epoch).permutation(len(targets)))'
+    return (
+        'key, long = Key(SEED) / "order" / epoch, lengths(inputs, task.padding).numpy()\n'
+        'order = torch.from_numpy(bucketed(key.permutation(len(targets)), long, BATCH_SIZE, key / "batches"))'
+    )
 
 
 def _source(thing: Any) -> str:
@@ -51,8 +63,11 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
         task: the study's facts on it; ``hidden`` says whether torch's own layers drop in it.
         recipe: resolved.
     """
-    cut = recipe.accumulate != 1
+    cut, trims = recipe.accumulate != 1, recipe.bucket != "none"
     rows, loss = ("part", "piece") if cut else ("rows", name)
+    own = ("x", "y") if trims else (f"at(inputs, {rows})", f"targets[{rows}]")
+    if trims and cut:
+        own = ("at(x, part)", "y[part]")
     key = "_mix(mask_key + _signed(step * _GOLDEN))"
     more = ", REPLACED" if task.get("hidden") else ""
     masks = f"KeyedDropout(part_keys({key}, i){more})" if cut else f"KeyedDropout({key}{more})"
@@ -66,9 +81,11 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
         around.append('torch.autocast("cpu", torch.bfloat16, cache_enabled=False)')
     if recipe.recompute != "none":
         around.append(f"recomputed(found, masks, draws={bool(task['draws'])})")
-    line = f"{loss} = task.loss(predict(model, at(inputs, {rows})), targets[{rows}])"
+    line = f"{loss} = task.loss(predict(model, {own[0]}), {own[1]})"
     lines.append(f"with {', '.join(around)}:\n    {line}" if around else line)
     before = ["model.zero_grad(set_to_none=False)"]
+    if trims:
+        before.append("x, y = trimmed(at(inputs, rows), targets[rows], task.padding)")
     if cut:
         before.append(f"{name} = torch.zeros((), dtype=task.dtype)")
         lines += [
@@ -77,7 +94,8 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
             f"{name} += piece.detach()",
         ]
         inside = textwrap.indent("\n".join(lines), "    ")
-        pieces = "[rows[cut] for cut in parts(len(rows), ACCUMULATE, BATCH_SIZE)]"
+        every = "torch.arange(len(rows))" if trims else "rows"
+        pieces = f"[{every}[cut] for cut in parts(len(rows), ACCUMULATE, BATCH_SIZE)]"
         numbered = f"for i, part in enumerate({pieces}):" if has_masks(task, recipe) else f"for part in {pieces}:"
         lines = [f"{numbered}\n{inside}"]
     else:

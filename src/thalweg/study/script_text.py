@@ -1,7 +1,8 @@
 """The parts of an exported script that are nowhere else: its head, the stand-in for a task, the loop."""
 
 __all__ = [
-    "HEAD", "HIDDEN", "IMPORTS", "MODULE", "OTHER", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN", "TRAINING",
+    "HEAD", "HIDDEN", "IMPORTS", "MODULE", "OTHER", "PADDED", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN",
+    "TRAINING",
 ]  # fmt: skip
 
 HEAD = '''
@@ -31,7 +32,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from math import copysign, cos, floor, inf, log, pi
 from typing import Any
@@ -86,11 +87,12 @@ class Task:
     def tensors(self, data):
         """Return inputs and targets as tensors, numbers with fractions in the task's type."""
         if not (isinstance(data, (tuple, list)) and len(data) == 2):
-            data = torch.utils.data.default_collate([data[i] for i in range(len(data))])
+            inputs, targets = torch.utils.data.default_collate([data[i] for i in range(len(data))])
+            data = tuple(inputs) if isinstance(inputs, list) else inputs, targets
         inputs, targets = data
-        if isinstance(inputs, dict):
+        if isinstance(inputs, Mapping):
             inputs = {name: self.tensor(x) for name, x in inputs.items()}
-        elif isinstance(inputs, (tuple, list)):
+        elif isinstance(inputs, tuple):
             inputs = tuple(self.tensor(x) for x in inputs)
         else:
             inputs = self.tensor(inputs)
@@ -116,6 +118,25 @@ def predict(model, inputs):
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+'''
+
+PADDED = '''
+class PaddedTask(Task):
+    """A task whose sequences are filled up to one length."""
+
+    def __init__(self, *, padding=None, **more):
+        self.padding = padding
+        super().__init__(**more)
+        if padding is not None:
+            self.train, self.valid, self.test = to_one_length([self.train, self.valid, self.test], padding)
+
+    def tensors(self, data):
+        """Return inputs and targets as tensors."""
+        if self.padding is None:
+            return super().tensors(data)
+        if not (isinstance(data, (tuple, list)) and len(data) == 2):
+            data = columns([data[i] for i in range(len(data))])
+        return super().tensors(padded(*data, self.padding))
 '''
 
 MODULE = """
@@ -177,7 +198,7 @@ def train(task):
     SEEN
     step = 0
     for epoch in range(EPOCHS):
-        order = torch.from_numpy((Key(SEED) / "order" / epoch).permutation(len(targets)))
+        ORDER
         total = torch.zeros((), dtype=torch.float64)
         starts = range(0, len(order), BATCH_SIZE)
         batches = [order[i : i + BATCH_SIZE] for i in starts]

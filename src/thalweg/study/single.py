@@ -18,6 +18,7 @@ from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.task.reading import first_line
 from thalweg.train import Member, Population, Result, begin
+from thalweg.train.bucket import reads_padding
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.step import quiet_fallback
 
@@ -109,6 +110,8 @@ def train(
                     show.say(sentence)
                 if ranges := recipe.ranges():
                     show.say(f"not searched, at their defaults: {', '.join(ranges)}")
+                if resolved.bucket != "none" and (caution := reads_padding(task)):
+                    show.say(caution)
                 show.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
                 watch = Watch(epochs=show.epochs, checkpoints=checkpoints, seconds=seconds)
                 try:

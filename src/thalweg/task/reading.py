@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import InputError
+from thalweg.task.padding import Padding, columns, items, padded, uneven
 from thalweg.task.splits import split, standardize
 
 __all__ = [
@@ -85,6 +86,8 @@ _UNINDEXED = (torch.uint16, torch.uint32, torch.uint64)
 
 
 def _tensor(value: Any, where: str, dtype: torch.dtype) -> Tensor:
+    if _unpadded(value):
+        raise InputError(f"{where} {_DIFFERS}")
     try:
         if np.ma.is_masked(value):
             raise InputError(f"{where} has masked values; fill them in, or drop their examples")
@@ -109,6 +112,17 @@ def _tensor(value: Any, where: str, dtype: torch.dtype) -> Tensor:
     return tensor
 
 
+_DIFFERS = (
+    "is of another length in other examples; give the task padding=, the number that fills up the shorter ones, "
+    "such as 0"
+)
+
+
+def _unpadded(value: Any) -> bool:
+    """Return whether a value's examples are sequences of whole numbers whose lengths differ."""
+    return uneven(value) and all(np.asarray(row).dtype.kind in "biu" for row in value if len(row))
+
+
 def _from_array(array: np.ndarray, where: str) -> Tensor:
     if array.dtype.kind not in "biufc":
         what = {"U": "text", "S": "text", "M": "dates", "O": "Python objects"}.get(array.dtype.kind, str(array.dtype))
@@ -130,11 +144,17 @@ def type_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def read(data: Any, word: str, dtype: torch.dtype) -> Split:
-    """Return data of any accepted form as a split in memory."""
+def read(data: Any, word: str, dtype: torch.dtype, padding: Padding = None) -> Split:
+    """Return data of any accepted form as a split in memory; sequences are filled up where there is ``padding``."""
     if not (isinstance(data, tuple | list) and len(data) == 2):
-        data = _gather(data, word)
+        data = _gather(data, word, padding)
     raw, raw_targets = data
+    if padding is not None:
+        try:
+            raw, raw_targets = padded(raw, raw_targets, padding)
+        except Exception as error:
+            what = "" if isinstance(error, InputError) else "sequences cannot be filled up: "
+            raise InputError(f"{word}: {what}{first_line(error)}") from error
     inputs: Inputs
     if isinstance(raw, Mapping):
         inputs = {str(name): _tensor(x, f"{word}: input {name!r}", dtype) for name, x in raw.items()}
@@ -156,8 +176,8 @@ def read(data: Any, word: str, dtype: torch.dtype) -> Split:
     return Split(inputs, targets)
 
 
-def _gather(data: Any, word: str) -> tuple[Any, Any]:
-    """Read a map-style dataset once, into stacked tensors."""
+def _gather(data: Any, word: str, padding: Padding) -> tuple[Any, Any]:
+    """Read a map-style dataset once, into stacked tensors; into lists of examples where there is ``padding``."""
     unfit = _unfit(data)
     if unfit:
         raise InputError(f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {unfit}")
@@ -173,9 +193,16 @@ def _gather(data: Any, word: str) -> tuple[Any, Any]:
             size = f" of {len(sample)}" if isinstance(sample, tuple | list) else ""
             raise InputError(f"{word}: example {i} is not a pair (input, target) but a {type(sample).__name__}{size}")
         samples.append(sample)
+    if padding is not None:
+        try:
+            return columns(samples)
+        except Exception as error:
+            raise InputError(f"{word}: {first_line(error)}") from error
     try:
         inputs, targets = torch.utils.data.default_collate(samples)
     except Exception as error:
+        if named := _differing(samples):
+            raise InputError(f"{word}: {named} {_DIFFERS}") from error
         raise InputError(
             f"{word}: examples cannot be stacked, they must have one shape and type: {first_line(error)}"
         ) from error
@@ -184,6 +211,17 @@ def _gather(data: Any, word: str) -> tuple[Any, Any]:
         kinds = " and ".join(type(x).__name__ for x in samples[0])
         raise InputError(f"{word}: examples cannot be stacked, they are {kinds}; make them tensors or numbers")
     return inputs, targets
+
+
+def _differing(samples: list[Any]) -> str:
+    """Return what to call the first part of a dataset's examples that is a sequence and differs in length."""
+    try:
+        inputs, targets = columns(samples)
+    except Exception:
+        return ""
+    several = isinstance(inputs, tuple | dict)
+    parts = {f"input {name!r}" if several else "the input": x for name, x in items(inputs).items()}
+    return next((name for name, x in {**parts, "the target": targets}.items() if _unpadded(x)), "")
 
 
 def _unfit(data: Any) -> str:

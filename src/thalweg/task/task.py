@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.metric import Metric
-from thalweg.task.reading import WORDS, check_alike, first_line, read, scaled, split_rows
+from thalweg.task.padding import checked, lengths, to_one_length
+from thalweg.task.reading import WORDS, Split, check_alike, first_line, read, scaled, split_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +39,7 @@ class Task:
             its initial weights from torch's, numpy's or Python's global generators: they are seeded by key.
         data: all examples, to be split: a pair ``(inputs, targets)`` of tensors or arrays whose first axis
             counts the examples, or a map-style dataset of such pairs, read once. Inputs may also be a tuple
-            or dict of tensors.
+            or dict of tensors; with ``padding``, each may be a list of sequences.
         train, valid, test: the three splits, in the same forms, where you made them yourself.
         loss: ``(output, targets) -> scalar``, a mean over the batch: ``F.cross_entropy``, ``nn.MSELoss()``.
         metric: what recipes are judged by; `thalweg.accuracy`, `squared_error`, `absolute_error`, or a
@@ -47,14 +49,18 @@ class Task:
             are classes (integers, one an example).
         standardize: give inputs mean 0 and standard deviation 1, fitted on train alone; per feature for
             ``(N, features)``, per channel for ``(N, channels, …)``.
+        padding: the number that fills up sequences of whole numbers along the second axis of inputs, 0 for most
+            tokenisers: those that are too short are filled up to the longest. Where inputs differ in it, by name or
+            place: ``{"input_ids": 1, "attention_mask": 0}``; what is not named is no sequence. Targets of one whole
+            number a token are filled up with −100, which torch's cross entropy leaves out.
         dtype: that of the model and of inputs with fractions.
         epochs, batch_size: what recipes say on this task where they say nothing.
         note: a sentence for whoever uses the task, such as how a target was understood.
         seed: of the splits.
 
     Raises:
-        InputError: data that cannot be used (empty, NaN, ragged, lengths that differ, one class alone or one
-            too rare to be in every split), or arguments that do not fit together.
+        InputError: data that cannot be used (empty, NaN, ragged without ``padding``, lengths that differ, one class
+            alone or one too rare to be in every split), or arguments that do not fit together.
 
     >>> import torch
     >>> from torch import nn
@@ -64,6 +70,15 @@ class Task:
     ...             loss=nn.functional.cross_entropy, metric=accuracy)
     >>> len(task.train), len(task.valid), len(task.test)
     (36, 12, 12)
+
+    Texts of different lengths, as a tokeniser gives them:
+
+    >>> texts = [[5, 3], [2, 7, 7, 1], [4], [1, 2, 3]] * 15
+    >>> task = Task(model=lambda: nn.EmbeddingBag(8, 2, padding_idx=0), data=(texts, [0, 1, 0, 1] * 15), padding=0,
+    ...             loss=nn.functional.cross_entropy, metric=accuracy)
+    >>> task.train.inputs[:2], task.lengths[:2]
+    (tensor([[5, 3, 0, 0],
+            [2, 7, 7, 1]]), tensor([2, 4]))
     """
 
     def __init__(
@@ -79,6 +94,7 @@ class Task:
         name: str = "task",
         splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
         standardize: bool = False,
+        padding: Any = None,
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
         epochs: int = 30,
@@ -106,6 +122,7 @@ class Task:
             )
         if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise InputError(f"dtype= takes a type of numbers with fractions, such as torch.float64, not {dtype!r}")
+        self.padding = checked(padding)
         self.name = name
         self.factory = model
         self.loss = loss
@@ -122,11 +139,15 @@ class Task:
         if (data is not None) == any(given) or (any(given) and not all(given)):
             raise InputError("give either data=, to be split, or train=, valid= and test=, all three")
         if data is not None:
-            whole = read(data, "data", dtype)
+            whole = read(data, "data", dtype, self.padding)
             rows = split_rows(whole, splits, seed)
             parts = [whole.at(torch.from_numpy(part)) for part in rows]
         else:
-            parts = [read(part, word, dtype) for part, word in zip((train, valid, test), WORDS, strict=True)]
+            given_parts = zip((train, valid, test), WORDS, strict=True)
+            parts = [read(part, word, dtype, self.padding) for part, word in given_parts]
+        if self.padding is not None:
+            checked(self.padding, parts[0].inputs)
+            parts = [Split(*part) for part in to_one_length([(x.inputs, x.targets) for x in parts], self.padding)]
         check_alike(parts)
         if standardize:
             parts = scaled(parts)
@@ -152,6 +173,20 @@ class Task:
                     "keep real and imaginary parts side by side, as torch.view_as_real does"
                 )
         return module.to(self.dtype)
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """How long each training example is, int64, shape ``(N,)``: one past its last place that is not padding.
+
+        Raises:
+            InputError: the task has no ``padding``.
+        """
+        if self.padding is None:
+            raise InputError(
+                f"the task {self.name} does not say which of its inputs' numbers is padding; give it padding=, 0 for "
+                "most tokenisers"
+            )
+        return lengths(self.train.inputs, self.padding)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test"

@@ -1,4 +1,4 @@
-"""What recipes put around their optimizers, for the rows of a population: gradient, wrapper and average.
+"""What recipes put around their optimizers, for the rows of a population: penalty, gradient, wrapper and average.
 
 Runs with and without them share every forward and backward pass but the second one that ``sam`` asks for, and that
 only its own rows go through.
@@ -20,6 +20,9 @@ from thalweg.average import AverageTechnique
 from thalweg.gradient import GradientTechnique
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.optim._executors.rows import on_rows, on_shapes
+from thalweg.penalty._places import places
+from thalweg.penalty._rows import constrained
+from thalweg.penalty._rows import gradients as penalised
 from thalweg.recipe import Recipe
 from thalweg.task import Split
 from thalweg.technique import Ingredient
@@ -75,6 +78,10 @@ class Around:
         depth = max(map(len, chains))
         self.stages = [_groups([parts[i] if i < len(parts) else None for parts in chains]) for i in range(depth)]
         self.averages = _groups([recipe.average for recipe in recipes])
+        penalties = _groups([recipe.penalty for recipe in recipes])
+        self.penalties = [group for group in penalties if group.technique.place == "loss"]
+        self.constraints = [group for group in penalties if group.technique.place == "after"]
+        self.places = places(models.module) if penalties else []
         for group in (*self.after, *self.averages):
             group.kept = models.parameters[group.rows]
 
@@ -109,6 +116,9 @@ class Around:
                 both = (_rows(x, group.rows) for x in (models.parameters, models.gradients))
                 there = group.call(*both, shapes=models.shapes)
                 models.gradients[group.rows] = models.elsewhere(group.rows, there, batch, steps)
+        for group in self.penalties:
+            rows = _rows(models.parameters, group.rows)
+            models.gradients[group.rows] += penalised(group.technique, rows, group.values, self.places)
         for group in (group for stage in self.stages for group in stage):
             asked = [models.gradients, models.parameters][: 1 + group.technique.takes_weights]
             changed = group.call(*(_rows(x, group.rows) for x in asked), shapes=models.shapes)
@@ -117,6 +127,9 @@ class Around:
     def change_weights(self, done: Sequence[int]) -> None:
         """Go on from the slow weights, and take the weights into the averages; ``done`` steps each row has made."""
         parameters = self.models.parameters
+        for group in self.constraints:
+            rows = _rows(parameters, group.rows)
+            parameters[group.rows] = constrained(group.technique, rows, group.values, self.places)
         for group in self.after:
             if (due := group.where([done[row] % values["k"] == 0 for row, values in group])) is not None:
                 slow = due.call(due.kept, _rows(parameters, due.rows), shapes=self.models.shapes)

@@ -13,7 +13,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from thalweg import cache
-from thalweg.recipe import Recipe, Together
+from thalweg.recipe import Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import each, leaves
 from thalweg.train.dropout import step_keys
-from thalweg.train.state import Member, RunState, beginnings
+from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
 from thalweg.train.vmapped import Rest, Vmapped, filled_up
 
@@ -48,8 +48,8 @@ Code = Callable[..., Any]
 Size = tuple[str, int, int]
 """What code is for: a ``"step"`` or an ``"evaluate"``, so many models, so many examples of each."""
 
-Form = tuple[str, str]
-"""What else code depends on: the precision, and which parameters are frozen."""
+Form = Together
+"""What else code depends on; the batch's size and its parts left out."""
 
 _GRAPHS: WeakKeyDictionary[Task, dict[Form, dict[Size, Traced]]] = WeakKeyDictionary()
 """What this process has traced."""
@@ -67,7 +67,7 @@ class Compiled(Vmapped):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
-        form = (self.together.precision, self.together.freeze)
+        form = replace(self.together, batch_size=1, accumulate=1)
         self.graphs = _GRAPHS.setdefault(task, {}).setdefault(form, {})
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
@@ -248,9 +248,7 @@ def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _P
     Raises:
         Exception: whatever vmap raised.
     """
-    recipe = Recipe(**asdict(together))
-    states = [replace(state, member=Member(recipe, state.member.seed)) for state in beginnings(task, slots)]
-    models = Compiled(task, states)
+    models = Compiled(task, beginnings(task, slots, together.recipe().resolved()))
     pieces = {cut.stop - cut.start for size in sizes for cut in models.parts(size)}
     wanted: list[Size] = [("step", slots, size) for size in sorted(pieces)]
     wanted += [("evaluate", slots, CHUNK)] * models.fills_up()

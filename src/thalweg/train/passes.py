@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.task import Task
+from thalweg.train.bucket import check_bucket
 from thalweg.train.dropout import _GOLDEN, _mix, _signed
 from thalweg.train.recompute import blocks
 
@@ -127,7 +128,8 @@ def check_passes(task: Task, recipe: Recipe) -> None:
 
     Raises:
         InputError: names to freeze that name nothing, or everything; blocks to recompute where the model has none;
-            bf16 for a task whose numbers are not float32.
+            bf16 for a task whose numbers are not float32; batches of about one length for a task that does not say
+            what is padding, or whose model cannot take a batch that is cut.
     """
     if recipe.precision == "bf16" and task.dtype != torch.float32:
         name = str(task.dtype).removeprefix("torch.")
@@ -138,3 +140,5 @@ def check_passes(task: Task, recipe: Recipe) -> None:
         freeze(task.model(0), recipe.freeze)
     if recipe.recompute == "blocks":
         blocks(task.model(0))
+    if recipe.bucket == "length":
+        check_bucket(task, recipe)

@@ -24,9 +24,11 @@ from thalweg.record import Curve
 from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
 from thalweg.train.around import Around, kept_for_each_weight
+from thalweg.train.bucket import bucketed
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.state import Member, RunState, begin
 from thalweg.train.step import CHUNK, Executor, OneByOne, quiet_fallback
+from thalweg.train.stopping import Stopping
 
 __all__ = ["Member", "Population", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
 
@@ -74,9 +76,13 @@ def steps_per_epoch(task: Task, recipe: Recipe) -> int:
     return len(batches(len(task.train), recipe.sizes()[0]))
 
 
-def order(seed: int, epoch: int, n: int) -> np.ndarray:
+def order(task: Task, member: Member, epoch: int) -> np.ndarray:
     """Return the order in which a run sees its training examples in an epoch, shape ``(n,)``."""
-    return (Key(seed) / "order" / epoch).permutation(n)
+    key = Key(member.seed) / "order" / epoch
+    plain = key.permutation(len(task.train))
+    if member.recipe.bucket == "none":
+        return plain
+    return bucketed(plain, task.lengths.numpy(), member.recipe.sizes()[0], key / "batches")
 
 
 @quiet_fallback()
@@ -182,7 +188,8 @@ class _Rows:
     """The runs of a population for as long as none enters or leaves it.
 
     Each run's facts are the scalars of its optimizer, what its schedule has seen, how many weights are in its
-    average, its losses and validation metrics by epoch, the sum of its losses in this epoch, and its CPU seconds.
+    average, its losses and validation metrics by epoch, the sum of its losses in this epoch, its CPU seconds, and
+    what its rule to stop has seen, if it has one.
     """
 
     def __init__(self, task: Task, executor: str, slots: int, states: Sequence[RunState], epoch: int) -> None:
@@ -194,6 +201,7 @@ class _Rows:
         self.around = Around(recipes, self.models, self.updates, epoch, task.train)
         self.totals = [recipe.sizes()[1] * epoch for recipe in recipes]
         self.rates = Rates([recipe.schedule for recipe in recipes], self.totals)
+        self.stopping = Stopping(recipes, higher_is_better=task.metric.higher_is_better)
         self.done = [state.step for state in states]
         self.padding = [0] * (len(self.models.parameters) - len(states))
         self.sums = torch.zeros(len(states), dtype=torch.float64)
@@ -218,6 +226,7 @@ class _Rows:
         update.keep(place, [kept[f"optimizer/{i}"] for i in range(count)], facts["scalars"])
         self.around.keep(row, kept, facts["averaged"])
         self.rates.see(row, facts["seen"])
+        self.stopping.keep(row, kept, facts.get("stop"))
         self.sums[row] = facts["sum"]
 
     def snapshot(self) -> list[RunState]:
@@ -227,14 +236,18 @@ class _Rows:
 
     def _state(self, row: int) -> RunState:
         update, place = self._update_of(row)
-        tensors, scalars = update.kept(place)
+        state, scalars = update.kept(place)
         around, averaged = self.around.kept(row)
-        kept = {f"optimizer/{i}": x for i, x in enumerate(tensors)}
+        best, stop = self.stopping.kept(row)
+        kept = {f"optimizer/{i}": x for i, x in enumerate(state)}
         facts = {
             "scalars": scalars, "seen": self.rates.seen.get(row), "averaged": averaged, "sum": float(self.sums[row]),
             "losses": self.losses[row], "valid": self.valid[row], "cpu_seconds": float(self.cpu[row]),
         }  # fmt: skip
-        return RunState(self.members[row], self.done[row], {**self.models.model(row), **kept, **around}, facts)
+        if stop is not None:
+            facts["stop"] = list(stop)
+        tensors = {**self.models.model(row), **kept, **around, **best}
+        return RunState(self.members[row], self.done[row], tensors, facts)
 
     def _update_of(self, row: int) -> tuple[PopulationStep, int]:
         return next((update, row - part.start) for update, part in self.updates if part.start <= row < part.stop)
@@ -248,9 +261,10 @@ class _Rows:
     # -- steps ---------------------------------------------------------------------------------------
 
     def _order(self) -> None:
+        if self.members[0].recipe.bucket != "none" and not isinstance(self.models, OneByOne):
+            raise RuntimeError("vmap cannot take batches of different lengths together")
         orders = [
-            order(member.seed, done // self.epoch, len(self.task.train))
-            for member, done in zip(self.members, self.done, strict=True)
+            order(self.task, member, done // self.epoch) for member, done in zip(self.members, self.done, strict=True)
         ]
         self.orders = torch.from_numpy(np.stack(orders + [orders[-1]] * len(self.padding)))
 
@@ -268,9 +282,11 @@ class _Rows:
         self.around.change_weights(self.done)
 
     def end_epoch(self) -> None:
-        """Note losses and validation metrics, and let schedules see the latter."""
+        """Note losses and validation metrics, and let schedules and what stops runs see the latter."""
         with self.around.evaluated():
             valid = _means(self.models, self.task.valid, self.task.metric)
+            for row, metric in enumerate(valid[: len(self.members)].tolist()):
+                self.stopping.observe(row, metric, self.models.model)
         for row, (loss, metric) in enumerate(zip((self.sums / self.epoch).tolist(), valid.tolist(), strict=False)):
             self.losses[row].append(loss)
             self.valid[row].append(metric)
@@ -283,12 +299,12 @@ class _Rows:
     # -- the end -------------------------------------------------------------------------------------
 
     def ended(self, *, keep_weights: bool) -> dict[int, Result]:
-        """Return what came of the runs that have ended, by row: those that are done, and those that diverged."""
+        """Return what came of the runs that have ended, by row: done, stopped, or diverged."""
         diverged = {row for row, seen in enumerate(self.losses) if not math.isfinite(seen[-1])}
         finished = {
             row for row, (done, total) in enumerate(zip(self.done, self.totals, strict=True)) if done == total
         }
-        rows = sorted(diverged | finished)
+        rows = sorted(diverged | finished | self.stopping.now)
         if not rows:
             return {}
         broken = _broken(self.models.parameters)
@@ -297,6 +313,11 @@ class _Rows:
             splits = self.task.train, self.task.valid, self.task.test
             ends = [outcomes(self.models, split, self.task.metric) for split in splits]
             weights = {row: self.models.weights(row) if keep_weights else None for row in rows}
+        for row in self.stopping.best.keys() & set(rows):
+            best = OneByOne(self.task, [RunState(self.members[row], tensors=self.stopping.best[row])])
+            for end, split in zip(ends, splits, strict=True):
+                end[row] = outcomes(best, split, self.task.metric)[0]
+            weights[row] = best.weights(0) if keep_weights else None
         self._charge()
         return {
             row: self._result(row, [end[row] for end in ends], weights[row], row in diverged or bool(broken[row]))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.recipe import Recipe
 from thalweg.task import Task
+from thalweg.train.made import model_of
 
 __all__ = ["Member", "RunState", "begin", "beginnings", "of_module", "packed", "unpacked"]
 
@@ -53,12 +54,13 @@ class RunState:
 
 def begin(task: Task, member: Member) -> RunState:
     """Return a run before its first step: its initial weights are all there is."""
-    return RunState(member, tensors=of_module(task.model(member.seed)))
+    return RunState(member, tensors=of_module(model_of(task, member.recipe, member.seed)))
 
 
-def beginnings(task: Task, count: int) -> list[RunState]:
-    """Return so many runs of the task's defaults before their first step."""
-    return [begin(task, Member(Recipe(), seed)) for seed in range(count)]
+def beginnings(task: Task, count: int, recipe: Recipe | None = None) -> list[RunState]:
+    """Return so many runs before their first step, of one resolved recipe; of the task's defaults if not given."""
+    one = recipe if recipe is not None else Recipe().resolved()
+    return [begin(task, Member(one, seed)) for seed in range(count)]
 
 
 def of_module(module: nn.Module) -> dict[str, Tensor]:

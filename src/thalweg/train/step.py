@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from thalweg.average._batch_norm import Moments, as_kept, batch_norms, moments, pool
 from thalweg.key import Key
 from thalweg.task import Split, Task, apply
+from thalweg.train.bucket import trimmed
 from thalweg.train.dropout import KeyedDropout, step_keys
-from thalweg.train.passes import autocast, freeze, part_keys, parts, trainable
+from thalweg.train.made import loss_of, model_of
+from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.recompute import blocks, recomputed
 from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
 from thalweg.train.state import RunState, of_module
@@ -44,11 +46,13 @@ class Executor(Protocol):
     """Models of one architecture, one a row.
 
     Attributes:
+        module: the first model, or what stands for all of them.
         parameters: every model's trainable weights, shape ``(rows, weights)``; the optimizer writes here.
         gradients: of the losses at the last batch, the same shape.
         shapes: of the parameters that make up a row, in order.
     """
 
+    module: nn.Module
     parameters: Tensor
     gradients: Tensor
     shapes: list[tuple[int, ...]]
@@ -98,6 +102,7 @@ class Rows:
         self.task = task
         (self.together,) = {state.member.recipe.together() for state in states}
         self.module = self._module(states[0])
+        self.loss = loss_of(task, states[0].member.recipe)
         mine = trainable(self.module)
         self.names = list(mine)
         self.shapes = [tuple(p.shape) for p in mine.values()]
@@ -110,8 +115,8 @@ class Rows:
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
     def _module(self, state: RunState) -> nn.Module:
-        """Return a run's module at its initial weights, frozen where its recipe says so."""
-        return freeze(self.task.model(state.member.seed), self.together.freeze)
+        """Return a run's module at its initial weights."""
+        return model_of(self.task, state.member.recipe, state.member.seed)
 
     def parts(self, count: int) -> list[slice]:
         """Return the parts in which a batch of so many examples passes."""
@@ -179,6 +184,8 @@ class OneByOne(Rows):
     def _backward(self, row: int, batch: Split, step: int, key: Tensor) -> Tensor:
         self.modules[row].train()
         mine = batch.at(row)
+        if self.together.bucket == "length":
+            mine = Split(*trimmed(mine.inputs, mine.targets, self.task.padding))
         cuts = self.parts(len(mine))
         with (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext():
             losses = [
@@ -202,7 +209,7 @@ class OneByOne(Rows):
         module, draws = self.modules[row], self.drawn.moves_generator
         masks = KeyedDropout(key, self.drawn.hidden)
         with masks, autocast(self.together, self.parameters.device), recomputed(self.blocks[row], masks, draws=draws):
-            loss = self.task.loss(apply(module, part.inputs), part.targets)
+            loss = self.loss(apply(module, part.inputs), part.targets)
         loss = share * loss.to(self.parameters.dtype) if share < 1 else loss
         torch.autograd.backward(loss)
         return loss.detach().to(self.parameters.dtype)

@@ -64,7 +64,7 @@ class Vmapped(Rows):
         rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
         mixed = InFloat32() if self.together.precision == "bf16" else nullcontext()
         with autocast(self.together, row.device), KeyedDropout(key, REPLACED), mixed:
-            loss = self.task.loss(self._output(row, rest, inputs), targets)
+            loss = self.loss(self._output(row, rest, inputs), targets)
         return loss.to(row.dtype), rest
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:

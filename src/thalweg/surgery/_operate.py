@@ -1,0 +1,288 @@
+"""Putting techniques into a model that knows nothing of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from thalweg.errors import InputError
+from thalweg.surgery._functions import replace_functions
+from thalweg.surgery._layers import put_around, takes
+from thalweg.surgery._seen import ACTIVATIONS, LAYERS, NORMS, SQUASHING, Call, Seen, looked_at
+from thalweg.technique import Ingredient
+
+__all__ = ["Change", "Operation", "operate"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was changed: where, what stood there, and what stands there now."""
+
+    where: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A model after surgery.
+
+    Attributes:
+        model: a copy; the original is untouched.
+        changes: what was done, in the order of the model's modules.
+        left: what was left as it was, and why, in sentences.
+    """
+
+    model: nn.Module
+    changes: tuple[Change, ...]
+    left: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [("module", "before", "after"), *((c.where or "the model", c.before, c.after) for c in self.changes)]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        return "\n".join([*lines, *(f"left: {sentence}" for sentence in self.left)])
+
+
+def operate(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    activation: Ingredient | None = None,
+    norm: Ingredient | None = None,
+    dropout: Ingredient | None = None,
+) -> Operation:
+    """Return a copy of a model with other activations, norms or dropout.
+
+    *Activations* are replaced wherever the model has one: modules, and functions that a forward calls. Gates, and
+    what brings the output into a range, stay: a ``tanh`` or ``sigmoid`` that does not follow a layer or norm, or
+    whose result something is multiplied by, or that the model returns.
+
+    *Norms* that are there are replaced by the new kind, at their place; and each linear or convolution layer that
+    leads to an activation without one gets one. ``norm.removed()`` takes them out.
+
+    *Dropout* is put before the linear layers that come last: the one that the model returns, and those before it with
+    no convolution or other layer after them, but not before the model's very first layer.
+
+    Layers keep the names of their parameters. The copy saves, loads, copies and exports like any module.
+
+    Args:
+        model: untouched.
+        inputs: a few examples, at least two: a tensor, or a tuple or dict of them, as the model takes them.
+        activation, norm, dropout: ingredients of `thalweg.activation`, `thalweg.norm` and `thalweg.dropout`.
+
+    Raises:
+        InputError: there is nothing to replace, or no place to put it; or something stands in the way: it is named.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from thalweg import activation, norm, surgery
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> print(surgery.operate(net, torch.zeros(2, 4), activation=activation.tanh(), norm=norm.layer()))
+    module  before  after
+    1       ReLU()  tanh
+    0               layer
+    """
+    operation = _Surgeon(copy.deepcopy(model), inputs)
+    if activation is not None:
+        operation.activations(activation)
+    if norm is not None:
+        operation.norms(norm)
+    if dropout is not None:
+        operation.dropout(dropout)
+    operation.check()
+    return Operation(operation.model, tuple(operation.changes), tuple(operation.left))
+
+
+class _Surgeon:
+    def __init__(self, model: nn.Module, inputs: Any) -> None:
+        self.model, self.inputs = model, inputs
+        self.changes: list[Change] = []
+        self.left: list[str] = []
+        self.modules = dict(model.named_modules())
+        self.seen: Seen = looked_at(model, lambda: _called(model, inputs))
+
+    # -- activations ---------------------------------------------------------------------------------
+
+    def activations(self, ingredient: Ingredient) -> None:
+        """Replace every activation."""
+        functions: dict[str, set[str]] = {}
+        modules: dict[str, str] = {}
+        for call in self.seen.calls:
+            why = _stays(call)
+            owner = self.modules[call.owner]
+            if why:
+                self.left.append(f"{call.name} in {_where(call.owner)}: {why}")
+            elif isinstance(owner, ACTIVATIONS):
+                modules[call.owner] = repr(owner)
+            else:
+                functions.setdefault(call.owner, set()).add(call.name)
+        kept = {call.owner for call in self.seen.calls if _stays(call)}
+        for name in self._activation_modules() - kept:
+            modules.setdefault(name, repr(self.modules[name]))  # those that this pass did not call, too
+        if not modules and not functions:
+            raise InputError("activation: the model calls no activation that could be replaced")
+        made: dict[int, nn.Module] = {}
+        for name, before in modules.items():
+            old = self.modules[name]
+            new = made.setdefault(id(old), _module(ingredient))
+            self._put(old, new)
+            self.changes.append(Change(name, before, ingredient.name))
+        for name, names in functions.items():
+            owner = self.modules[name]
+            if type(owner).__module__.startswith("torch."):
+                raise InputError(
+                    f"activation: {_where(name)} is torch's {type(owner).__name__}, which calls its activation out "
+                    "of sight; give it the activation when it is made"
+                )
+            replace_functions(owner, tuple(sorted(names)), _module(ingredient))
+            self.changes.append(Change(name, ", ".join(f"F.{n}" for n in sorted(names)), ingredient.name))
+
+    def _activation_modules(self) -> set[str]:
+        return {
+            name
+            for name, module in self.modules.items()
+            if isinstance(module, ACTIVATIONS) and not isinstance(module, tuple(map(_class, SQUASHING)))
+        }
+
+    # -- norms ---------------------------------------------------------------------------------------
+
+    def norms(self, ingredient: Ingredient) -> None:
+        """Replace the norms that are there, and put one where a layer leads to an activation without."""
+        out = ingredient.name == "removed"
+        made: dict[int, nn.Module] = {}
+        for name, old in list(self.modules.items()):
+            if not isinstance(old, NORMS):
+                continue
+            if not out and name not in self.seen.shapes:
+                self.left.append(f"norm {_where(name)}: this forward pass did not call it")
+                continue
+            new = nn.Identity() if out else made.setdefault(id(old), self._norm(ingredient, name))
+            self._put(old, new)
+            self.changes.append(Change(name, type(old).__name__, "nothing" if out else ingredient.name))
+        if not out:
+            for name in self._hidden():
+                self._behind(name, ingredient)
+        if not self.changes_of(ingredient, out=out):
+            raise InputError(
+                "norm: the model has no norm to take out"
+                if out
+                else "norm: the model has no linear or convolution layer that leads to an activation, and no norm"
+            )
+
+    def changes_of(self, ingredient: Ingredient, *, out: bool) -> list[Change]:
+        """Return what was done for an ingredient."""
+        return [change for change in self.changes if change.after == ("nothing" if out else ingredient.name)]
+
+    def _hidden(self) -> list[str]:
+        """Return the layers whose output an activation gets at once."""
+        found = [call.follows for call in self.seen.calls if not _stays(call)]
+        return list(
+            dict.fromkeys(name for name in found if name is not None and isinstance(self.modules[name], LAYERS))
+        )
+
+    def _behind(self, name: str, ingredient: Ingredient) -> None:
+        layer = self.modules[name]
+        if not takes(layer):
+            self.left.append(f"{_where(name)}: {type(layer).__name__} is a layer of its own kind")
+        elif self.seen.counts[name] > 1 and ingredient.name == "batch":
+            raise InputError(
+                f"norm: {_where(name)} is called {self.seen.counts[name]} times in a forward pass, and one batch "
+                "norm would mix its statistics; take layer norm"
+            )
+        else:
+            put_around(layer, "behind", self._norm(ingredient, name))
+            self.changes.append(Change(name, "", ingredient.name))
+
+    def _norm(self, ingredient: Ingredient, name: str) -> nn.Module:
+        module, shape = self.modules[name], self.seen.shapes[name]
+        features, dims = _features(module, shape)
+        like = next((p for p in (*module.parameters(), *self.model.parameters()) if p.is_floating_point()), None)
+        try:
+            new: nn.Module = ingredient.module(features, dims, like=like)  # type: ignore[attr-defined]
+        except InputError as error:
+            raise InputError(f"norm: {_where(name)}: {error}") from error
+        return new.train(module.training)
+
+    # -- dropout -------------------------------------------------------------------------------------
+
+    def dropout(self, ingredient: Ingredient) -> None:
+        """Put dropout before the last linear layers."""
+        order = self.seen.order
+        tail: list[str] = []
+        for name in reversed(order):
+            if not isinstance(self.modules[name], nn.Linear) or len(self.seen.shapes[name]) != 2:
+                break
+            tail.append(name)
+        if not tail and order and order[-1] in self.seen.last and isinstance(self.modules[order[-1]], nn.Linear):
+            tail = [order[-1]]  # a linear layer at each place of a sequence
+        found = [name for name in reversed(tail) if name != order[0]]
+        if not found:
+            raise InputError("dropout: the model has no linear layer after its first layer to put dropout before")
+        for name in found:
+            if takes(self.modules[name]):
+                put_around(self.modules[name], "before", _module(ingredient))
+                self.changes.append(Change(name, "", f"{ingredient.name} before it"))
+            else:
+                self.left.append(f"{_where(name)}: {type(self.modules[name]).__name__} is a layer of its own kind")
+
+    # -- all -----------------------------------------------------------------------------------------
+
+    def _put(self, old: nn.Module, new: nn.Module) -> None:
+        """Put a module wherever another stands: one that is used in two places stays one."""
+        if old is self.model:
+            self.model = new
+            return
+        for parent in self.modules.values():
+            for name, child in parent._modules.items():  # noqa: SLF001  named_children leaves out the second of two
+                if child is old:
+                    setattr(parent, name, new)
+
+    def check(self) -> None:
+        """Refuse a model that no longer takes the inputs."""
+        try:
+            looked_at(self.model, lambda: _called(self.model, self.inputs))
+        except Exception as error:
+            raise InputError(f"after surgery the model does not take its inputs any more: {error}") from error
+
+
+def _called(model: nn.Module, inputs: Any) -> Any:
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def _stays(call: Call) -> str:
+    """Return why an activation is none that surgery replaces, or nothing."""
+    if call.name not in SQUASHING:
+        return "the model returns it" if call.ends else ""
+    if call.gates:
+        return "it is a gate"
+    if call.ends:
+        return "the model returns it"
+    return "" if call.follows is not None else "it does not follow a layer or norm"
+
+
+def _class(name: str) -> type[nn.Module]:
+    return {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "hardsigmoid": nn.Hardsigmoid, "hardtanh": nn.Hardtanh}[name]
+
+
+def _where(name: str) -> str:
+    return name or "the model"
+
+
+def _module(ingredient: Ingredient) -> nn.Module:
+    module: nn.Module = ingredient.module()  # type: ignore[attr-defined]
+    return module
+
+
+def _features(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many features a layer or norm puts out, and over how many axes behind them."""
+    if isinstance(module, nn.Linear | nn.LayerNorm | nn.RMSNorm):
+        return shape[-1], 0
+    return shape[1], max(0, len(shape) - 2)

@@ -1,0 +1,218 @@
+"""What a forward pass does, seen from outside: which layers lead to which activations, and who calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+__all__ = ["ACTIVATIONS", "FUNCTIONS", "LAYERS", "NORMS", "Call", "Seen", "looked_at"]
+
+LAYERS: tuple[type[nn.Module], ...] = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+"""Layers that a norm may follow, or a dropout precede."""
+
+NORMS: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
+
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Softplus,
+    nn.Softsign, nn.Tanh, nn.Hardtanh, nn.Sigmoid, nn.Hardsigmoid, nn.RReLU, nn.PReLU,
+)  # fmt: skip
+
+FUNCTIONS: dict[Any, str] = {
+    F.relu: "relu", torch.relu: "relu", Tensor.relu: "relu", F.relu_: "relu", torch.relu_: "relu",
+    Tensor.relu_: "relu", F.relu6: "relu6", F.leaky_relu: "leaky_relu", F.elu: "elu", F.selu: "selu",
+    F.celu: "celu", F.gelu: "gelu", F.silu: "silu", F.mish: "mish", F.hardswish: "hardswish",
+    F.softplus: "softplus", F.softsign: "softsign", F.tanh: "tanh", torch.tanh: "tanh", Tensor.tanh: "tanh",
+    F.hardtanh: "hardtanh", F.sigmoid: "sigmoid", torch.sigmoid: "sigmoid", Tensor.sigmoid: "sigmoid",
+    F.hardsigmoid: "hardsigmoid", F.prelu: "prelu", torch.prelu: "prelu", F.rrelu: "rrelu",
+}  # fmt: skip
+"""Activations as functions, by name."""
+
+SQUASHING = ("tanh", "sigmoid", "hardsigmoid", "hardtanh")
+"""Those that are as often gates, or bring an output into a range, as they are what follows a hidden layer."""
+
+_SAME = {
+    torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, torch.reshape, Tensor.permute, torch.permute,
+    Tensor.transpose, torch.transpose, Tensor.squeeze, torch.squeeze, Tensor.unsqueeze, torch.unsqueeze,
+    Tensor.contiguous, Tensor.__getitem__, F.dropout, Tensor.to, Tensor.float,
+}  # fmt: skip
+"""What hands on what it gets, in another shape or thinned."""
+
+HANDS_ON = (
+    nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
+)  # fmt: skip
+
+_PRODUCTS = {torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.mul_, Tensor.__imul__}
+
+
+@dataclass
+class Call:
+    """An activation that was called.
+
+    Attributes:
+        name: of the function.
+        owner: the module in whose forward it was called; for a module of `ACTIVATIONS`, that module.
+        follows: the layer or norm whose output it got, if it got one's directly.
+        gates: whether something was multiplied by what it returned.
+        ends: whether the model returned what it returned.
+    """
+
+    name: str
+    owner: str
+    follows: str | None
+    gates: bool = False
+    ends: bool = False
+
+
+@dataclass
+class Seen:
+    """What was seen.
+
+    Attributes:
+        calls: of activations, in order.
+        counts: how often each layer and norm was called.
+        shapes: of each layer's and norm's last output.
+        entering: what each norm was given by: the layer, if directly.
+        last: layers whose output the model returned, perhaps through norms and shapes.
+        order: layers in the order of their last call.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    entering: dict[str, str | None] = field(default_factory=dict)
+    last: set[str] = field(default_factory=set)
+    order: list[str] = field(default_factory=list)
+
+
+def looked_at(model: nn.Module, forward: Any) -> Seen:
+    """Return what a model does in one forward pass, in evaluation mode and without gradients.
+
+    Args:
+        model: left as it was.
+        forward: calls it on some examples.
+    """
+    seen = Seen()
+    with ExitStack() as stack:
+        stack.enter_context(_evaluation(model))
+        stack.enter_context(torch.no_grad())
+        mode = _Watch(seen)
+        for name, module in model.named_modules():
+            stack.enter_context(mode.watched(name, module))
+        with mode:
+            returned = forward()
+    for x in tree_leaves(returned):
+        if isinstance(x, Tensor):
+            mode.returned(x)
+    return seen
+
+
+class _Watch(TorchFunctionMode):
+    """Follows tensors from the layer that made them to the activation that takes them."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__()
+        self.seen = seen
+        self.owners: list[str] = []
+        self.kept: list[Tensor] = []  # so that no other tensor gets the place of one that is followed
+        self.made: dict[int, str] = {}
+        self.called: dict[int, Call] = {}
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+        found = function(*args, **kwargs)
+        if not isinstance(found, Tensor) or not given:
+            return found
+        first = given[0]
+        if function in FUNCTIONS:
+            owner = self.owners[-1] if self.owners else ""
+            call = Call(FUNCTIONS[function], owner, self.made.get(id(first)))
+            self.seen.calls.append(call)
+            self._keep(found)
+            self.made.pop(id(found), None)  # in place
+            self.called[id(found)] = call
+        elif function in _SAME:
+            self._hand_on(first, found)
+        elif function in _PRODUCTS:
+            for x in given:
+                if id(x) in self.called and len(given) > 1:
+                    self.called[id(x)].gates = True
+        return found
+
+    def _keep(self, x: Tensor) -> None:
+        self.kept.append(x)
+
+    def _hand_on(self, given: Tensor, found: Tensor) -> None:
+        if given is found:
+            return
+        self._keep(found)
+        for known in (self.made, self.called):
+            if id(given) in known:
+                known[id(found)] = known[id(given)]  # type: ignore[assignment]
+
+    @contextmanager
+    def watched(self, name: str, module: nn.Module) -> Iterator[None]:
+        """Know when a module is called, and what it returns."""
+
+        def before(_: nn.Module, __: Any) -> None:
+            self.owners.append(name)
+
+        def after(_: nn.Module, given: Any, found: Any) -> None:
+            self.owners.pop()
+            if not isinstance(found, Tensor):
+                return
+            first = next((x for x in given if isinstance(x, Tensor)), None)
+            if isinstance(module, (*LAYERS, *NORMS)):
+                seen = self.seen
+                seen.counts[name] = seen.counts.get(name, 0) + 1
+                seen.shapes[name] = tuple(found.shape)
+                if isinstance(module, NORMS):
+                    seen.entering[name] = self.made.get(id(first)) if first is not None else None
+                else:
+                    seen.order = [*(other for other in seen.order if other != name), name]
+                self._keep(found)
+                self.called.pop(id(found), None)
+                self.made[id(found)] = name
+            elif isinstance(module, HANDS_ON) and first is not None:
+                self._hand_on(first, found)
+
+        hooks = module.register_forward_pre_hook(before), module.register_forward_hook(after)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def returned(self, x: Tensor) -> None:
+        """Note that the model returned a tensor."""
+        if id(x) in self.called:
+            self.called[id(x)].ends = True
+        name = self.made.get(id(x))
+        while name is not None and name in self.seen.entering:
+            name = self.seen.entering[name]
+        if name is not None:
+            self.seen.last.add(name)
+
+
+@contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    before: Sequence[tuple[nn.Module, bool]] = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training

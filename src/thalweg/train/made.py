@@ -1,0 +1,64 @@
+"""A run's model and its loss: what the task makes, and what the recipe changes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from thalweg.init import Init
+from thalweg.key import Key
+from thalweg.recipe import Recipe
+from thalweg.surgery import operate
+from thalweg.task import Task
+from thalweg.train.passes import freeze
+
+__all__ = ["check_made", "loss_of", "model_of"]
+
+FEW = 4
+"""Examples that surgery looks at."""
+
+BATCH = 256
+"""Examples, at most, on which an initialisation may look at what layers put out."""
+
+
+def model_of(task: Task, recipe: Recipe, seed: int) -> nn.Module:
+    """Return a run's model at its initial weights: the task's, after surgery, filled and frozen as the recipe says.
+
+    Layers keep their names in surgery, and a weight's first values follow from seed and name: they are the same with
+    other norms, and with another activation but for its gain.
+
+    Raises:
+        InputError: surgery finds nothing to replace, or what it must not touch; or there is nothing to fill.
+    """
+    module, inputs = task.model(seed), task.train.at(slice(0, FEW)).inputs
+    changed = {role: part for role in ("activation", "norm") if (part := getattr(recipe, role)) is not None}
+    if changed:
+        module = operate(module, inputs, **changed).model
+    if isinstance(recipe.init, Init):
+        recipe.init.apply(module, Key(seed) / "init", task.train.at(slice(0, BATCH)).inputs)
+    return freeze(module, recipe.freeze)
+
+
+def loss_of(task: Task, recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
+    """Return what a run minimises: the recipe's loss, else the task's."""
+    found: Any = recipe.loss or task.loss
+    call: Callable[[Any, Tensor], Tensor] = found
+    return call
+
+
+def check_made(task: Task, recipe: Recipe) -> None:
+    """Refuse a recipe whose techniques do not fit the task's model or its targets.
+
+    Args:
+        task: whose model and targets.
+        recipe: resolved.
+
+    Raises:
+        InputError: says which, and why.
+    """
+    if recipe.loss is not None:
+        loss: Any = recipe.loss
+        loss.check(task.train.targets, task.name)
+    model_of(task, recipe, 0)

@@ -1,0 +1,209 @@
+"""What recipes change of a model and its loss: the same run in any company, and what the formula says."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import thalweg as tw
+from small import small_digits
+from thalweg import activation, init, loss, norm, optim, penalty, stop
+from thalweg.errors import InputError
+from thalweg.recipe import Recipe
+from thalweg.train import Member, Population, train
+from thalweg.train.made import check_made, model_of
+from thalweg.train.population import batches, order
+from thalweg.train.state import begin, packed, unpacked
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def recipe(**roles):
+    return Recipe(**{"optimizer": optim.sgd(lr=0.1), "epochs": 3, "batch_size": 32, **roles}).resolved()
+
+
+ROLES = {
+    "init": {"init": init.orthogonal()},
+    "activation": {"activation": activation.silu()},
+    "norm": {"norm": norm.batch()},
+    "all": {
+        "init": init.he_normal(), "activation": activation.elu(), "norm": norm.layer(), "penalty": penalty.l2(0.01),
+        "loss": loss.cross_entropy(smoothing=0.1),
+    },
+    "l1": {"penalty": penalty.l1(0.001)},
+    "max-norm": {"penalty": penalty.max_norm(0.5)},
+    "hinge": {"loss": loss.hinge()},
+    "stop": {"stop": stop.patience(1), "epochs": 12, "optimizer": optim.sgd(lr=2.0)},
+}  # fmt: skip
+
+
+def same(one, other):
+    assert np.array_equal(one.outcomes, other.outcomes)
+    assert (one.steps, one.train, one.valid, one.test) == (other.steps, other.train, other.valid, other.test)
+    assert all(torch.equal(x, other.weights[name]) for name, x in one.weights.items())
+
+
+@pytest.mark.parametrize("roles", ROLES.values(), ids=ROLES)
+def test_a_run_is_the_same_in_any_company_and_close_to_itself_alone(roles):
+    task = small_digits(mlp, dtype=torch.float64)
+    members = [Member(recipe(**roles), seed) for seed in range(5)]
+    together = train(task, members, "vmapped", keep_weights=True)
+    same(train(task, members[3:4], "vmapped", keep_weights=True)[0], together[3])
+    (alone,) = train(task, members[3:4], keep_weights=True)
+    assert alone.steps == together[3].steps
+    for name, x in alone.weights.items():
+        torch.testing.assert_close(together[3].weights[name], x, rtol=1e-8, atol=1e-10)
+    (plain,) = train(task, [Member(recipe(), 3)], keep_weights=True)
+    assert plain.steps != alone.steps or any(
+        not torch.equal(x, plain.weights[name]) for name, x in alone.weights.items() if name in plain.weights
+    )
+
+
+def by_hand(task, change, seed=0, epochs=2, lr=0.1, batch_size=32):
+    """Train a plain loop on a run's batches; ``change(net, output, targets)`` is its loss."""
+    net = task.model(seed)
+    run = Member(recipe(), seed)
+    for epoch in range(epochs):
+        rows = torch.from_numpy(order(task, run, epoch))
+        for cut in batches(len(task.train), batch_size):
+            batch = task.train.at(rows[cut])
+            net.zero_grad()
+            change(net, net(batch.inputs), batch.targets).backward()
+            with torch.no_grad():
+                for p in net.parameters():
+                    p -= lr * p.grad
+    return net
+
+
+@pytest.mark.parametrize(
+    ("roles", "change"),
+    [
+        (
+            {"penalty": penalty.l2(0.02)},
+            lambda net, y, t: F.cross_entropy(y, t) + 0.02 * sum(net[i].weight.square().sum() for i in (0, 2)),
+        ),
+        (
+            {"penalty": penalty.elastic_net(strength=0.01, beta=0.5)},
+            lambda net, y, t: (
+                F.cross_entropy(y, t)
+                + 0.01 * sum(0.5 * net[i].weight.square().sum() + net[i].weight.abs().sum() for i in (0, 2))
+            ),
+        ),
+        ({"loss": loss.cross_entropy(smoothing=0.2)}, lambda _, y, t: F.cross_entropy(y, t, label_smoothing=0.2)),
+        (
+            {"loss": loss.hinge()},
+            lambda _, y, t: ((y - y.gather(1, t[:, None]) + 1).clamp(min=0).sum(1) - 1).mean(),
+        ),
+    ],
+    ids=["l2", "elastic net", "smoothing", "hinge"],
+)
+def test_it_is_what_a_plain_loop_does(roles, change):
+    task = small_digits(mlp, dtype=torch.float64)
+    members = [Member(recipe(epochs=2, **roles), seed) for seed in range(3)]
+    net = by_hand(task, change)
+    for executor in ("one by one", "vmapped"):
+        result = train(task, members, executor, keep_weights=True)[0]
+        for name, x in net.state_dict().items():
+            torch.testing.assert_close(result.weights[name], x, rtol=1e-9, atol=1e-12)
+
+
+def test_strengths_are_each_runs_own():
+    task = small_digits(mlp)
+    strengths = (0.0, 1e-3, 1e-2, 1e-1)
+    members = [Member(recipe(penalty=penalty.l2(s)), 7) for s in strengths]
+    sizes = [
+        sum(x.square().sum().item() for x in result.weights.values())
+        for result in train(task, members, "vmapped", keep_weights=True)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 1.5 * sizes[-1]
+
+
+def test_max_norm_holds_after_every_step():
+    task = small_digits(mlp)
+    seen = []
+
+    def look(population):
+        for state in population.snapshot():
+            seen.extend(float(x.norm(dim=1).max()) for name, x in state.tensors.items() if name.endswith("weight"))
+
+    members = [Member(recipe(penalty=penalty.max_norm(0.3), epochs=1), seed, str(seed)) for seed in range(3)]
+    population = Population(task, "vmapped", 3, [begin(task, member) for member in members])
+    list(population.run(on_step=look))
+    assert max(seen) == pytest.approx(0.3, rel=1e-4)
+
+
+def test_a_stopped_run_has_the_weights_of_its_best_epoch_and_leaves_the_others_alone():
+    task = small_digits(mlp)
+    early = recipe(optimizer=optim.sgd(lr=3.0), epochs=15, stop=stop.patience(2))
+    late = recipe(optimizer=optim.sgd(lr=0.05), epochs=15)
+    results = train(task, [Member(early, 1), Member(late, 1), Member(early, 2)], "vmapped", keep_weights=True)
+    for result in (results[0], results[2]):
+        curve = result.curve.valid[1:]
+        reached = int(np.isfinite(curve).sum())
+        assert reached < 15
+        assert result.steps == reached * (result.curve.step[1])
+        best = int(np.argmax(curve[:reached])) + 1
+        assert reached - best == 2
+        assert result.valid == pytest.approx(curve[best - 1], abs=1e-6)
+        assert result.reason == ""
+    same(train(task, [Member(late, 1)], "vmapped", keep_weights=True)[0], results[1])
+
+
+def test_a_run_that_is_about_to_stop_goes_on_from_any_step():
+    task = small_digits(mlp)
+    members = [Member(recipe(**ROLES["stop"]), seed, str(seed)) for seed in range(3)]
+    whole = {m.identity: r for m, r in Population(task, "vmapped", 3, [begin(task, m) for m in members]).run()}
+    kept = []
+    first = Population(task, "vmapped", 3, [begin(task, m) for m in members])
+
+    def look(population):
+        tensors, facts = packed(population.snapshot())
+        kept.append(unpacked({name: x.clone() for name, x in tensors.items()}, json.loads(json.dumps(facts))))
+
+    list(first.run(on_step=look))
+    for states in kept[3:24:5]:
+        again = {m.identity: r for m, r in Population(task, "vmapped", 3, states).run()}
+        for name, result in again.items():
+            assert np.array_equal(result.outcomes, whole[name].outcomes)
+            assert np.array_equal(result.curve.valid, whole[name].curve.valid, equal_nan=True)
+
+
+def test_first_values_follow_from_seed_and_name_whatever_is_put_between_the_layers():
+    task = small_digits(mlp)
+    plain = model_of(task, recipe(init=init.he_normal()), 3).state_dict()
+    normed = model_of(task, recipe(init=init.he_normal(), norm=norm.batch()), 3).state_dict()
+    assert all(torch.equal(x, normed[name]) for name, x in plain.items())
+    other = model_of(task, recipe(init=init.he_normal()), 4).state_dict()
+    assert not torch.equal(plain["0.weight"], other["0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"norm": norm.removed()}, "the model has no norm to take out"),
+        ({"init": init.fixup()}, "fixup found no residual branches"),
+        ({"norm": norm.group(groups=5)}, "0: group"),
+    ],
+)
+def test_what_does_not_fit_is_refused(roles, message, tmp_path):
+    task = small_digits(mlp)
+    with pytest.raises(InputError, match=message):
+        check_made(task, recipe(**roles))
+    with pytest.raises(InputError, match=f"recipe it: .*{message}"):
+        tw.compare(task, {"it": recipe(**roles), "plain": recipe()}, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_loss_for_other_targets_is_refused():
+    x = torch.randn(60, 3)
+    task = tw.Task(
+        model=lambda: nn.Linear(3, 1), data=(x, x.sum(1, keepdim=True)), loss=F.mse_loss, metric=tw.squared_error
+    )
+    with pytest.raises(InputError, match="the loss hinge takes classes, and the targets of task task are numbers"):
+        check_made(task, recipe(loss=loss.hinge()))
