@@ -50,8 +50,8 @@ def compare(
             metavar="ROLE=A,B,…",
             help="what is compared: optimizer=adam,sgd  schedule=constant,'warmup >> cosine'  batch_size=32,64  "
             "epochs=10,30  gradient=none,'clip_norm(1.0)'  average=none,ema,swa  wrapper=none,sam,lookahead  "
-            "accumulate=1,4  precision=float32,bf16  freeze=none,'encoder.*'  recompute=none,blocks; "
-            "several multiply",
+            "accumulate=1,4  precision=float32,bf16  freeze=none,'encoder.*'  recompute=none,blocks  "
+            "bucket=none,length; several multiply",
         ),
     ] = None,
     recipe: Annotated[

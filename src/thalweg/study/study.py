@@ -36,6 +36,7 @@ from thalweg.study.plan import (
 )
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, fingerprint
+from thalweg.train.bucket import reads_padding
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, ready
 
@@ -209,6 +210,8 @@ class _Work:
         """Say, before the first run, how many there are and how long they will take."""
         if self.task.note:
             self.show.say(self.task.note)
+        if any(r.bucket != "none" for r in self.recipes.values()) and (caution := reads_padding(self.task)):
+            self.show.say(caution)
         for line in sentences(self.plans, self.processes):
             self.show.say(line)
         done = self.store.finished()
