@@ -20,7 +20,10 @@ def latex(technique: Technique) -> list[str]:
     first = technique.formula.__code__.co_varnames[0]
     anew = "" if technique.kind == "schedule" else rf"{_name(first)} \leftarrow "
     lines = []
-    for statement in technique.statements():
+    statements = technique.statements()
+    if technique.kind == "dropout":
+        statements = [_Shares().visit(statement) for statement in statements]
+    for statement in statements:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 lines.append(rf"{_name(name)} \leftarrow {_tex(value)}")
@@ -33,7 +36,18 @@ def latex(technique: Technique) -> list[str]:
     return lines
 
 
+class _Shares(ast.NodeTransformer):
+    """Calls a share that leaves p, as everyone does; elsewhere p are parameters, and printed as x."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name({"p": "leaving"}.get(node.id, node.id), node.ctx)
+
+
 _GREEK = {
+    "variance": r"\sigma^2", "mean_kept": r"\bar{x}_\mathrm{kept}", "variance_kept": r"\sigma^2_\mathrm{kept}",
+    "parts": r"x_\mathrm{group}", "groups": "G", "slope": "a", "std": r"\sigma", "cut": "c", "sparsity": "s",
+    "fan_in": r"n_\mathrm{in}", "fan_out": r"n_\mathrm{out}", "gain": r"\gamma", "branches": "L", "depth": "m",
+    "leaving": "p", "keep": "m", "noise": r"\varepsilon", "square": "s",
     "lr": r"\alpha", "beta": r"\beta", "beta1": r"\beta_1", "beta2": r"\beta_2", "eps": r"\epsilon",
     "rho": r"\rho", "momentum": r"\rho", "weight_decay": r"\lambda", "psi": r"\psi", "mu": r"\mu",
     "gamma": r"\gamma", "delta": r"\Delta", "pi": r"\pi", "p": "x", "mu_next": r"\mu_{t+1}",
@@ -56,7 +70,9 @@ def _name(name: str) -> str:
 
 _WORDS = {
     "orthogonal": "NewtonSchulz", "eigenvectors": "eigenvectors", "orthonormal": "QR", "spacing": "spacing",
-    "aspect": "rows/columns", "longest": "longest",
+    "aspect": "rows/columns", "longest": "longest", "erf": "erf", "erfinv": "erf^{-1}", "expm1": "expm1",
+    "count": "count", "divided": "group", "joined": "ungroup", "rank": "rank", "rows": "rows",
+    "diagonal": "I", "centred": "δ",
 }  # fmt: skip
 _RELATIONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=",
@@ -93,7 +109,13 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
             return rf"\sqrt{{{_tex(argument)}}}"
         case ast.Call(func=ast.Name(id="maximum" | "minimum" | "min" | "max" as name), args=[a, b]):
             return rf"\{name[:3]}\left({_tex(a)}, {_tex(b)}\right)"
-        case ast.Call(func=ast.Name(id="sign" | "cos" | "log" as name), args=[argument]):
+        case ast.Call(func=ast.Name(id="log1p"), args=[argument]):
+            return rf"\log\left(1 + {_tex(argument, 1)}\right)"
+        case ast.Call(
+            func=ast.Name(id="over_batch" | "over_example" | "over_group" | "over_space" as name), args=[of]
+        ):
+            return rf"\overline{{{_tex(of)}}}^\mathrm{{{name.removeprefix('over_')}}}"
+        case ast.Call(func=ast.Name(id="sign" | "cos" | "log" | "exp" as name), args=[argument]):
             word = r"\operatorname{sign}" if name == "sign" else rf"\{name}"
             return rf"{word}\left({_tex(argument)}\right)"
         case ast.Call(func=ast.Name(id="copysign"), args=[size, of]):

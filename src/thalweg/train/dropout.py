@@ -1,29 +1,36 @@
-"""Dropout whose masks are a function of their key: run, step, layer and place; nothing else.
+"""Dropout in training: masks and noise are a function of their key: run, step, layer and place; nothing else.
 
-Unmodified modules are caught at ``F.dropout``, alone and under vmap alike, so a run drops the same units in any
-company. Dropout inside torch's own attention and LSTM does not pass there; see `thalweg.train.step.drawn`.
+Unmodified modules are caught at ``F.dropout``, those of `thalweg.dropout` at the functions by which they ask, alone
+and under vmap alike, so a run drops the same units in any company. Dropout inside torch's own attention and LSTM does
+not pass there; see `thalweg.train.step.drawn`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch._C import _functorch as functorch
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.overrides import TorchFunctionMode
 
+from thalweg.dropout._asked import keep, normal, thinned
 from thalweg.train.stacked import TAKES_DROPOUT, pays
+from thalweg.train.thinning import TYPES, factors, thin
 
-__all__ = ["KeyedDropout", "mask", "step_keys"]
+__all__ = ["KeyedDropout", "mask", "normals", "step_keys"]
 
 _WHOLE = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
 """What is caught, and how many trailing axes share one mask value."""
+
+_ANSWERS: dict[Any, Callable[..., Any]] = {}
+"""What else is caught, and who answers, given the mode and the arguments; NotImplemented leaves it to others."""
 
 # splitmix64's constants (Steele, Lea & Flood 2014), as signed numbers: torch's int64 wraps around.
 _GOLDEN = -0x61C8864680B583EB
@@ -49,41 +56,61 @@ class KeyedDropout(TorchFunctionMode):
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if function in _ANSWERS:
+            found = _ANSWERS[function](self, *args, **kwargs)
+            if found is not NotImplemented:
+                return found
         if function in _WHOLE:
             return self._drop(_WHOLE[function], *args, **kwargs)
         if function in self.replaced:
             ours = self.replaced[function]
             if pays(ours, args, kwargs, compiled=get_proxy_mode() is not None):
-                more = {"dropout": partial(self._drop, None)} if ours in TAKES_DROPOUT else {}
+                more = {"dropout": self.dropped} if ours in TAKES_DROPOUT else {}
                 found = ours(*args, **kwargs, **more)
                 if found is not NotImplemented:
                     return found
         return function(*args, **kwargs)
+
+    def dropped(self, x: Tensor, p: float) -> Tensor:
+        """Return a tensor after dropout."""
+        found: Tensor = self.__torch_function__(F.dropout, (), (x, p))
+        return found
 
     def _drop(
         self, shared: int | None, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False  # noqa: A002, ARG002
     ) -> Tensor:  # fmt: skip
         if not training or p == 0.0:
             return input
-        self.layer += 1
         shape = list(input.shape)
         if shared is not None:
             # (N, C, …) or (C, …): channels are dropped whole.
             shape[len(shape) - shared :] = [1] * shared
-        keep = mask(_mix(self.key + _signed(self.layer * _GOLDEN)), shape, p)
+        keep = mask(self.following(), shape, p)
         return input * keep.to(input.dtype) * (1.0 / (1.0 - p) if p < 1 else 0.0)
 
+    def following(self) -> Tensor:
+        """Return the key of whoever asks now."""
+        self.layer += 1
+        key: Tensor = _mix(self.key + _signed(self.layer * _GOLDEN))
+        return key
 
-def mask(key: Tensor, shape: list[int], p: float) -> Tensor:
+
+def mask(key: Tensor, shape: Sequence[int], p: float) -> Tensor:
     """Return which elements stay, bool, of ``shape``; each leaves with probability ``p``.
 
     A counter hash (splitmix64) of key and place: no state, the same under vmap.
     """
+    kept: Tensor = (_hashed(key, shape) & 0xFFFFFFFF) >= round(p * 2**32)
+    return kept
+
+
+def _hashed(key: Tensor, shape: Sequence[int], places: Tensor | None = None) -> Any:
+    """Return int64 of ``shape`` whose bits are random; elements with the same place, from 1, have the same."""
     # Inductor computes with places symbolically, and knows no numbers that wrap around: the factor is hidden from it.
     factor = (key & 0) + _GOLDEN
-    places = torch.arange(1, math.prod(shape) + 1, device=key.device).view(shape) * factor
-    kept: Tensor = (_mix(places + key) & 0xFFFFFFFF) >= round(p * 2**32)
-    return kept
+    if places is None:
+        places = torch.arange(1, math.prod(shape) + 1, device=key.device).view(list(shape))
+    return _mix(places * factor + key)
 
 
 def _mix(z: Any) -> Any:
@@ -101,3 +128,149 @@ def _signed(number: int) -> int:
 def step_keys(keys: np.ndarray, steps: Sequence[int]) -> Tensor:
     """Return the runs' keys at their steps, int64, shape ``(runs,)``, from the runs' uint64 keys."""
     return torch.from_numpy(_mix(keys.view(np.int64) + np.array(steps, np.int64) * _GOLDEN))
+
+
+def normals(key: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return independent standard normal numbers of ``shape``, by Box and Muller's transform of two uniforms.
+
+    Computed in float32, or in float64 where ``dtype`` is that. None is beyond ±6.7.
+    """
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    bits = _hashed(key, shape)
+    above_0 = (((bits >> 32) & 0xFFFFFFFF) + 1).to(wide) * 2.0**-32
+    turn = (bits & 0xFFFFFFFF).to(wide) * (2.0 * math.pi * 2.0**-32)
+    found: Tensor = ((-2.0 * above_0.log()).sqrt() * turn.cos()).to(dtype)
+    return found
+
+
+# -- what modules of `thalweg.dropout` ask for, and the quick way on the CPU -------------------------------------
+
+
+def _keep(
+    masks: KeyedDropout, x: Tensor, p: float | Tensor, shape: Sequence[int], places: Tensor | None = None
+) -> Tensor:
+    kept: Tensor = _kept(masks.following(), shape, p, None if places is None else places + 1).to(x.dtype)
+    return kept
+
+
+def _kept(key: Tensor, shape: Sequence[int], p: float | Tensor, places: Tensor | None = None) -> Tensor:
+    """Return what `mask` does, with a rate that may be a tensor."""
+    least = (p.double() * 2.0**32).round().long() if isinstance(p, Tensor) else round(p * 2**32)
+    kept: Tensor = (_hashed(key, shape, places) & 0xFFFFFFFF) >= least
+    return kept
+
+
+def _normal(masks: KeyedDropout, x: Tensor, shape: Sequence[int]) -> Tensor:
+    return normals(masks.following(), shape, x.dtype)
+
+
+def _dropout(
+    masks: KeyedDropout, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False  # noqa: A002, ARG001
+) -> Tensor:  # fmt: skip
+    return _thinned(masks, input, p) if training else input
+
+
+def _thinned(masks: KeyedDropout, x: Tensor, p: float | Tensor) -> Tensor:
+    if not isinstance(p, Tensor) and p == 0.0:
+        return x
+    seen = _watched() or (isinstance(p, Tensor) and p.requires_grad)
+    if not seen and x.dtype in TYPES and _plain(x, masks.key, p) and x.is_contiguous():
+        masks.layer += 1
+        return _thin(x, _signed(_mix(int(masks.key) + masks.layer * _GOLDEN)), float(p))
+    key = masks.following()
+    factor = None if seen else _factors(x, key, p)
+    if factor is not None:
+        return x * factor
+    kept = _kept(key, x.shape, p).to(x.dtype)
+    return (x * kept * (1.0 / (1.0 - p) if isinstance(p, Tensor) or p < 1 else 0.0)).to(x.dtype)
+
+
+_ANSWERS |= {F.dropout: _dropout, keep: _keep, normal: _normal, thinned: _thinned}
+
+
+def _thin(x: Tensor, key: int, p: float) -> Tensor:
+    found: Tensor = _Thin.apply(x, key, p)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Thin(torch.autograd.Function):
+    """Dropout in one pass over memory, to the bits of its tensor form.
+
+    Nothing is kept but the key: the backward pass computes the mask again. Dropout is linear, so gradients and
+    tangents go through the same mask.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, key: int, p: float) -> Tensor:
+        ctx.key, ctx.p = key, p
+        return thin(x, key, p, _HASHING)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _through(gradient, ctx.key, ctx.p), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return _through(tangent, ctx.key, ctx.p)
+
+
+_HASHING = (_GOLDEN, _FIRST, _SECOND)
+
+
+def _through(x: Tensor, key: int, p: float) -> Tensor:
+    """Return a gradient, or several at once, after the mask of what it is a gradient of."""
+    if _watched() or not _plain(x):
+        return x * mask(torch.tensor(key), x.shape, p).to(x.dtype) * (1.0 / (1.0 - p) if p < 1 else 0.0)
+    x = x.contiguous()
+    return _thin(x, key, p) if torch.is_grad_enabled() else thin(x, key, p, _HASHING)
+
+
+def _factors(x: Tensor, key: Tensor, p: float | Tensor) -> Tensor | None:
+    """Return what a tensor, or each row that vmap stacks, is multiplied by; None where that is not so plain.
+
+    The product's bits are those of the tensor form; but for bfloat16, in which factors would be rounded.
+    """
+    if x.dtype not in (torch.float32, torch.float64) or not _plain(_inside(x)):
+        return None
+    stack = functorch.get_interpreter_stack() or []
+    levels = [level.level() for level in stack if level.key() == functorch.TransformType.Vmap]
+    keys, rates = _inside(key, grad=True), _inside(p, grad=True)
+    if not (_plain(keys, rates) if not levels else len(levels) == 1 and functorch.is_batchedtensor(keys)):
+        return None
+    shape = x.shape
+    with temporarily_clear_interpreter_stack():
+        rows, shares = _inside(keys).reshape(-1).tolist(), np.ravel(_inside(rates)).tolist()
+        found = factors(shape, x.dtype, rows, shares if len(shares) == len(rows) else shares * len(rows), _HASHING)
+    if not levels:
+        return found[0]
+    stacked: Tensor = functorch._add_batch_dim(found, 0, levels[0])  # noqa: SLF001
+    return stacked
+
+
+def _watched() -> bool:
+    """Return whether something traces, or counts, what torch is called for."""
+    tracing = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()  # noqa: SLF001
+    return tracing or torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
+
+
+def _plain(*numbers: Any) -> bool:
+    """Return whether all are numbers, or tensors that lie in the CPU's memory and that no transformation wraps."""
+    return all(
+        type(x) in (Tensor, nn.Parameter)
+        and not functorch.is_functorch_wrapped_tensor(x)
+        and torch._C._has_storage(x)  # noqa: SLF001  what vmap stacks in a backward pass has none
+        and x.device.type == "cpu"
+        and x.layout == torch.strided
+        and not x.is_neg()
+        for x in numbers
+        if isinstance(x, Tensor)
+    )
+
+
+def _inside(x: Any, *, grad: bool = False) -> Any:
+    """Return a tensor without what transformations wrap around it, or without what ``grad`` alone does."""
+    while isinstance(x, Tensor) and (
+        functorch.is_gradtrackingtensor(x) or (not grad and functorch.is_functorch_wrapped_tensor(x))
+    ):
+        x = functorch.get_unwrapped(x)
+    return x

@@ -1,0 +1,26 @@
+"""Charts as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import InputError
+
+__all__ = ["save"]
+
+
+def save(chart: Any, path: Path | str) -> None:
+    """Write an Altair chart as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
+
+    Raises:
+        InputError: another ending, or a file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".svg", ".png", ".html"):
+        raise InputError(f'a chart is saved as .svg, .png or .html, not "{path.name}"')
+    more: dict[str, dict[str, Any]] = {".png": {"scale_factor": 2}, ".html": {"inline": True}}
+    try:
+        chart.save(path, **more.get(path.suffix, {}))
+    except OSError as error:
+        raise InputError(f"the chart {path} cannot be written: {error.strerror}") from error
