@@ -16,7 +16,10 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
+from thalweg.errors import InputError
+from thalweg.record import Store
 from thalweg.study import compilers
+from thalweg.study import study as study_module
 from thalweg.study.engine_local import Local
 from thalweg.study.lanes import Watch
 from thalweg.train.checkpoint import Checkpoints
@@ -157,3 +160,85 @@ def test_a_compiler_that_is_stuck_is_ended_with_what_it_has_started(task, compil
     programs = [int(path.name) for path in tmp_path.iterdir()]
     assert programs
     wait(lambda: not any(os.access(f"/proc/{one}/exe", os.R_OK) for one in programs), 5)
+
+
+# -- the study ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(task, tmp_path, monkeypatch):
+    """Return what does a study whose steps are compiled, and goes on with it."""
+    monkeypatch.setattr(study_module, "make_plans", lambda task, named, protocol, *_: ({64: PENDING}, protocol))
+    recipes = {"sgd": tw.Recipe(tw.optim.sgd(lr=tw.Choice((0.1, 0.2))), epochs=2)}
+
+    def compare():
+        # As another process would: nothing is traced or loaded.
+        again = small_digits(task.factory)
+        return tw.compare(again, recipes, trials=2, seeds=6, out=tmp_path, processes=1, progress=False)
+
+    return compare
+
+
+def stopped(study, monkeypatch, steps):
+    """Stop a study after so many steps."""
+    step, left = Watch.step, [None] * steps
+
+    def stepped(self, lane, population):
+        step(self, lane, population)
+        left.pop()
+        if not left:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "step", stepped)
+        with pytest.raises(KeyboardInterrupt):
+            study()
+
+
+def refuse(_):
+    raise RuntimeError("the compiler is on strike. It says no more.")
+
+
+def test_a_study_that_was_compiled_is_refused_where_nothing_can_be(study, compiles, monkeypatch, tmp_path):
+    stopped(study, monkeypatch, 8)
+    with Store(tmp_path) as store:
+        assert store.get("plan")["by_batch_size"]["64"]["compiles"] == "yes"
+        before = store.finished()
+    with monkeypatch.context() as patch:
+        patch.setattr(Traced, "compile", refuse)
+        message = "are compiled, and here they cannot be: the compiler is on strike; choose another --out"
+        with pytest.raises(InputError, match=message):
+            study()
+        with Store(tmp_path) as store:
+            assert store.finished() == before
+        patch.setenv("CXX", "no-such-compiler")
+        with pytest.raises(InputError, match=r"cannot be: there is no C\+\+ compiler \(no-such-compiler\); choose"):
+            study()
+    study()
+
+
+def test_a_study_that_is_done_needs_no_code(study, compiles, monkeypatch):
+    verdict = study().verdict
+    monkeypatch.setattr(Traced, "compile", refuse)
+    assert study().verdict == verdict
+
+
+def test_what_a_kill_left_of_a_lane_is_tidied_up(study, compiles, monkeypatch, tmp_path):
+    """After the last record of all, so that nothing is left to be trained."""
+    monkeypatch.setitem(Local.__init__.__kwdefaults__, "seconds", 0)
+    remove = Checkpoints.remove
+
+    def stop_at_the_last(self, name):
+        with Store(tmp_path) as store:
+            chosen = store.entries("chosen")
+            if chosen and {entry.run for entry in chosen} <= store.finished():
+                raise KeyboardInterrupt
+        remove(self, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "remove", stop_at_the_last)
+        with pytest.raises(KeyboardInterrupt):
+            study()
+    assert Checkpoints(tmp_path).names()
+    study()
+    assert not list((tmp_path / "checkpoints").iterdir())

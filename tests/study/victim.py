@@ -22,7 +22,6 @@ from torch.nn import functional as F
 import thalweg as tw
 from small import small_digits
 from thalweg.record import Store
-from thalweg.report import page
 from thalweg.study import engine_local, lanes, study
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
@@ -69,8 +68,8 @@ def stop():
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def stop_in_checkpoint(call, count):
-    """Stop in the so-manieth checkpoint that a process writes."""
+def stop_in_checkpoint(call, count, executor=None):
+    """Stop in the so-manieth checkpoint that a process writes; of lanes with an executor, if one is named."""
     save, calls = Checkpoints.save, {name: getattr(os, name) for name in CHECKPOINT}
 
     def stopping(*given, **named):
@@ -80,12 +79,12 @@ def stop_in_checkpoint(call, count):
         stop()
         return calls[call](*given, **named)
 
-    def saving(self, *given):
+    def saving(self, name, tensors, facts):
         nonlocal count
-        count -= 1
+        count -= executor in (None, facts["executor"])
         if count == 0:
             setattr(os, call, stopping)
-        return save(self, *given)
+        return save(self, name, tensors, facts)
 
     Checkpoints.save = saving
 
@@ -127,7 +126,7 @@ def run(out, weights, processes, seconds=0.02, stop=None, cache=None):
         weights: the folder that gets each run's final weights.
         processes: how many.
         seconds: from one checkpoint of a lane to the next.
-        stop: where to stop, if anywhere: one of `CHECKPOINT` or `RECORD`, and at which of them.
+        stop: where to stop, if anywhere: one of `CHECKPOINT` or `RECORD`, at which of them, and of whom.
         cache: where compiled code is kept, if the steps of batches of 20 are to be compiled.
     """
     torch.set_num_threads(1)
@@ -152,7 +151,7 @@ def run(out, weights, processes, seconds=0.02, stop=None, cache=None):
 def serve():
     importlib.import_module("torch._dynamo")  # which vmap does where it is first called
 
-    page._libraries()
+    importlib.import_module("thalweg.report.page")._libraries()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -28,6 +28,7 @@ from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engine_local import Local
 from thalweg.study.facts import environment, task_facts
 from thalweg.study.plan import (
+    Job,
     Planned,
     Protocol,
     best_trial,
@@ -38,7 +39,8 @@ from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, fingerprint
 from thalweg.train.bucket import reads_padding
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.planner import Plan, ready
+from thalweg.train.compiled import no_compiler
+from thalweg.train.planner import Plan, obstacle, ready
 
 if TYPE_CHECKING:
     from thalweg.study.engine_ray import Cluster
@@ -138,7 +140,7 @@ def compare(
                     else:
                         protocol = _continue(store, task, prints, rows, protocol, budget is not None)
                         kept = store.get("plan")["by_batch_size"].items()
-                        plans = {int(size): ready(task, int(size), Plan(**plan)) for size, plan in kept}
+                        plans = {int(size): Plan(**plan) for size, plan in kept}
                     return _Work(task, named, protocol, prints, plans, processes, store, show, trains).run()
         except StoreError as error:
             raise InputError(str(error)) from error
@@ -198,6 +200,7 @@ class _Work:
                 self.store.entries("tuning"), self.store.runs(), higher_is_better=self.task.metric.higher_is_better
             )
             self._make(chosen_arm(self.recipes, self.protocol, self.prints, best), "chosen settings")
+            self._tidy_up()
         verdict = verdicts.from_store(
             self.store,
             generalises={r.optimizer.name: list(r.optimizer.technique.generalises) for r in self.recipes.values()},
@@ -205,6 +208,12 @@ class _Work:
         assert verdict is not None, "every run has a record"
         self.store.put("verdict", verdict)
         return Study(self.store.directory, verdict, write(self.store.directory))
+
+    def _tidy_up(self) -> None:
+        """Remove what a kill between a lane's last record and its end has left."""
+        checkpoints = Checkpoints(self.store.directory)
+        for name in checkpoints.names():
+            checkpoints.remove(name)
 
     def _announce(self, first: Planned) -> None:
         """Say, before the first run, how many there are and how long they will take."""
@@ -224,6 +233,17 @@ class _Work:
             seconds = expected_seconds(self.task, left, self.plans, self.processes)
             self.show.say(f"{kept}; about {duration(seconds)} for the next {len(left)}" if left else kept)
 
+    def _have_code(self, jobs: Sequence[Job]) -> None:
+        """Have the code ready that jobs are to be trained with, if that was decided before; without, bits differ."""
+        for size in sorted({job.member.recipe.sizes()[0] for job in jobs}):
+            try:
+                ready(self.task, size, self.plans[size])
+            except Exception as error:
+                raise InputError(
+                    f"the steps of the study in {self.store.directory} are compiled, and here they cannot be: "
+                    f"{no_compiler() or obstacle(error)}; choose another --out"
+                ) from error
+
     def _make(self, planned: Planned, what: str, *, begins: bool = False) -> None:
         """Run and record the planned runs that are not recorded yet."""
         self.store.add_entries(planned.entries)
@@ -231,6 +251,8 @@ class _Work:
         jobs = [job for job in planned.jobs.values() if job.identity not in done]
         if not jobs:
             return
+        if isinstance(self.engine, Local):
+            self._have_code(jobs)
         names = {entry.run: entry.recipe for entry in planned.entries}
 
         def record(run: RunRecord) -> None:
