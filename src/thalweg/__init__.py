@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from thalweg import activation, average, gradient, init, norm, optim, schedule, wrapper
+    from thalweg import (
+        activation,
+        average,
+        dropout,
+        gradient,
+        init,
+        loss,
+        norm,
+        optim,
+        penalty,
+        schedule,
+        stop,
+        surgery,
+        wrapper,
+    )  # fmt: skip
     from thalweg.key import Key
     from thalweg.recipe import Recipe
     from thalweg.study import Study, compare, export
@@ -29,15 +43,21 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
+_PARTS = (
+    "activation", "average", "dropout", "gradient", "init", "loss", "norm", "optim", "penalty", "schedule", "stop",
+    "surgery", "wrapper",
+)  # fmt: skip
+
 __all__ = [
     "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "absolute_error",
-    "accuracy", "activation", "average", "compare", "export", "gradient", "init", "load_task", "norm", "optim",
-    "schedule", "split", "squared_error", "standardize", "unknown", "wrapper",
+    "accuracy", "activation", "average", "compare", "dropout", "export", "gradient", "init", "load_task", "loss",
+    "norm", "optim", "penalty", "schedule", "split", "squared_error", "standardize", "stop", "surgery", "unknown",
+    "wrapper",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("activation", "average", "gradient", "init", "norm", "optim", "schedule", "wrapper"):
+    if name in _PARTS:
         return import_module(f"thalweg.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'thalweg' has no attribute {name!r}")

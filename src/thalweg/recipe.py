@@ -16,7 +16,20 @@ from typing import Any
 
 import tomli_w
 
-from thalweg import activation, average, gradient, init, loss, norm, optim, penalty, schedule, stop, wrapper
+from thalweg import (
+    activation,
+    average,
+    dropout,
+    gradient,
+    init,
+    loss,
+    norm,
+    optim,
+    penalty,
+    schedule,
+    stop,
+    wrapper,
+)  # fmt: skip
 from thalweg.errors import InputError, unknown
 from thalweg.gradient import Gradient
 from thalweg.key import Key
@@ -34,6 +47,7 @@ CATALOGUES: dict[str, Mapping[str, Any]] = {
     "init": init.CATALOGUE,
     "activation": activation.CATALOGUE,
     "norm": norm.CATALOGUE,
+    "dropout": dropout.CATALOGUE,
     "penalty": penalty.CATALOGUE,
     "loss": loss.CATALOGUE,
     "stop": stop.CATALOGUE,
@@ -43,8 +57,9 @@ CATALOGUES: dict[str, Mapping[str, Any]] = {
 OPTIONAL = tuple(role for role in CATALOGUES if role not in ("optimizer", "schedule"))
 """Roles that may be empty, and are unless something is said; an empty one leaves no trace in TOML."""
 
-_SHAPING = ("activation", "norm", "loss")
-"""Roles that change what a step computes, so that runs must have them in common to train together."""
+_SHAPING = ("activation", "norm", "dropout", "loss")
+"""Roles that change what a step computes, so that runs must have them in common to train together; of dropout only
+the kind, for its rates are numbers that each run has of its own."""
 
 _CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient}
 _NUMBERS = ("batch_size", "epochs", "accumulate")
@@ -90,6 +105,7 @@ class Recipe:
         activation: in place of the model's own, wherever it has one; of `thalweg.activation`.
         norm: in place of the model's own, and behind each layer that leads to an activation without one; of
             `thalweg.norm`, whose ``removed`` takes them out. See `thalweg.surgery`.
+        dropout: before the last linear layers, or around the layers that it is for; of `thalweg.dropout`.
         penalty: on the weights, added to the loss, or a constraint that they keep to; of `thalweg.penalty`.
         loss: in place of the task's own; of `thalweg.loss`. The metric stays the task's.
         stop: when the run ends before its last epoch; of `thalweg.stop`. It takes the weights of its best epoch then.
@@ -129,6 +145,7 @@ class Recipe:
     init: Ingredient | None = None
     activation: Ingredient | None = None
     norm: Ingredient | None = None
+    dropout: Ingredient | None = None
     penalty: Ingredient | None = None
     loss: Ingredient | None = None
     stop: Ingredient | None = None
@@ -209,7 +226,8 @@ class Recipe:
     def together(self) -> Together:
         """Return what runs of a resolved recipe must have in common with those that they train together with."""
         assert isinstance(self.accumulate, int), "resolve the recipe first"
-        shaping = tuple((role, part) for role in _SHAPING if (part := getattr(self, role)) is not None)
+        parts = [(role, part) for role in _SHAPING if (part := getattr(self, role)) is not None]
+        shaping = tuple((role, part.technique() if role == "dropout" else part) for role, part in parts)
         return Together(
             self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute, self.bucket, shaping
         )
@@ -344,6 +362,7 @@ _EXAMPLES = {
     "init": "an initialisation such as init.he_normal()",
     "activation": "an activation such as activation.gelu()",
     "norm": "a norm such as norm.layer()",
+    "dropout": "a dropout such as dropout.gaussian(0.2)",
     "penalty": "a penalty such as penalty.l2(1e-4)",
     "loss": "a loss such as loss.huber()",
     "stop": "a way to stop such as stop.patience(5)",

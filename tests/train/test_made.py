@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from small import small_digits
-from thalweg import activation, init, loss, norm, optim, penalty, stop
+from thalweg import activation, dropout, init, loss, norm, optim, penalty, stop
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.train import Member, Population, train
@@ -35,6 +35,8 @@ ROLES = {
         "init": init.he_normal(), "activation": activation.elu(), "norm": norm.layer(), "penalty": penalty.l2(0.01),
         "loss": loss.cross_entropy(smoothing=0.1),
     },
+    "dropout": {"dropout": dropout.dropout(0.3)},
+    "gaussian dropout": {"dropout": dropout.gaussian(0.3), "norm": norm.rms()},
     "l1": {"penalty": penalty.l1(0.001)},
     "max-norm": {"penalty": penalty.max_norm(0.5)},
     "hinge": {"loss": loss.hinge()},
@@ -122,6 +124,20 @@ def test_strengths_are_each_runs_own():
     ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 1.5 * sizes[-1]
+
+
+def test_rates_are_each_runs_own():
+    task = small_digits(mlp)
+    members = [Member(recipe(dropout=dropout.dropout(p)), 7) for p in (0.0, 0.2, 0.9)]
+    assert len({member.recipe.together() for member in members}) == 1
+    results = train(task, members, "vmapped", keep_weights=True)
+    plain = train(task, [Member(recipe(), 7)] * 3, "vmapped", keep_weights=True)[0]
+    assert all(torch.equal(x, plain.weights[name]) for name, x in results[0].weights.items()), "nothing leaves"
+    losses = [float(result.curve.train_loss[-1]) for result in results]
+    assert losses == sorted(losses)
+    assert losses[2] > 1.1 * losses[0]
+    for member, result in zip(members, results, strict=True):
+        same(train(task, [member], "vmapped", keep_weights=True)[0], result)
 
 
 def test_max_norm_holds_after_every_step():

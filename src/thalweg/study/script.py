@@ -117,7 +117,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     return f"{head.strip()}\n\n{ours.replace(_MARK, _MARK + chr(10) * 3 + theirs.strip(chr(10)))}\n"
 
 
-_UNWRITTEN = ("init", "activation", "norm", "penalty", "loss", "stop")
+_UNWRITTEN = ("init", "activation", "norm", "dropout", "penalty", "loss", "stop")
 """Roles that no script has yet."""
 
 _MARK = "# ---- the task's own file"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 from torch import nn
@@ -41,10 +40,15 @@ class _Replaced(nn.Module):
         return _blank, (type(self).__mro__[2],), self.__dict__
 
 
-@cache
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+
+
 def _class(own: type[nn.Module]) -> type[nn.Module]:
     """Return a class's sibling that replaces functions; there is one, so that copies are of the same class."""
-    return type(own.__name__, (_Replaced, own), {"__module__": own.__module__, "__doc__": own.__doc__})
+    if own not in _CLASSES:
+        names = {"__module__": own.__module__, "__doc__": own.__doc__}
+        _CLASSES[own] = type(own.__name__, (_Replaced, own), names)
+    return _CLASSES[own]
 
 
 def _blank(own: type[nn.Module]) -> nn.Module:

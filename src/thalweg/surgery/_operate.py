@@ -17,6 +17,10 @@ from thalweg.technique import Ingredient
 __all__ = ["Change", "Operation", "operate"]
 
 
+_AROUND: dict[str, tuple[type[nn.Module], ...]] = {"rnn": (nn.LSTM, nn.GRU), "embedding": (nn.Embedding,)}
+"""Dropouts that are for one kind of layer, and that kind."""
+
+
 @dataclass(frozen=True)
 class Change:
     """One thing that was changed: where, what stood there, and what stands there now."""
@@ -212,7 +216,14 @@ class _Surgeon:
     # -- dropout -------------------------------------------------------------------------------------
 
     def dropout(self, ingredient: Ingredient) -> None:
-        """Put dropout before the last linear layers."""
+        """Put dropout before the last linear layers, or around the layers that it is for."""
+        if ingredient.name in _AROUND:
+            self._around(ingredient, _AROUND[ingredient.name])
+            return
+        if ingredient.technique.layer:  # type: ignore[attr-defined]
+            raise InputError(
+                f"dropout: {ingredient.name} adds to the loss, which no recipe does for it; use its layers by hand"
+            )
         order = self.seen.order
         tail: list[str] = []
         for name in reversed(order):
@@ -230,6 +241,16 @@ class _Surgeon:
                 self.changes.append(Change(name, "", f"{ingredient.name} before it"))
             else:
                 self.left.append(f"{_where(name)}: {type(self.modules[name]).__name__} is a layer of its own kind")
+
+    def _around(self, ingredient: Ingredient, kinds: tuple[type[nn.Module], ...]) -> None:
+        """Put a technique that is for one kind of layer around each of them."""
+        found = [(name, module) for name, module in self.modules.items() if isinstance(module, kinds)]
+        if not found:
+            names = " or ".join(cls.__name__ for cls in kinds)
+            raise InputError(f"dropout: {ingredient.name} is for {names}, of which the model has none")
+        for name, module in found:
+            self._put(module, ingredient.module(module))  # type: ignore[attr-defined]
+            self.changes.append(Change(name, type(module).__name__, ingredient.name))
 
     # -- all -----------------------------------------------------------------------------------------
 

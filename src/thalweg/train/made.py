@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from thalweg.dropout._rates import Rated
 from thalweg.init import Init
 from thalweg.key import Key
 from thalweg.recipe import Recipe
@@ -33,9 +34,13 @@ def model_of(task: Task, recipe: Recipe, seed: int) -> nn.Module:
         InputError: surgery finds nothing to replace, or what it must not touch; or there is nothing to fill.
     """
     module, inputs = task.model(seed), task.train.at(slice(0, FEW)).inputs
-    changed = {role: part for role in ("activation", "norm") if (part := getattr(recipe, role)) is not None}
+    roles = {role: getattr(recipe, role) for role in ("activation", "norm", "dropout")}
+    changed = {role: part for role, part in roles.items() if part is not None}
     if changed:
         module = operate(module, inputs, **changed).model
+        for part in module.modules():
+            if isinstance(part, Rated):
+                part.as_buffers()  # so that each of many stacked models has rates of its own
     if isinstance(recipe.init, Init):
         recipe.init.apply(module, Key(seed) / "init", task.train.at(slice(0, BATCH)).inputs)
     return freeze(module, recipe.freeze)
