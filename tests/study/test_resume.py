@@ -167,3 +167,42 @@ def test_a_study_that_goes_on_measures_nothing(task, tmp_path, interrupted, monk
     with Store(tmp_path) as store:
         assert store.get("verdict") is not None
         assert store.get("plan") == plan
+
+
+@pytest.mark.parametrize("generations", [1, 2])
+def test_a_study_whose_checkpoints_are_damaged_says_so_and_comes_to_the_same_bits(
+    task, tmp_path, interrupted, generations
+):
+    """The one before is used; where that is damaged too, its runs begin anew."""
+    todo, found, said = jobs(range(5), RECIPE), {}, []
+    whole, *_ = records(task, todo, plans(together=5))
+    interrupted(8)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(task, todo, plans(together=5), Checkpoints(tmp_path), found)
+    files = sorted((tmp_path / "checkpoints").iterdir(), key=lambda path: -int(path.name.split(".")[1]))
+    for path in files[:generations]:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 4
+        path.write_bytes(content)
+    go_on(task, todo, plans(together=5), Checkpoints(tmp_path), found, say=said.append)
+    same(found, whole)
+    assert len(said) == generations
+    assert "is damaged (its checksum does not hold)" in said[0]
+    ends = ["the one before is used", "and its runs begin anew"]
+    assert said[-1].endswith(ends[generations - 1])
+    assert all(path.name.endswith(".damaged") for path in (tmp_path / "checkpoints").iterdir())
+
+
+def test_a_single_run_whose_checkpoint_is_damaged_comes_to_the_same_weights(task, tmp_path, interrupted):
+    train(task, RECIPE, out=tmp_path / "whole", progress=False)
+    out = tmp_path / "stopped"
+    interrupted(5)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, RECIPE, out=out, progress=False, seconds=0)
+    newest = max((out / "checkpoints").iterdir(), key=lambda path: int(path.name.split(".")[1]))
+    newest.write_bytes(newest.read_bytes()[:-9])
+    train(task, RECIPE, out=out, progress=False)
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "stopped")]
+    assert weights[0] == weights[1]
+    (left,) = (out / "checkpoints").iterdir()
+    assert left.name == f"{newest.name}.damaged"
