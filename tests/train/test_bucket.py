@@ -14,6 +14,7 @@ import thalweg as tw
 from texts import LONGEST, WORDS, Last, Mean, Packed, Tagger, task_of_tags, task_of_texts
 from thalweg import InputError, Key, optim, wrapper
 from thalweg.inspect import range_test
+from thalweg.loss import squared_error
 from thalweg.recipe import Recipe
 from thalweg.train import Member, train
 from thalweg.train import step as steps
@@ -254,6 +255,12 @@ def test_a_task_that_cannot_take_shorter_batches_is_refused_in_a_sentence(task, 
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
     check_passes(task, Recipe(batch_size=4))
+
+
+def test_the_loss_that_is_tried_is_that_of_the_recipe():
+    recipe = Recipe(batch_size=4, bucket="length", loss=squared_error())
+    with pytest.raises(InputError, match="bucket: the loss of task texts cannot take what the model makes of"):
+        check_passes(task_of_texts(), recipe)
 
 
 def test_the_shortest_batch_is_that_of_the_recipe():

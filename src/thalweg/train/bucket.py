@@ -109,7 +109,8 @@ def check_bucket(task: Task, recipe: Recipe) -> None:
     batch = task.train.at(order[:8])
     for length in sorted({shortest, whole - 1}) if shortest < whole else ():
         inputs, targets = trimmed(batch.inputs, batch.targets, task.padding, length)
-        _try(task, inputs, targets, f"a batch cut to its longest example, of length {length} and not {whole}")
+        what = f"a batch cut to its longest example, of length {length} and not {whole}"
+        _try(task, recipe.loss or task.loss, inputs, targets, what)
 
 
 def _length(task: Task) -> int:
@@ -119,7 +120,7 @@ def _length(task: Task) -> int:
     return max(int(named[name].shape[1]) for name in cut if name is not None)
 
 
-def _try(task: Task, inputs: Inputs, targets: Tensor, what: str) -> None:
+def _try(task: Task, loss: Any, inputs: Inputs, targets: Tensor, what: str) -> None:
     module = task.model(0).train()
     with (Key(0) / "bucket").seeded(), torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("error", message="Using a target size")
@@ -132,7 +133,7 @@ def _try(task: Task, inputs: Inputs, targets: Tensor, what: str) -> None:
         try:
             if isinstance(output, Tensor) and output.shape[:1] != targets.shape[:1]:
                 raise ValueError(f"the output has shape {tuple(output.shape)} for {len(targets)} examples")
-            task.loss(output, targets)
+            loss(output, targets)
         except Exception as error:
             raise InputError(
                 f"bucket: the loss of task {task.name} cannot take what the model makes of {what}: "
