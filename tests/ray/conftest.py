@@ -28,24 +28,55 @@ class Nodes:
 
 
 @pytest.fixture(scope="session")
-def head():
+def nodes():
     from ray.cluster_utils import Cluster
     from work import SMALL
 
-    # A node that is shot is missed within seconds, not half a minute.
-    quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    import ray
+
+    # A node that is shot is missed within seconds, not half a minute; and a process is kept from test to test.
+    quick = {
+        "health_check_period_ms": 500,
+        "health_check_failure_threshold": 4,
+        "idle_worker_killing_time_threshold_ms": 600_000,
+    }
     arguments = {**SMALL, "include_dashboard": False, "_system_config": quick}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "7")  # as somebody's shell may have it; the node inherits it
         cluster = Cluster(initialize_head=True, head_node_args=arguments)
     yield Nodes(cluster, cluster.address)
+    ray.shutdown()
     cluster.shutdown()
 
 
 @pytest.fixture
-def two(head):
-    """The cluster with its second node, and that node."""
-    second = head.add()
-    yield head, second
-    if second in head.cluster.worker_nodes:
-        head.shoot(second)
+def apart():
+    """This process is in no cluster."""
+    import ray
+
+    ray.shutdown()
+
+
+@pytest.fixture
+def head(nodes, apart):
+    """A cluster of one node."""
+    return nodes
+
+
+@pytest.fixture
+def joined(nodes):
+    """The same, in which this process is, and stays from test to test."""
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(address=nodes.address, log_to_driver=False, logging_level="CRITICAL")
+    return nodes
+
+
+@pytest.fixture
+def second(nodes):
+    """A second node."""
+    node = nodes.add()
+    yield node
+    if node in nodes.cluster.worker_nodes:
+        nodes.shoot(node)

@@ -1,6 +1,7 @@
 """Which cluster is joined, which of its nodes are used, and what is said where that cannot be."""
 
 import os
+import shlex
 import socket
 import sys
 import threading
@@ -9,12 +10,15 @@ import time
 import pytest
 import torch
 from torch import nn
-from work import assert_same, chunks_of, locally, small_task
+from work import SMALL, assert_same, chunks_of, collected, locally, small_task
 
 import thalweg as tw
 from small import small_digits
+from thalweg import cli
 from thalweg.errors import InputError
 from thalweg.study import engine_ray, ray_cluster
+
+pytestmark = pytest.mark.usefixtures("apart")
 
 
 def refused(task, address=None):
@@ -80,16 +84,8 @@ def test_a_node_with_other_versions_is_left_out_and_nothing_is_lost(head, tmp_pa
         (fake / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     other = head.add(env_vars={"PYTHONPATH": path})
-    said, records, work = [], [], chunks_of(6, together=3)
     try:
-        engine_ray.execute(
-            small_task(),
-            work,
-            on_record=records.append,
-            on_epochs=lambda _: None,
-            address=head.address,
-            say=said.append,
-        )
+        records, said = collected(small_task(), chunks_of(6, together=3), head.address)
     finally:
         head.shoot(other)
     theirs = "thalweg is 0.0.9 and torch is 2.12.0 there"
@@ -102,7 +98,7 @@ def test_a_node_with_other_versions_is_left_out_and_nothing_is_lost(head, tmp_pa
 
 
 def test_no_node_has_the_versions_that_are_here(head, linear_task, monkeypatch):
-    monkeypatch.setattr(engine_ray, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
+    monkeypatch.setattr(ray_cluster, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
     said, _ = refused(linear_task, head.address)
     python = "{}.{}".format(*sys.version_info)
     assert said.startswith("no node of the Ray cluster can train: node ")
@@ -111,7 +107,7 @@ def test_no_node_has_the_versions_that_are_here(head, linear_task, monkeypatch):
 
 
 def test_a_node_that_comes_later_is_used(head, tmp_path):
-    mark, said, records, added = tmp_path / "two", [], [], []
+    mark, said, added = tmp_path / "two", [], []
 
     def model():
         import ray
@@ -129,15 +125,12 @@ def test_a_node_that_comes_later_is_used(head, tmp_path):
         elif not added:
             added.append(head.add())
 
-    task, work = small_digits(model), chunks_of(12, together=3, epochs=80)
     try:
-        engine_ray.execute(
-            task, work, on_record=records.append, on_epochs=lambda _: None, address=head.address, say=say
-        )
+        records, _ = collected(small_digits(model), chunks_of(6, together=3), head.address, say=say)
     finally:
         head.shoot(added[0])
     assert said[1] == "the Ray cluster has 2 nodes, 2 cores now"
-    assert len({record.identity for record in records}) == len(records) == 12
+    assert len(records) == 6
     assert added[0].node_id in {place.name for place in tmp_path.iterdir()}
 
 
@@ -156,3 +149,62 @@ def test_without_an_address_a_cluster_of_this_machine_is_made_and_ended(monkeypa
     assert len(records) == 3
     for record in records:
         assert_same(record, alone[record.identity])
+
+
+def test_a_cluster_whose_head_dies_is_given_up_with_one_sentence(monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setattr(ray_cluster, "_MISSED_FOR", 4.0)
+    own = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+
+    def kill(_):
+        if own.head_node.live_processes():
+            own.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+    try:
+        with pytest.raises(InputError, match="has not answered for 4 s; what is finished is recorded, and the same"):
+            collected(small_task(), chunks_of(1, epochs=100_000), own.address, on_epochs=kill)
+    finally:
+        own.shutdown()
+
+
+HOLDS_A_SOCKET = """
+import socket
+import thalweg as tw
+from sklearn.datasets import load_iris
+from torch import nn
+
+one = socket.socket()
+
+def loss(output, targets):
+    return nn.functional.cross_entropy(output, targets) + 0 * one.fileno()
+
+task = tw.Task(model=lambda: nn.Linear(4, 3), data=load_iris(return_X_y=True), loss=loss, metric=tw.accuracy)
+"""
+
+
+def command(line, monkeypatch, capsys):
+    """Return the exit code of a command line, and what it says on standard error."""
+    monkeypatch.setattr(sys, "argv", ["thalweg", *shlex.split(line)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["unreachable", "other versions", "a task that cannot travel"])
+def test_the_command_refuses_in_one_sentence_and_writes_nothing(head, tmp_path, monkeypatch, capsys, what):
+    (tmp_path / "my_task.py").write_text(HOLDS_A_SOCKET)
+    monkeypatch.chdir(tmp_path)
+    address, task, begins = head.address, "wine", "no node of the Ray cluster can train: "
+    if what == "unreachable":
+        address, begins = "127.0.0.1:9", "there is no Ray cluster at 127.0.0.1:9: connection refused"
+    elif what == "other versions":
+        monkeypatch.setattr(ray_cluster, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
+    else:
+        task, begins = "my_task.py:task", "task my_task cannot be sent to other machines: "
+    line = f"compare {task} --vary optimizer=sgd,adam --epochs 1 --engine ray --address {address} --out study"
+    code, said = command(line, monkeypatch, capsys)
+    assert code == 2
+    assert said.startswith(f"thalweg: {begins}")
+    assert said.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir() if file.name != "__pycache__"] == ["my_task.py"]

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from work import assert_same, chunks_of, locally, small_task
+from work import assert_same, chunks_of, collected, locally, small_task
 
 import thalweg as tw
 from small import small_digits
 from thalweg.record import Curve, RunRecord
-from thalweg.study import engine_ray, ray_worker
+from thalweg.study import ray_worker
 from thalweg.study.lanes import failed
 
 MY_TASK = """
@@ -39,21 +39,14 @@ def scaled_loss(output, targets):
 """
 
 
-def on_cluster(task, work, address):
-    records = []
-    engine_ray.execute(task, work, on_record=records.append, on_epochs=lambda _: None, address=address)
-    assert len({record.identity for record in records}) == len(records)
-    return {record.identity: record for record in records}
-
-
 @pytest.mark.parametrize("executor", ["one by one", "vmapped"])
-def test_a_users_own_file_and_the_one_beside_it_go_along(head, tmp_path, executor):
+def test_a_users_own_file_and_the_one_beside_it_go_along(joined, tmp_path, executor):
     for name, text in (("my_task.py", MY_TASK), ("my_parts.py", MY_PARTS)):
         (tmp_path / name).write_text(text)
     task, work = tw.load_task(f"{tmp_path}/my_task.py:task"), chunks_of(3, executor=executor)
     for name in ("my_task.py", "my_parts.py"):
         (tmp_path / name).unlink()  # on another machine they would not be there either
-    found, alone = on_cluster(task, work, head.address), locally(task, work)
+    (found, _), alone = collected(task, work, joined.address), locally(task, work)
     assert found.keys() == alone.keys()
     for name, record in found.items():
         assert record.status == "finished"
@@ -68,7 +61,7 @@ def test_what_is_installed_does_not_go_along(linear_task):
     assert not [module for module in own if module.__name__.startswith(("torch", "numpy", "thalweg"))]
 
 
-def test_a_task_that_a_node_cannot_load_is_refused_with_the_reason(head, tmp_path, monkeypatch):
+def test_a_task_that_a_node_cannot_load_is_refused_with_the_reason(joined, tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("def loss(output, targets):\n    return (output.mean() - 1) ** 2\n")
     monkeypatch.syspath_prepend(tmp_path)
     import only_here
@@ -76,10 +69,10 @@ def test_a_task_that_a_node_cannot_load_is_refused_with_the_reason(head, tmp_pat
     with pytest.raises(
         tw.InputError, match="cannot be loaded there: ModuleNotFoundError: No module named 'only_here'"
     ):
-        on_cluster(small_task(loss=only_here.loss), chunks_of(3), head.address)
+        collected(small_task(loss=only_here.loss), chunks_of(3), joined.address)
 
 
-def test_a_process_on_a_node_has_one_thread_whatever_its_environment_says(head, tmp_path):
+def test_a_process_on_a_node_has_one_thread_whatever_its_environment_says(joined, tmp_path):
     seen = tmp_path / "threads"
 
     def model():
@@ -93,7 +86,7 @@ def test_a_process_on_a_node_has_one_thread_whatever_its_environment_says(head, 
         return torch.nn.Linear(64, 10)
 
     task = small_digits(model)
-    on_cluster(task, chunks_of(1, executor="one by one"), head.address)
+    collected(task, chunks_of(1, executor="one by one"), joined.address)
     torchs, variable, pools = json.loads(seen.read_text())
     assert (torchs, variable) == (1, "1")
     assert set(pools.values()) == {1}, pools

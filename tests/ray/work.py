@@ -7,9 +7,10 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
+from thalweg.study import engine_ray
 from thalweg.study.engine_local import Local
+from thalweg.study.lanes import Chunk
 from thalweg.study.plan import Job
-from thalweg.study.queues import chunks
 from thalweg.train import Member
 from thalweg.train.planner import Plan
 
@@ -21,39 +22,74 @@ def small_task(**more):
     return small_digits(lambda: nn.Sequential(nn.Linear(64, 16), nn.Dropout(0.1), nn.Linear(16, 10)), **more)
 
 
-def jobs_of(count, epochs=3, recipe=None):
+def runs_of(count, epochs=3, recipe=None):
     """Runs with the seeds 0, 1, …"""
-    resolved = (recipe or tw.Recipe(tw.optim.adam(), epochs=epochs)).resolved()
-    return [Job(f"run {seed}", Member(resolved, seed)) for seed in range(count)]
-
-
-def plans_of(executor="vmapped", together=5):
-    return {64: Plan(executor, together, 0.001, 0.001, "")}
+    text = (recipe or tw.Recipe(tw.optim.adam(), epochs=epochs)).resolved().toml()
+    return [(f"run {seed}", text, seed) for seed in range(count)]
 
 
 def chunks_of(count, together=5, epochs=3, executor="vmapped", recipe=None):
     """The same, dealt in chunks."""
-    return chunks(jobs_of(count, epochs, recipe), plans_of(executor, together), 1)
+    runs = runs_of(count, epochs, recipe)
+    return [Chunk(executor, together, tuple(runs[i : i + together])) for i in range(0, count, together)]
 
 
 def locally(task, work):
     """Return the records that the local engine makes of the same runs, all with one plan."""
-    found, (first, *_) = {}, work
-    recipe = tw.Recipe.from_toml(first.runs[0][1])
-    jobs = jobs_of(sum(len(chunk.runs) for chunk in work), recipe=recipe)
-    plans = plans_of(first.executor, first.slots)
+    runs = [run for chunk in work for run in chunk.runs]
+    jobs = [Job(identity, Member(tw.Recipe.from_toml(recipe), seed)) for identity, recipe, seed in runs]
+    plans, found = {64: Plan(work[0].executor, work[0].slots, 0.001, 0.001, "")}, {}
     Local(task, processes=1).run(
         jobs, plans, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None
     )
     return found
 
 
-def assert_same(record, other):
+def collected(task, work, address, **more):
+    """Return the records that the cluster makes, by identity, and what was said."""
+    records, said = [], []
+    more = {"on_record": records.append, "on_epochs": lambda _: None, "address": address, "say": said.append, **more}
+    engine_ray.execute(task, work, **more)
+    assert len({record.identity for record in records}) == len(records)
+    return {record.identity: record for record in records}, said
+
+
+def assert_same(record, other, *, but=()):
     """Two records are equal to the bit, but for the time that was taken."""
     for field in dataclasses.fields(record):
         mine, theirs = getattr(record, field.name), getattr(other, field.name)
         if dataclasses.is_dataclass(mine):
             for column in dataclasses.fields(mine):
                 np.testing.assert_array_equal(getattr(mine, column.name), getattr(theirs, column.name))
-        elif field.name != "cpu_seconds":
+        elif field.name not in {"cpu_seconds", *but}:
             np.testing.assert_array_equal(mine, theirs, err_msg=field.name)
+
+
+class Acting(nn.Module):
+    """A linear classifier; each time that it trains on a batch, ``act`` is called with it."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.out = nn.Linear(64, 10)
+        self.act = act
+
+    def forward(self, x):
+        if self.training:
+            self.act(self)
+        return self.out(x)
+
+
+STILL = tw.Recipe(tw.optim.sgd(lr=1e-6), epochs=1)
+"""Trains, and hardly moves."""
+
+
+def where_biased(act):
+    """What acts where a run whose first bias is above a bound has come to train."""
+    return lambda model: act() if float(model.out.bias[0].detach()) > 0.1 else None
+
+
+def biased(task, count):
+    """Return the first so many runs in which that acts."""
+    found = {f"run {seed}" for seed in range(count) if float(task.model(seed).out.bias[0].detach()) > 0.1}
+    assert 0 < len(found) < count / 2, "the case this test is for"
+    return found

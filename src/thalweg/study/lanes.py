@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -134,23 +134,29 @@ def _named(lane: Lane) -> str:
     return lane.executor if lane.executor == "one by one" else f"{lane.executor}, {lane.slots} together"
 
 
-def train_chunk(task: Task, chunk: Chunk, on_epochs: Callable[[int], None] = lambda _: None) -> Iterator[RunRecord]:
-    """Yield a chunk's records. Where it fails as a whole, its runs are tried one by one; what fails then, failed."""
-    lane = Lane("chunk", chunk.executor, chunk.slots, tuple(map(state_of, chunk.runs)))
-    found: list[RunRecord] = []
+def train_chunk(task: Task, chunk: Chunk, watch: Watch, on_record: Callable[[RunRecord], None]) -> None:
+    """Train a chunk; hand out each record as soon as its run is done.
+
+    Where it fails as a whole, the runs that are left are tried one by one; what fails then, failed.
+    """
+    left = {run[0]: run for run in chunk.runs}
+
+    def record(done: RunRecord) -> None:
+        del left[done.identity]
+        on_record(done)
+
     try:
-        train_lane(task, lane, Watch(epochs=on_epochs), found.append)
-    except Exception as error:
-        yield from found
-        done = {record.identity for record in found}
-        left = [run for run in chunk.runs if run[0] not in done]
-        if chunk.executor == "one by one" and len(chunk.runs) == 1:
-            yield from (failed(run, said(error)) for run in left)
-            return
-        for run in left:
-            yield from train_chunk(task, Chunk("one by one", 1, (run,)))
+        train_lane(task, Lane("chunk", chunk.executor, chunk.slots, tuple(map(state_of, chunk.runs))), watch, record)
         return
-    yield from found
+    except Exception as error:
+        why = said(error)
+    # Here the exception is gone, and the memory that it held with it.
+    alone = chunk.executor == "one by one" and len(chunk.runs) == 1
+    for run in list(left.values()):
+        if alone:
+            on_record(failed(run, why))
+        else:
+            train_chunk(task, Chunk("one by one", 1, (run,)), watch, on_record)
 
 
 def lanes_left(checkpoints: Checkpoints, done: set[str]) -> list[Lane]:

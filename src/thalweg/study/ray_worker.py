@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,13 +22,13 @@ import torch
 
 from thalweg.errors import InputError
 from thalweg.record import Curve, RunRecord
-from thalweg.study.lanes import Chunk, train_chunk
+from thalweg.study.lanes import Chunk, Watch, train_chunk
 from thalweg.task import Task
 from thalweg.task.reading import first_line
 
 __all__ = ["messages", "opened", "packed", "plain", "record_from", "remote"]
 
-_EVERY = 0.3  # seconds between two messages that say how far a chunk is
+_EVERY = 0.3  # seconds from one sign of life to the next, where there are more
 
 
 def packed(task: Task) -> bytes:
@@ -122,6 +123,7 @@ def remote(ray: Any) -> tuple[Any, Any]:
     def work(task: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
         import os
 
+        yield {"begun": True}  # before what takes long: what has not begun waits for a core
         os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         from thalweg.study.ray_worker import messages
 
@@ -148,31 +150,34 @@ def opened(sent: list[Any]) -> Task:
 
 
 def messages(sent: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Train a chunk; yield each record as plain values, and now and then how many epochs were gone through."""
+    """Train a chunk; yield each record when its run is done, as plain values, and now and then a sign of life.
+
+    A sign of life says how many epochs were gone through since the last. It comes from what trains: where that
+    stands still, nothing is yielded.
+    """
     torch.set_num_threads(1)
     task = opened(sent)
+    yield {"epochs": 0}
     runs = tuple((identity, recipe, seed) for identity, recipe, seed in chunk["runs"])
     passed: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # A thread, since epochs are told by a call in the midst of training.
     threading.Thread(target=_train_into, args=(passed, task, Chunk(**{**chunk, "runs": runs})), daemon=True).start()
-    epochs, due = 0, time.monotonic() + _EVERY
+    epochs, alive, due = 0, False, time.monotonic() + _EVERY
     while True:
-        try:
+        item = None
+        with suppress(queue.Empty):
             item = passed.get(timeout=max(0.0, due - time.monotonic()))
-        except queue.Empty:
-            item = 0
-        if isinstance(item, int):
-            epochs += item
-            if time.monotonic() < due:
-                continue
-        due = time.monotonic() + _EVERY
-        if epochs:
+            if isinstance(item, int):
+                epochs, alive = epochs + item, True
+                if time.monotonic() < due:
+                    continue
+        if alive:
             yield {"epochs": epochs}
-            epochs = 0
+        epochs, alive, due = 0, False, time.monotonic() + _EVERY
         match item:
             case RunRecord():
-                yield plain(item)
-            case None:
+                yield {"record": plain(item)}
+            case "done":
                 return
             case BaseException():
                 raise item
@@ -181,8 +186,7 @@ def messages(sent: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]
 def _train_into(passed: queue.SimpleQueue[Any], task: Task, chunk: Chunk) -> None:
     try:
         torch.set_num_threads(1)  # each thread has a number of its own
-        for record in train_chunk(task, chunk, passed.put):
-            passed.put(record)
-        passed.put(None)
+        train_chunk(task, chunk, Watch(epochs=passed.put, alive=lambda: passed.put(0)), passed.put)
+        passed.put("done")
     except BaseException as error:
         passed.put(error)
