@@ -175,3 +175,14 @@ def test_the_metric_that_is_one_value_for_a_split(linear_task):
         results = train(task, [member(optim.adam(), s) for s in range(3)], executor)
         assert all(result.outcomes.shape == (1,) for result in results)
         assert results[0].test == pytest.approx(results[0].outcomes[0])
+
+
+@pytest.mark.parametrize("act", [nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Mish], ids=lambda cls: cls.__name__)
+def test_bits_do_not_depend_on_the_row_where_sizes_are_no_multiple_of_a_vector(act):
+    """Torch computes the elements left over at a tensor's end by other means, and to other last bits."""
+    task = small_digits(lambda: nn.Sequential(nn.Linear(64, 7), act(), nn.Linear(7, 5), act(), nn.Linear(5, 10)))
+    runs = [Member(Recipe(optim.sgd(lr=0.1), epochs=2, batch_size=13).resolved(), seed) for seed in range(5)]
+    together = train(task, runs, "vmapped", keep_weights=True)
+    for i in (0, 2, 4):
+        (alone,) = train(task, runs[i : i + 1], "vmapped", keep_weights=True)
+        assert all(torch.equal(x, together[i].weights[name]) for name, x in alone.weights.items())

@@ -65,6 +65,8 @@ class Compiled(Vmapped):
         RuntimeError: as for `Vmapped`; or, when it is first called, the code cannot be compiled.
     """
 
+    spare = 0  # compiled loops do not have another way at their end
+
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
         form = replace(self.together, batch_size=1, accumulate=1)
@@ -155,7 +157,7 @@ class Traced:
         models.module.train(size[0] == "step")
         with torch.set_grad_enabled(size[0] == "step"):
             self.graph = make_fx(step if size[0] == "step" else evaluate)(*self.example)
-        self.seconds = 5 + 0.03 * len(self.graph.graph.nodes)
+        self.seconds = 8 + 0.06 * len(self.graph.graph.nodes)
         self.path = folder() / f"{self._digest()}.pt2"
 
     def _digest(self) -> str:

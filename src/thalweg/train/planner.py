@@ -34,7 +34,7 @@ MEMORY = 0.5
 """The share of the memory that is free which all populations together may take."""
 
 WORTH = 20.0
-"""CPU seconds of vmapped work below which nothing is compiled: about twice what the smallest model costs."""
+"""CPU seconds of vmapped work below which nothing is compiled: it would not even be worth to look for code."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def measure(task: Task, batch_size: int, *, processes: int = 1, memory: float | 
 def to_compile(task: Task, batch_size: int, plan: Plan, seconds: float, processes: int) -> Plan:
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
-    Compilers come first; what processes are left then begin with a population each, uncompiled. Where vmap alone is
-    no faster than one by one, less is to be hoped for, and more work is asked for.
+    Code that is there is used. Else compilers come first; what processes are left then begin with a population each,
+    uncompiled. Where vmap alone is no faster than one by one, less is to be hoped for, and more work is asked for.
     """
     if plan.together < FEWEST or seconds < WORTH:
         return plan
@@ -114,10 +114,12 @@ def to_compile(task: Task, batch_size: int, plan: Plan, seconds: float, processe
         needed = graphs(task, batch_size, plan)
     except Exception as error:
         return not_compiled(plan, obstacle(error))
+    pending = replace(plan, compiles="pending", first=max(0, processes - len(needed)) * plan.together)
+    if all([graph.load() for graph in needed]):  # noqa: C419  load them all
+        return compiled(task, batch_size, replace(pending, first=0))
     if seconds < (2 if plan.executor == "vmapped" else 10) * sum(graph.seconds for graph in needed):
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
-    pending = replace(plan, compiles="pending", first=max(0, processes - len(needed)) * plan.together)
-    return compiled(task, batch_size, pending) if all(graph.load() for graph in needed) else pending
+    return pending
 
 
 def graphs(task: Task, batch_size: int, plan: Plan) -> list[Traced]:

@@ -35,8 +35,12 @@ class Vmapped(Rows):
             the module or the loss.
     """
 
+    spare = 1
+    """Rows behind the last run: torch computes the few elements that are left over at a tensor's end, by other means,
+    and to other last bits."""
+
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
-        states = filled_up(states, FEWEST)
+        states = filled_up(states, max(FEWEST, len(states) + self.spare))
         super().__init__(task, states)
         if drawn(task).moves_generator:
             raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
@@ -169,6 +173,6 @@ def filled_up(states: Sequence[RunState], count: int) -> list[RunState]:
 
 
 def _filled_up(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which of some rows make up a population of `FEWEST` or more, and the rows themselves."""
-    some = torch.arange(max(len(rows), FEWEST)).clamp(max=len(rows) - 1)
+    """Return which of some rows make up a population with a spare row, and the rows themselves."""
+    some = torch.arange(max(len(rows) + 1, FEWEST)).clamp(max=len(rows) - 1)
     return some, rows[some]
