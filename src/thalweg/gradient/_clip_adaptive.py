@@ -1,6 +1,6 @@
 from thalweg.gradient._technique import gradient
-from thalweg.optim._vocabulary_units import unit_norm
 from thalweg.optim._vocabulary import maximum, minimum
+from thalweg.optim._vocabulary_units import unit_norm
 from thalweg.technique import LogUniform
 
 

@@ -64,8 +64,8 @@ def export(directory: Path | str, name: str | None = None) -> str:
     for role in _UNWRITTEN:
         if getattr(recipe, role) is not None:
             raise InputError(
-                f"the {role} {getattr(recipe, role).name} cannot be written as plain PyTorch yet; train the recipe with "
-                "thalweg train, whose weights.safetensors load into the module that thalweg.surgery makes"
+                f"the {role} {getattr(recipe, role).name} cannot be written as plain PyTorch yet; train the recipe "
+                "with thalweg train, whose weights.safetensors load into the module that thalweg.surgery makes"
             )
     return _script(task, recipe, record, chosen or names[0])
 
