@@ -16,11 +16,11 @@ from thalweg.latex import latex
 from thalweg.notation import parse
 from thalweg.optim import _vocabulary
 from thalweg.optim._executors.rows import on_rows, on_shapes
-from thalweg.recipe import OPTIONAL, Recipe
+from thalweg.recipe import Recipe
 from thalweg.technique import Choice
 from thalweg.train import Member, train
 
-TECHNIQUES = [technique for role in OPTIONAL for technique in KINDS[role].values()]
+TECHNIQUES = [technique for role in ("gradient", "average", "wrapper") for technique in KINDS[role].values()]
 by_name = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
 
 QUICK = {"ema": {"decay": 0.9}, "ema_corrected": {"decay": 0.9}, "ema_warmup": {"decay": 0.9}, "swa": {"start": 0.5}}
