@@ -54,8 +54,8 @@ class Queue:
 def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = False) -> list[Queue]:
     """Return jobs in queues by what they share and by how they are trained.
 
-    Where the plan is to compile, the first runs of a study are vmapped all the same, whether the code is there by now
-    or not: which run is trained how must not depend on how long something takes.
+    Where the plan is to compile, as many of the first runs as it says are vmapped all the same, however soon the
+    code is there: which run is trained how must not depend on how long something takes.
 
     Args:
         jobs: all of them, those that are done too.

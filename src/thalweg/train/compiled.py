@@ -65,7 +65,7 @@ class Compiled(Vmapped):
         RuntimeError: as for `Vmapped`; or, when it is first called, the code cannot be compiled.
     """
 
-    spare = 0  # compiled loops do not have another way at their end
+    spare = 0  # it is compiled for a number of models
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
