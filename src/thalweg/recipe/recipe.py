@@ -1,76 +1,26 @@
-"""Recipes: everything that is chosen around a model, by role. Frozen; they read and write TOML.
-
-A role's value is an ingredient, a chain of ingredients, a whole number or a word, or nothing where the role may be
-empty. A range in place of a number is searched.
-"""
+"""Everything that is chosen around a model, by role."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from thalweg import (
-    activation,
-    average,
-    dropout,
-    gradient,
-    init,
-    loss,
-    norm,
-    optim,
-    penalty,
-    schedule,
-    stop,
-    wrapper,
-)  # fmt: skip
+from thalweg import optim, schedule
 from thalweg.errors import InputError, unknown
 from thalweg.gradient import Gradient
 from thalweg.key import Key
+from thalweg.recipe.roles import CATALOGUES, CHAINS, NUMBERS, SHAPING, UNSAID, WORDS, checked, values_of
+from thalweg.recipe.text import from_plain, line_of, plain, table
 from thalweg.schedule import Schedule
-from thalweg.technique import Choice, Distribution, Ingredient, LogUniform, Technique, Uniform
+from thalweg.technique import Choice, Distribution, Ingredient
 
-__all__ = ["CATALOGUES", "OPTIONAL", "ROLES", "WORDS", "Recipe", "Settings", "Together", "checked"]
-
-CATALOGUES: dict[str, Mapping[str, Any]] = {
-    "optimizer": optim.CATALOGUE,
-    "schedule": schedule.CATALOGUE,
-    "gradient": gradient.CATALOGUE,
-    "average": average.CATALOGUE,
-    "wrapper": wrapper.CATALOGUE,
-    "init": init.CATALOGUE,
-    "activation": activation.CATALOGUE,
-    "norm": norm.CATALOGUE,
-    "dropout": dropout.CATALOGUE,
-    "penalty": penalty.CATALOGUE,
-    "loss": loss.CATALOGUE,
-    "stop": stop.CATALOGUE,
-}
-"""The techniques that each role chooses from; the other roles are numbers."""
-
-OPTIONAL = tuple(role for role in CATALOGUES if role not in ("optimizer", "schedule"))
-"""Roles that may be empty, and are unless something is said; an empty one leaves no trace in TOML."""
-
-_SHAPING = ("activation", "norm", "dropout", "loss")
-"""Roles that change what a step computes, so that runs must have them in common to train together; of dropout only
-the kind, for its rates are numbers that each run has of its own."""
-
-_CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient}
-_NUMBERS = ("batch_size", "epochs", "accumulate")
-
-WORDS: dict[str, tuple[str, ...]] = {
-    "precision": ("float32", "bf16"), "freeze": (), "recompute": ("none", "blocks"), "bucket": ("none", "length"),
-}  # fmt: skip
-"""Roles that are words, and those that each knows; ``freeze`` knows the names of the model's parameters."""
-
-_UNSAID = {"accumulate": 1, "precision": "float32", "freeze": "none", "recompute": "none", "bucket": "none"}
-"""What leaves no trace in TOML: recipes that say nothing of it keep the identity that they had without the role."""
+__all__ = ["ROLES", "Recipe", "Settings", "Together"]
 
 Settings = dict[str, Any]
 """Values drawn from a recipe's space, by path: ``{"optimizer.lr": 0.003}``."""
@@ -158,7 +108,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for role in ROLES:
             object.__setattr__(self, role, checked(role, getattr(self, role)))
-        parts, size = max(_values(self.accumulate)), min(_values(self.batch_size))
+        parts, size = max(values_of(self.accumulate)), min(values_of(self.batch_size))
         if parts > size:
             raise InputError(f"accumulate takes at most one part an example: {parts} parts, but batch_size is {size}")
 
@@ -167,12 +117,12 @@ class Recipe:
         found: dict[str, Distribution] = {}
         for path, part in self._ingredients():
             found |= {f"{path}.{name}": value for name, value in part.space().items()}
-        return found | {role: value for role in _NUMBERS if isinstance(value := getattr(self, role), Choice)}
+        return found | {role: value for role in NUMBERS if isinstance(value := getattr(self, role), Choice)}
 
     def ranges(self) -> list[str]:
         """Return the paths of the ranges that were given, without those that techniques have of their own."""
         parts = [(f"{path}.{name}", value) for path, part in self._ingredients() for name, value in part]
-        numbers = [(role, getattr(self, role)) for role in _NUMBERS]
+        numbers = [(role, getattr(self, role)) for role in NUMBERS]
         return [path for path, value in (*parts, *numbers) if isinstance(value, Distribution)]
 
     def declared(self) -> Recipe:
@@ -190,7 +140,7 @@ class Recipe:
             return part.resolved(here)
 
         numbers = {}
-        for role in _NUMBERS:
+        for role in NUMBERS:
             value = getattr(self, role)
             numbers[role] = drawn.get(role, value.values[0] if isinstance(value, Choice) else value)
         return replace(self._with({path: fill(path, part) for path, part in self._ingredients()}), **numbers)
@@ -204,7 +154,7 @@ class Recipe:
         found = []
         for role in CATALOGUES:
             value = getattr(self, role)
-            if role in _CHAINS:
+            if role in CHAINS:
                 found += [(f"{role}.{i}", part) for i, part in enumerate(value.parts)]
             elif value is not None:
                 found.append((role, value))
@@ -213,7 +163,7 @@ class Recipe:
     def _with(self, parts: Mapping[str, Ingredient]) -> Recipe:
         """Return the recipe with other ingredients at the same paths."""
         values: dict[str, Any] = {path: part for path, part in parts.items() if path in CATALOGUES}
-        for role, chain in _CHAINS.items():
+        for role, chain in CHAINS.items():
             values[role] = chain(tuple(part for path, part in parts.items() if path.startswith(f"{role}.")))
         return replace(self, **values)
 
@@ -226,7 +176,7 @@ class Recipe:
     def together(self) -> Together:
         """Return what runs of a resolved recipe must have in common with those that they train together with."""
         assert isinstance(self.accumulate, int), "resolve the recipe first"
-        parts = [(role, part) for role in _SHAPING if (part := getattr(self, role)) is not None]
+        parts = [(role, part) for role in SHAPING if (part := getattr(self, role)) is not None]
         shaping = tuple((role, part.technique() if role == "dropout" else part) for role, part in parts)
         return Together(
             self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute, self.bucket, shaping
@@ -234,12 +184,12 @@ class Recipe:
 
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
-        said = {role: getattr(self, role) for role in (*_NUMBERS, *WORDS)}
-        numbers = tomli_w.dumps({role: _plain(x) for role, x in said.items() if x != _UNSAID.get(role)})
+        said = {role: getattr(self, role) for role in (*NUMBERS, *WORDS)}
+        numbers = tomli_w.dumps({role: plain(x) for role, x in said.items() if x != UNSAID.get(role)})
         heads = {
             path: f"[[{path.partition('.')[0]}]]" if "." in path else f"[{path}]" for path, _ in self._ingredients()
         }
-        return "\n".join([numbers, *(f"{heads[path]}\n{_table(part)}" for path, part in self._ingredients())])
+        return "\n".join([numbers, *(f"{heads[path]}\n{table(part)}" for path, part in self._ingredients())])
 
     def digest(self) -> str:
         """Return a hash of the recipe, defaults included; equal for equal recipes, in any process."""
@@ -254,17 +204,17 @@ class Recipe:
                 exist, or a value has the wrong type; the message gives ``where``, the path and the line.
         """
         try:
-            table = tomllib.loads(text)
+            said = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{where} is not TOML: {error}") from error
         values = {}
-        for role, value in table.items():
+        for role, value in said.items():
             try:
                 if role not in ROLES:
                     raise unknown("role", role, ROLES)
-                values[role] = checked(role, _from_plain(role, value))
+                values[role] = checked(role, from_plain(role, value))
             except InputError as error:
-                line = _line_of(text, role, str(error))
+                line = line_of(text, role, str(error))
                 raise InputError(f"{where}, line {line}: {error}") from error
         try:
             return replace(base or cls(), **values)
@@ -312,157 +262,3 @@ class Together:
 
 ROLES = tuple(role.name for role in fields(Recipe))
 """Everything a recipe chooses, and so everything a study can vary."""
-
-
-def checked(role: str, value: Any) -> Any:
-    """Return the value of a role, or refuse it."""
-    if role in CATALOGUES:
-        if value is None and role in OPTIONAL:
-            return _CHAINS[role]() if role in _CHAINS else None
-        if isinstance(value, Technique):
-            value = value()
-        fits = (
-            isinstance(value, _CHAINS[role])
-            if role in _CHAINS
-            else isinstance(value, Ingredient) and value.technique.kind == role
-        )
-        if not fits:
-            raise InputError(f"{role} takes {_EXAMPLES[role]}, not {value!r}")
-    elif role in WORDS:
-        return _word(role, value)
-    else:
-        for number in _values(value):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise InputError(f"{role} takes a whole number from 1 up, not {number!r}")
-    return value
-
-
-def _values(number: Any) -> Sequence[Any]:
-    """Return what a number may be."""
-    return number.values if isinstance(number, Choice) else [number]
-
-
-def _word(role: str, value: Any) -> str:
-    """Return a word that a role knows, or refuse it."""
-    known = WORDS[role]
-    if not isinstance(value, str):
-        what = " or ".join(f'"{word}"' for word in known) or 'names of parameters such as "encoder.*"'
-        raise InputError(f"{role} takes {what}, not {value!r}")
-    if known and value not in known:
-        raise unknown(role, value, known)
-    return value if known else " ".join(dict.fromkeys(value.split())) or "none"
-
-
-_EXAMPLES = {
-    "optimizer": "an ingredient such as optim.adam(lr=0.01)",
-    "schedule": "a schedule such as schedule.cosine()",
-    "gradient": "techniques such as gradient.clip_norm(1.0)",
-    "average": "an average such as average.ema(0.99)",
-    "wrapper": "a wrapper such as wrapper.sam(0.05)",
-    "init": "an initialisation such as init.he_normal()",
-    "activation": "an activation such as activation.gelu()",
-    "norm": "a norm such as norm.layer()",
-    "dropout": "a dropout such as dropout.gaussian(0.2)",
-    "penalty": "a penalty such as penalty.l2(1e-4)",
-    "loss": "a loss such as loss.huber()",
-    "stop": "a way to stop such as stop.patience(5)",
-}
-
-
-# -- TOML ----------------------------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Uniform(low, high):
-            return {"low": low, "high": high, "scale": "linear"}
-        case LogUniform(low, high):
-            return {"low": low, "high": high, "scale": "log"}
-        case Choice(values):
-            return [_plain(item) for item in values]
-        case tuple():
-            return list(value)
-    return value
-
-
-def _table(part: Ingredient) -> str:
-    """Return an ingredient as the lines of a TOML table; ranges stay on their line."""
-    lines = tomli_w.dumps({"name": part.name})
-    for name, value in part:
-        plain = _plain(value)
-        if isinstance(plain, dict):
-            inside = ", ".join(tomli_w.dumps({key: item}).strip() for key, item in plain.items())
-            lines += f"{name} = {{{inside}}}\n"
-        else:
-            lines += tomli_w.dumps({name: plain})
-    return lines
-
-
-def _from_plain(role: str, value: Any) -> Any:
-    if role in OPTIONAL and value == "none":
-        return None
-    if role in _CHAINS:
-        parts = value if isinstance(value, list) else [value]
-        if not parts:
-            raise InputError(f"{role} = [] names none; leave {role} out")
-        return _CHAINS[role](tuple(_ingredient(role, CATALOGUES[role], part) for part in parts))
-    if role in CATALOGUES:
-        return _ingredient(role, CATALOGUES[role], value)
-    return Choice(tuple(value)) if isinstance(value, list) else value
-
-
-def _ingredient(kind: str, catalogue: Mapping[str, Any], table: Any) -> Ingredient:
-    if isinstance(table, str):
-        table = {"name": table}
-    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
-        raise InputError(f'{kind} takes a table with a name, such as name = "{next(iter(catalogue))}"')
-    if table["name"] not in catalogue:
-        raise unknown(kind, table["name"], catalogue)
-    technique = catalogue[table["name"]]
-    lists = {name for name, default in technique.hyperparameters.items() if isinstance(default, tuple)}
-    values = {
-        name: _lists(value) if name in lists else _range(name, value)
-        for name, value in table.items()
-        if name != "name"
-    }
-    return Ingredient(technique, values)
-
-
-def _lists(value: Any) -> Any:
-    """Return a list as the value that it is, and a list of lists as a choice among them."""
-    nested = isinstance(value, list) and value and all(isinstance(item, list) for item in value)
-    return Choice(tuple(map(tuple, value))) if nested else value
-
-
-def _range(name: str, value: Any) -> Any:
-    if isinstance(value, list):
-        return Choice(tuple(value))
-    if not isinstance(value, dict):
-        return value
-    scales = {"log": LogUniform, "linear": Uniform}
-    bounds: list[Any] = [value.get("low"), value.get("high")]
-    numbers = all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds)
-    if set(value) != {"low", "high", "scale"} or value["scale"] not in list(scales) or not numbers:
-        raise InputError(
-            f'{name} takes a value, a list of values, or a range {{low = 1e-4, high = 1e-1, scale = "log"}} '
-            'whose scale is "log" or "linear"'
-        )
-    try:
-        return scales[value["scale"]](*bounds)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-
-
-def _line_of(text: str, role: str, message: str) -> int:
-    """Return the line that a message about a role speaks of: its hyperparameter's, else the role's own."""
-    lines = text.splitlines()
-    start = next((i for i, line in enumerate(lines) if re.match(rf"\s*\[*\s*{re.escape(role)}\b", line)), 0)
-    for i in range(start, len(lines)):
-        if i > start and re.match(r"\s*\[[^\[=]*\]\s*(#.*)?$", lines[i]) and role not in lines[i]:
-            break
-        name = re.match(r"\s*\"?([\w-]+)\"?\s*=", lines[i])
-        if name and i > start and re.search(rf"\b{re.escape(name[1])}\b|\"{re.escape(name[1])}\"", message):
-            return i + 1
-        if name and name[1] == "name" and re.search(rf'^unknown ({"|".join(CATALOGUES)}) "', message):
-            return i + 1
-    return start + 1
