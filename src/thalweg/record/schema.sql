@@ -1,5 +1,6 @@
 -- One study is one file. Rows are written as they happen and never changed,
 -- except study.verdict, which is written anew when the study is complete.
+-- The table baseline came with version 2; a file of version 1 gets it when it is next written to.
 
 CREATE TABLE study (            -- what the study is: one JSON value a line
     name  TEXT PRIMARY KEY,     -- task, fingerprint, protocol, environment, plan, verdict
@@ -48,4 +49,18 @@ CREATE TABLE entry (            -- why a run was made; one run can serve several
     repeat   INTEGER NOT NULL,  -- which of the arm's seeds; equal repeats are paired
     run      TEXT NOT NULL,     -- the identity; the run's row may not be there yet
     PRIMARY KEY (arm, recipe, setting, repeat)
+) WITHOUT ROWID;
+
+CREATE TABLE baseline (         -- one classical model fitted once, at one setting
+    name        TEXT NOT NULL,  -- "knn"
+    setting     INTEGER NOT NULL,  -- its place in the grid; 0 = scikit-learn's defaults
+    repeat      INTEGER NOT NULL,  -- which of the reporting seeds it was drawn with; 0 where it draws nothing
+    declared    TEXT NOT NULL,  -- the model with its hyperparameters, as scikit-learn writes them
+    reason      TEXT NOT NULL,  -- why it could not be fitted, in one sentence; '' where it was
+    cpu_seconds REAL NOT NULL,  -- of fitting and judging
+    train       REAL,           -- the metric on each split; NULL: not fitted
+    valid       REAL,
+    test        REAL,
+    outcomes    BLOB,           -- the metric of every test example, little-endian float32
+    PRIMARY KEY (name, setting, repeat)
 ) WITHOUT ROWID;

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-__all__ = ["SCHEMA", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError"]
+__all__ = ["SCHEMA", "BaselineRecord", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError"]
 
 SCHEMA = 1
-"""Version of the tables; kept in SQLite's ``user_version``."""
+"""Version of what is kept of a run; part of every run's identity."""
+
+TABLES = 2
+"""Version of the tables; kept in SQLite's ``user_version``. A file of version 1 lacks the table ``baseline``."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,25 @@ class RunRecord:
     valid: float
     test: float
     curve: Curve | None = None
+    outcomes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class BaselineRecord:
+    """What one fit of a classical model left behind; see ``schema.sql`` for each field.
+
+    ``outcomes`` is as in `RunRecord`; None, and the scores NaN, where the model could not be fitted.
+    """
+
+    name: str
+    setting: int
+    repeat: int
+    declared: str
+    reason: str
+    cpu_seconds: float
+    train: float
+    valid: float
+    test: float
     outcomes: np.ndarray | None = None
 
 
@@ -141,9 +163,12 @@ class Store:
         database = self._connect()
         try:
             database.execute("PRAGMA journal_mode = WAL")
-            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version != TABLES:
                 script = resources.files("thalweg.record").joinpath("schema.sql").read_text()
-                database.executescript(f"BEGIN; {script} PRAGMA user_version = {SCHEMA}; COMMIT;")
+                if version == 1:
+                    script = script[script.index("CREATE TABLE baseline") :]
+                database.executescript(f"BEGIN; {script} PRAGMA user_version = {TABLES}; COMMIT;")
         except BaseException:
             database.close()
             raise
@@ -153,10 +178,10 @@ class Store:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             raise StoreError(f"{self.path} is not a study of thalweg")
-        if version != SCHEMA:
+        if version not in (1, TABLES):
             raise StoreError(
                 f"{self.path} was written by another version of thalweg "
-                f"(its tables are version {version}, these are {SCHEMA})"
+                f"(its tables are version {version}, these are {TABLES})"
             )
 
     def _unlock(self) -> None:
@@ -294,6 +319,27 @@ class Store:
             record = RunRecord(*row[:9], *scores)
             records[row[0]] = replace(record, curve=curve_of.get(row[0]), outcomes=outcome_of.get(row[0]))
         return records
+
+    # -- baselines -----------------------------------------------------------------------------------
+
+    def add_baseline(self, fit: BaselineRecord) -> None:
+        """Write what a fit left behind; the first record of one stays."""
+        scores = map(_real, (fit.train, fit.valid, fit.test))
+        blob = None if fit.outcomes is None else fit.outcomes.astype("<f4").tobytes()
+        row = (fit.name, fit.setting, fit.repeat, fit.declared, fit.reason, fit.cpu_seconds, *scores, blob)
+        with self._transaction():
+            self._database.execute(f"INSERT OR IGNORE INTO baseline VALUES ({'?,' * 9}?)", row)
+
+    def baselines(self) -> list[BaselineRecord]:
+        """Return all fits, ordered by name, setting and repeat; none from a file that is older than they are."""
+        if self._database.execute("PRAGMA user_version").fetchone()[0] == 1:
+            return []
+        found = []
+        for row in self._database.execute("SELECT * FROM baseline ORDER BY name, setting, repeat"):
+            scores = [float("nan") if value is None else value for value in row[6:9]]
+            outcomes = None if row[9] is None else np.frombuffer(row[9], "<f4")
+            found.append(BaselineRecord(*row[:6], *scores, outcomes=outcomes))
+        return found
 
     def _curves(self) -> dict[str, Curve]:
         query = "SELECT run, epoch, step, train_loss, valid FROM curve ORDER BY run, epoch"
