@@ -336,9 +336,9 @@ class Store:
             return []
         found = []
         for row in self._database.execute("SELECT * FROM baseline ORDER BY name, setting, repeat"):
-            scores = [float("nan") if value is None else value for value in row[6:9]]
+            train, valid, test = (float("nan") if value is None else value for value in row[6:9])
             outcomes = None if row[9] is None else np.frombuffer(row[9], "<f4")
-            found.append(BaselineRecord(*row[:6], *scores, outcomes=outcomes))
+            found.append(BaselineRecord(*row[:6], train, valid, test, outcomes))
         return found
 
     def _curves(self) -> dict[str, Curve]:
