@@ -336,9 +336,9 @@ class Store:
             return []
         found = []
         for row in self._database.execute("SELECT * FROM baseline ORDER BY name, setting, repeat"):
-            train, valid, test = (float("nan") if value is None else value for value in row[6:9])
-            outcomes = None if row[9] is None else np.frombuffer(row[9], "<f4")
-            found.append(BaselineRecord(*row[:6], train, valid, test, outcomes))
+            scores = [float("nan") if value is None else value for value in row[6:9]]
+            record = BaselineRecord(*row[:6], *scores)
+            found.append(record if row[9] is None else replace(record, outcomes=np.frombuffer(row[9], "<f4")))
         return found
 
     def _curves(self) -> dict[str, Curve]:
