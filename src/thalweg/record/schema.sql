@@ -53,7 +53,7 @@ CREATE TABLE entry (            -- why a run was made; one run can serve several
 
 CREATE TABLE baseline (         -- one classical model fitted once, at one setting
     name        TEXT NOT NULL,  -- "knn"
-    setting     INTEGER NOT NULL,  -- its place in the grid; 0 = scikit-learn's defaults
+    setting     INTEGER NOT NULL,  -- its place among those tried; 0 = the usual one
     repeat      INTEGER NOT NULL,  -- which of the reporting seeds it was drawn with; 0 where it draws nothing
     declared    TEXT NOT NULL,  -- the model with its hyperparameters, as scikit-learn writes them
     reason      TEXT NOT NULL,  -- why it could not be fitted, in one sentence; '' where it was

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-__all__ = ["Estimates", "Floats", "differences", "means", "pair_alpha"]
+__all__ = ["Estimates", "Floats", "differences", "means", "over_examples", "pair_alpha"]
 
 Floats = NDArray[np.float64]
 
@@ -118,6 +118,42 @@ def differences(scores: ArrayLike) -> Estimates:
     )
 
 
+def over_examples(scores: ArrayLike, alpha: float) -> Floats | None:
+    """Return the interval of one model's mean over test examples, shape ``(2,)``; None with one example.
+
+    It says what another test set would show of the same model, and nothing of another seed or training set. Heavy
+    tails and outcomes that are all alike are seen to as in crossed intervals.
+
+    Args:
+        scores: the metric of every example, shape ``(examples,)``.
+        alpha: probability that the interval misses.
+
+    >>> over_examples([1.0] * 95 + [0.0] * 5, 0.05).round(3).tolist()
+    [0.902, 0.998]
+    """
+    parts = _parts(np.asarray(scores, dtype=float)[None, None])
+    m = parts.examples.shape[1]
+    if m == 1:
+        return None
+    squares, df = _over_examples(parts.examples, parts.tiny)
+    step = parts.least(parts.changes)
+    if np.isinf(step) and parts.mean[0] in (0.0, 1.0):  # all right or all wrong
+        step = 1.0
+    unseen = 2 * (step / m) ** 2 if np.isfinite(step) else 0.0
+    error = np.sqrt(np.maximum(squares / ((m - 1) * m), unseen))
+    ends = _interval(parts.mean, _half(error, df, alpha))
+    return None if ends is None else ends[0]
+
+
+def _over_examples(examples: Floats, tiny: float) -> tuple[Floats, Floats]:
+    """Return the sums of squares of effects of examples, ``(estimates, examples)``, and their degrees of freedom."""
+    m = examples.shape[1]
+    squares = _clean(np.square(examples).sum(1), m, tiny)
+    fourth = np.square(np.square(examples)).sum(1)
+    kurtosis = np.divide(m * fourth, np.square(squares), out=np.full(squares.shape, 3.0), where=squares > 0) - 3
+    return squares, 2 / (2 / (m - 1) + np.maximum(kurtosis, 0.0) / m)
+
+
 def pair_alpha(recipes: int, seeds: int, alpha: float = 0.05) -> float:
     """Return the level at which each pair is tested so that all hold together: max-T, for paired t.
 
@@ -218,10 +254,7 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
     seed_error = np.sqrt(ms_s / (n * m))
     if m == 1:
         return Estimates(mean, seed_error, df_s, None, None)
-    squares = _clean(np.square(examples).sum(1), m, tiny)
-    fourth = np.square(np.square(examples)).sum(1)
-    kurtosis = np.divide(m * fourth, np.square(squares), out=np.full(mean.shape, 3.0), where=squares > 0) - 3
-    df_e = 2 / (2 / (m - 1) + np.maximum(kurtosis, 0.0) / m)
+    squares, df_e = _over_examples(examples, tiny)
     ms_e = n * squares / (m - 1)
     ms_se = _clean(rest, n * m, tiny) / ((n - 1) * (m - 1))
     more = ms_e > ms_se
