@@ -99,7 +99,7 @@ def _pools(names: Sequence[str], keep: float, given: Given, asks: str) -> list[t
 def _scores(how: Prune, model: nn.Module, weights: Mapping[str, Tensor], given: Given) -> Masks:
     """Return the scores of weights, by name."""
     technique = how.technique
-    values = {name: value for name, value in how.resolved() if name not in technique.when}
+    values = {name: value for name, value in how.resolved() if name not in ("keep", *technique.when)}
     columns: list[Mapping[str, Tensor]] = [weights]
     if technique.gradient == "loss":
         assert given.loss is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from thalweg.errors import InputError
 from thalweg.technique import Distribution, Ingredient, Technique, by_name
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from thalweg.key import Key
 
 __all__ = ["Prune", "PruneTechnique", "prune"]
+
+KEEP = 0.2
+"""The share of weights that stay where nothing is said."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,12 +39,17 @@ class PruneTechnique(Technique):
     when: tuple[str, ...] = ()
 
     @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those of the formula, and ``keep``, the share of weights that stay: the formula says which."""
+        return {**super().hyperparameters, "keep": KEEP}
+
+    @property
     def ingredient(self) -> type[Ingredient]:
         """`Prune`."""
         return Prune
 
     def __call__(self, *positional: Any, **values: Any) -> Prune:
-        """Return the ingredient; hyperparameters may stand in their place, as in ``synflow(50)``."""
+        """Return the ingredient; hyperparameters may stand in their place, as in ``magnitude(0.1)``."""
         return Prune(self, by_name(self, positional, values))
 
     @property
@@ -56,10 +65,22 @@ class Prune(Ingredient):
 
     technique: PruneTechnique
 
+    @property
+    def keep(self) -> float:
+        """The share of weights that stay.
+
+        Raises:
+            InputError: it is a range to search.
+        """
+        found = dict(self.values).get("keep", KEEP)
+        if isinstance(found, Distribution):
+            raise InputError(f"keep of {self.name} is a range to search; give it a value")
+        return float(found)
+
     def masks(
         self,
         model: nn.Module,
-        keep: float,
+        keep: float | None = None,
         *,
         scope: str = "global",
         half_output: bool | str = False,
@@ -73,8 +94,9 @@ class Prune(Ingredient):
 
         Args:
             model: any module.
-            keep: the share of weights that stay, above 0 up to 1, rounded to whole weights, one at least. Where
-                output units come and go together, the share of units, whose inputs and outputs go with them.
+            keep: the share of weights that stay, above 0 up to 1, rounded to whole weights, one at least; the
+                ingredient's own if not given. Where output units come and go together, the share of units, whose
+                inputs and outputs go with them.
             scope: ``"global"``, all weights compete; or ``"layer"``, each parameter's among themselves.
             half_output: the output layer loses half the share, and competes with no other. It is the layer that the
                 model registers last; where it is another, give its weight's name.
@@ -102,7 +124,8 @@ class Prune(Ingredient):
         """
         from thalweg.prune._masks import Given, masks
 
-        return masks(self, model, keep, Given(scope, half_output, among, names, batch, loss, key))
+        share = self.keep if keep is None else keep
+        return masks(self, model, share, Given(scope, half_output, among, names, batch, loss, key))
 
 
 def prune(
@@ -118,8 +141,8 @@ def prune(
 
     def declare(formula: Callable[..., Any]) -> PruneTechnique:
         return PruneTechnique(
-            kind="prune", formula=formula, source=source, space=dict(space or {}), limits=dict(limits or {}),
-            gradient=gradient, units=units, when=when,
+            kind="prune", formula=formula, source=source, space=dict(space or {}),
+            limits={"keep": "(0, 1]", **(limits or {})}, gradient=gradient, units=units, when=when,
         )  # fmt: skip
 
     return declare

@@ -59,6 +59,7 @@ class Recipe:
         penalty: on the weights, added to the loss, or a constraint that they keep to; of `thalweg.penalty`.
         loss: in place of the task's own; of `thalweg.loss`. The metric stays the task's.
         stop: when the run ends before its last epoch; of `thalweg.stop`. It takes the weights of its best epoch then.
+        prune: which weights stay, from before the first step to the end; of `thalweg.prune`.
         bucket: ``"length"`` for batches of examples that are about as long, each cut to its longest, on tasks that
             say which number is ``padding``; see `thalweg.train.bucket`. ``"none"``: as they come, at full length.
 
@@ -99,6 +100,7 @@ class Recipe:
     penalty: Ingredient | None = None
     loss: Ingredient | None = None
     stop: Ingredient | None = None
+    prune: Ingredient | None = None
     accumulate: int | Choice = 1
     precision: str = "float32"
     freeze: str = "none"

@@ -15,6 +15,7 @@ from thalweg import (
     norm,
     optim,
     penalty,
+    prune,
     schedule,
     stop,
     wrapper,
@@ -39,6 +40,7 @@ CATALOGUES: dict[str, Mapping[str, Any]] = {
     "penalty": penalty.CATALOGUE,
     "loss": loss.CATALOGUE,
     "stop": stop.CATALOGUE,
+    "prune": prune.CATALOGUE,
 }
 """The techniques that each role chooses from; the other roles are numbers."""
 
@@ -113,4 +115,5 @@ _EXAMPLES = {
     "penalty": "a penalty such as penalty.l2(1e-4)",
     "loss": "a loss such as loss.huber()",
     "stop": "a way to stop such as stop.patience(5)",
+    "prune": "a way to prune such as prune.snip(keep=0.1)",
 }

@@ -1,4 +1,4 @@
-"""What recipes put around their optimizers, for the rows of a population: penalty, gradient, wrapper and average.
+"""What recipes put around their optimizers, for the rows of a population: from penalties to averages and masks.
 
 Runs with and without them share every forward and backward pass but the second one that ``sam`` asks for, and that
 only its own rows go through.
@@ -26,6 +26,7 @@ from thalweg.penalty._rows import gradients as penalised
 from thalweg.recipe import Recipe
 from thalweg.task import Split
 from thalweg.technique import Ingredient
+from thalweg.train.pruned import PrunedRows
 from thalweg.train.step import Executor
 from thalweg.wrapper import WrapperTechnique
 
@@ -55,6 +56,8 @@ class Around:
         updates: the optimizers, each with its slice of rows.
         epoch: steps of an epoch.
         train: the split on which batch norm's statistics are made for weights that were never trained with.
+        masks: of each run, by the parameters' names, True where a weight stays; empty where none are pruned. No run
+            has any if not given.
 
     Attributes:
         seconds: CPU seconds that each row cost beyond what it shares with all, shape ``(runs,)``.
@@ -67,6 +70,7 @@ class Around:
         updates: Sequence[tuple[PopulationStep, slice]],
         epoch: int,
         train: Split,
+        masks: Sequence[Mapping[str, Tensor]] = (),
     ) -> None:
         self.models, self.updates, self.epoch, self.train = models, updates, epoch, train
         self.totals = [recipe.sizes()[1] * epoch for recipe in recipes]
@@ -82,12 +86,14 @@ class Around:
         self.penalties = [group for group in penalties if group.technique.place == "loss"]
         self.constraints = [group for group in penalties if group.technique.place == "after"]
         self.places = places(models.module) if penalties else []
+        self.pruned = PrunedRows(masks, models.names, models.shapes)
         for group in (*self.after, *self.averages):
             group.kept = models.parameters[group.rows]
 
     def kept(self, row: int) -> tuple[dict[str, Tensor], int]:
-        """Return what a run keeps for its wrapper and average, views, and how many weights are in the latter."""
-        found, count = {}, 0
+        """Return what a run keeps, views: slow weights, average, masks; and how many weights are in the average."""
+        masks = self.pruned.masks[row] if self.pruned.masks else {}
+        found, count = {f"mask/{name}": mask for name, mask in masks.items()}, 0
         for name, groups in (("slow", self.after), ("average", self.averages)):
             for group in groups:
                 for place in (group.rows == row).nonzero().flatten().tolist():
@@ -98,7 +104,7 @@ class Around:
     def keep(self, row: int, tensors: Mapping[str, Tensor], count: int) -> None:
         """Give a run what `kept` returned of one; what is not there stays as it begins."""
         for name, place in self.kept(row)[0].items():
-            if name in tensors:
+            if name in tensors and not name.startswith("mask/"):
                 place.copy_(tensors[name])
         for group in self.averages:
             group.count[(group.rows == row).numpy()] = count
@@ -111,11 +117,13 @@ class Around:
             steps: of each row, counted from 0.
         """
         models = self.models
+        self.pruned.hold(models.gradients)  # so that norms of gradients are those of the weights that stay
         for group in self.before:
             with self._cost(group.rows):
                 both = (_rows(x, group.rows) for x in (models.parameters, models.gradients))
                 there = group.call(*both, shapes=models.shapes)
                 models.gradients[group.rows] = models.elsewhere(group.rows, there, batch, steps)
+                self.pruned.hold(models.gradients)
         for group in self.penalties:
             rows = _rows(models.parameters, group.rows)
             models.gradients[group.rows] += penalised(group.technique, rows, group.values, self.places)
@@ -123,10 +131,16 @@ class Around:
             asked = [models.gradients, models.parameters][: 1 + group.technique.takes_weights]
             changed = group.call(*(_rows(x, group.rows) for x in asked), shapes=models.shapes)
             models.gradients[group.rows] = changed
+            self.pruned.hold(models.gradients)
 
     def change_weights(self, done: Sequence[int]) -> None:
-        """Go on from the slow weights, and take the weights into the averages; ``done`` steps each row has made."""
+        """Set pruned weights back to 0, go on from the slow weights, and take the weights into the averages.
+
+        Args:
+            done: steps that each row has made.
+        """
         parameters = self.models.parameters
+        self.pruned.hold(parameters)
         for group in self.constraints:
             rows = _rows(parameters, group.rows)
             parameters[group.rows] = constrained(group.technique, rows, group.values, self.places)
@@ -165,7 +179,7 @@ class Around:
             if found:
                 rows = torch.tensor(sorted(found))
                 with self._cost(rows):
-                    weights = torch.stack([found[row] for row in rows.tolist()])
+                    weights = torch.stack([self.pruned.held(row, found[row]) for row in rows.tolist()])
                     stack.enter_context(self.models.evaluated(rows, weights, self.train))
             yield
 

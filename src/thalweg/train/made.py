@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.dropout._rates import Rated
 from thalweg.init import Init
 from thalweg.key import Key
+from thalweg.prune import Prune
 from thalweg.recipe import Recipe
 from thalweg.surgery import operate
 from thalweg.task import Task
 from thalweg.train.passes import freeze
 
-__all__ = ["check_made", "loss_of", "model_of"]
+__all__ = ["check_made", "loss_of", "masks_of", "model_of"]
 
 FEW = 4
 """Examples that surgery looks at."""
 
 BATCH = 256
-"""Examples, at most, on which an initialisation may look at what layers put out."""
+"""Examples, at most, on which an initialisation or a way to prune may look."""
 
 
 def model_of(task: Task, recipe: Recipe, seed: int) -> nn.Module:
@@ -53,6 +55,27 @@ def loss_of(task: Task, recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
     return call
 
 
+def masks_of(task: Task, recipe: Recipe, seed: int, module: nn.Module) -> dict[str, Tensor]:
+    """Return which weights a run keeps, by the parameters' names, True where a weight stays; none without pruning.
+
+    What looks at data looks at the examples that the run sees first; what draws lots draws them by the run's seed.
+
+    Args:
+        task, recipe, seed: the run's.
+        module: its model at its initial weights; left as it is.
+
+    Raises:
+        InputError: nothing to prune, tied weights, or a layer that the technique cannot take.
+    """
+    if not isinstance(recipe.prune, Prune):
+        return {}
+    first = torch.from_numpy((Key(seed) / "order" / 0).permutation(len(task.train))[:BATCH])
+    batch = task.train.at(first)
+    return recipe.prune.masks(
+        module, batch=(batch.inputs, batch.targets), loss=loss_of(task, recipe), key=Key(seed) / "prune"
+    )
+
+
 def check_made(task: Task, recipe: Recipe) -> None:
     """Refuse a recipe whose techniques do not fit the task's model or its targets.
 
@@ -66,4 +89,4 @@ def check_made(task: Task, recipe: Recipe) -> None:
     if recipe.loss is not None:
         loss: Any = recipe.loss
         loss.check(task.train.targets, task.name)
-    model_of(task, recipe, 0)
+    masks_of(task, recipe, 0, model_of(task, recipe, 0))

@@ -26,7 +26,7 @@ from thalweg.task import Metric, Split, Task
 from thalweg.train.around import Around, kept_for_each_weight
 from thalweg.train.bucket import bucketed
 from thalweg.train.executors import EXECUTORS
-from thalweg.train.state import Member, RunState, begin
+from thalweg.train.state import Member, RunState, begin, masks_in
 from thalweg.train.step import CHUNK, Executor, OneByOne, quiet_fallback
 from thalweg.train.stopping import Stopping
 
@@ -198,7 +198,7 @@ class _Rows:
         self.models: Executor = EXECUTORS[executor](task, states, slots)
         self.updates = _updates(self.members, self.models)
         recipes = [member.recipe for member in self.members]
-        self.around = Around(recipes, self.models, self.updates, epoch, task.train)
+        self.around = Around(recipes, self.models, self.updates, epoch, task.train, list(map(masks_in, states)))
         self.totals = [recipe.sizes()[1] * epoch for recipe in recipes]
         self.rates = Rates([recipe.schedule for recipe in recipes], self.totals)
         self.stopping = Stopping(recipes, higher_is_better=task.metric.higher_is_better)

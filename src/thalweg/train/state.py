@@ -7,16 +7,16 @@ goes on after a kill is the same run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from thalweg.recipe import Recipe
 from thalweg.task import Task
-from thalweg.train.made import model_of
+from thalweg.train.made import masks_of, model_of
 
-__all__ = ["Member", "RunState", "begin", "beginnings", "of_module", "packed", "unpacked"]
+__all__ = ["Member", "RunState", "begin", "beginnings", "masks_in", "of_module", "packed", "pruned", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class RunState:
         member: which run.
         step: steps done.
         tensors: the model's, by its own names behind ``model/``; what the optimizer keeps, ``optimizer/0`` and so on;
-            ``slow`` weights and the ``average``, where the recipe has them. Each of one run's shape.
+            ``slow`` weights and the ``average``, where the recipe has them; where weights are pruned, which stay, by
+            the parameters' names behind ``mask/``. Each of one run's shape.
         facts: anything that JSON can hold; see `thalweg.train.population`.
     """
 
@@ -53,8 +54,28 @@ class RunState:
 
 
 def begin(task: Task, member: Member) -> RunState:
-    """Return a run before its first step: its initial weights are all there is."""
-    return RunState(member, tensors=of_module(model_of(task, member.recipe, member.seed)))
+    """Return a run before its first step: its initial weights, and which of them stay, are all there is."""
+    module = model_of(task, member.recipe, member.seed)
+    return pruned(RunState(member, tensors=of_module(module)), masks_of(task, member.recipe, member.seed, module))
+
+
+def masks_in(state: RunState) -> dict[str, Tensor]:
+    """Return which weights of a run stay, by the parameters' names; empty where none are pruned."""
+    return {name.removeprefix("mask/"): x for name, x in state.tensors.items() if name.startswith("mask/")}
+
+
+def pruned(state: RunState, masks: Mapping[str, Tensor]) -> RunState:
+    """Return a run that has not begun with masks, which its weights keep to from here on; what it has is left alone.
+
+    Args:
+        state: only the model's tensors.
+        masks: bool tensors by the parameters' names, True where a weight stays.
+    """
+    tensors = dict(state.tensors)
+    for name, mask in masks.items():
+        tensors[f"model/{name}"] = tensors[f"model/{name}"].masked_fill(~mask, 0.0)
+        tensors[f"mask/{name}"] = mask
+    return replace(state, tensors=tensors)
 
 
 def beginnings(task: Task, count: int, recipe: Recipe | None = None) -> list[RunState]:

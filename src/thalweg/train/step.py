@@ -49,12 +49,13 @@ class Executor(Protocol):
         module: the first model, or what stands for all of them.
         parameters: every model's trainable weights, shape ``(rows, weights)``; the optimizer writes here.
         gradients: of the losses at the last batch, the same shape.
-        shapes: of the parameters that make up a row, in order.
+        names, shapes: of the parameters that make up a row, in order.
     """
 
     module: nn.Module
     parameters: Tensor
     gradients: Tensor
+    names: list[str]
     shapes: list[tuple[int, ...]]
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
