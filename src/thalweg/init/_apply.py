@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from thalweg.key import Key
 if TYPE_CHECKING:
     from thalweg.init._technique import Init
 
-__all__ = ["Filled", "Row", "apply", "draw"]
+__all__ = ["Filled", "Row", "apply", "draw", "numbers"]
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,16 @@ def apply(ingredient: Init, model: nn.Module, key: Key | int, batch: Any) -> Fil
         for p in _biases(found, chosen):
             p.zero_()
         for weight in chosen:
-            _fill(ingredient, weight, key / weight.name, gains.get(weight.name, (0.0, ""))[0], tree)
+            _fill(ingredient, weight, key / weight.name, _numbers(ingredient, weight, gains, tree))
         if technique.rescaled is not None:
             try:
-                left += rescale(ingredient, model, chosen, batch)
+                by_layer = {weight.layer: weight.parameter for weight in chosen}
+                uncalled = rescale(name, technique.rescaled, model, by_layer, batch, **dict(ingredient.resolved()))
+                left += [
+                    f"{w.name}: the batch's forward pass does not call it; it is not rescaled"
+                    for w in chosen
+                    if w.layer in uncalled
+                ]
             except BaseException:
                 for p, before in undo:
                     p.copy_(before)
@@ -145,16 +151,39 @@ def _gains(ingredient: Init, model: nn.Module, chosen: list[Weight]) -> dict[str
     return {w.name: (1.0, w.kind) if w.alone else found.get(w.layer, usual) for w in chosen}
 
 
-def _fill(ingredient: Init, weight: Weight, key: Key, gain: float, tree: Branches | None) -> None:
-    """Give a weight its values: every matrix of it those that the formula makes of its part of the noise."""
+def numbers(ingredient: Init, model: nn.Module) -> tuple[list[tuple[Weight, dict[str, Any]]], list[str]]:
+    """Return the weights that `apply` fills, with the formula's arguments, and the names of what it zeroes."""
+    found = weights(model)
+    chosen = [weight for weight in found.weights if weight.kind in ingredient.technique.fills]
+    gains = _gains(ingredient, model, chosen)
+    tree = branches(model) if ingredient.technique.branched else None
+    given = [(weight, _numbers(ingredient, weight, gains, tree)) for weight in chosen]
+    zeroed = {id(p) for p in _biases(found, chosen)}
+    names = [name for name, p in model.named_parameters() if id(p) in zeroed]
+    return (
+        [(weight, values) for weight, values in given if values is not None],
+        names + [weight.name for weight, values in given if values is None],
+    )
+
+
+def _numbers(
+    ingredient: Init, weight: Weight, gains: Mapping[str, tuple[float, str]], tree: Branches | None
+) -> dict[str, Any] | None:
+    """Return the formula's keyword arguments for a weight, or None for one that begins at 0."""
     count, depth = 1, 2
     if tree is not None:
         if weight.layer in tree.last:
-            weight.parameter.zero_()
-            return
+            return None
         if weight.layer in tree.depths:
             count, depth = tree.count, tree.depths[weight.layer]
-    given = _given(ingredient, weight.fan_in, weight.fan_out, gain, count, depth)
+    return _given(ingredient, weight.fan_in, weight.fan_out, gains.get(weight.name, (0.0, ""))[0], count, depth)
+
+
+def _fill(ingredient: Init, weight: Weight, key: Key, given: Mapping[str, Any] | None) -> None:
+    """Give a weight its values: every matrix of it those that the formula makes of its part of the noise."""
+    if given is None:
+        weight.parameter.zero_()
+        return
     noise = [weight.matrices(z) for z in _noise(ingredient, weight.parameter.shape, key)]
     for place, *mine in zip(weight.matrices(weight.parameter), *noise, strict=True):
         place.copy_(ingredient.technique.formula(*mine, **given))

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.errors import InputError
-from thalweg.init._weights import Weight
 from thalweg.key import Key
-
-if TYPE_CHECKING:
-    from thalweg.init._technique import Init
 
 __all__ = ["rescale"]
 
@@ -23,43 +19,56 @@ class _Seen(Exception):  # noqa: N818 — the way out of a forward pass, not an 
     """A layer has put out all that it will."""
 
 
-def rescale(ingredient: Init, model: nn.Module, chosen: list[Weight], batch: Any) -> list[str]:
-    """Rescale weights in the order in which a forward pass calls their layers; return what it does not call.
+def rescale(
+    name: str,
+    formula: Callable[[Tensor, float], Tensor],
+    model: nn.Module,
+    weights: Mapping[str, nn.Parameter],
+    batch: Any,
+    *,
+    passes: int,
+    tolerance: float,
+) -> list[str]:
+    """Rescale weights in the order in which a forward pass calls their layers; return the layers it does not call.
 
     The passes are those of evaluation, and leave modes and generators as they were.
+
+    Args:
+        name: of who asks, for errors.
+        formula: from a weight and the variance of what its layer puts out to the weight that follows it.
+        model: whose forward passes.
+        weights: by the name of their layer.
+        batch: inputs as the model takes them.
+        passes: how often a layer is rescaled at most.
+        tolerance: how far from 1 the variance may stay.
 
     Raises:
         InputError: a model that cannot take the batch, or a layer that puts out the same for all of it.
     """
-    values = dict(ingredient.resolved())
-    rescaled = ingredient.technique.rescaled
-    assert rescaled is not None
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with Key(0).seeded():
-            counts = _calls(model, chosen, batch)
-            weights = {weight.layer: weight for weight in chosen}
+            counts = _calls(model, weights, batch)
             for layer, count in counts.items():
-                for _ in range(values["passes"]):
+                for _ in range(passes):
                     variance = _variance(model, layer, count, batch)
                     if not (math.isfinite(variance) and variance > 0):
                         raise InputError(
-                            f"{ingredient.name}: {layer or 'the model'} puts out numbers of variance {variance:g}, "
+                            f"{name}: {layer or 'the model'} puts out numbers of variance {variance:g}, "
                             "which no scale brings to 1; give it a batch of varied inputs"
                         )
-                    if abs(variance - 1) < values["tolerance"]:
+                    if abs(variance - 1) < tolerance:
                         break
-                    p = weights[layer].parameter
-                    p.copy_(rescaled(p.double(), variance))
+                    p = weights[layer]
+                    p.copy_(formula(p.double(), variance))
     finally:
         for module, mode in modes.items():
             module.training = mode
-    uncalled = [weight for weight in chosen if weight.layer not in counts]
-    return [f"{weight.name}: the batch's forward pass does not call it; it is not rescaled" for weight in uncalled]
+    return [layer for layer in weights if layer not in counts]
 
 
-def _calls(model: nn.Module, chosen: list[Weight], batch: Any) -> dict[str, int]:
+def _calls(model: nn.Module, layers: Iterable[str], batch: Any) -> dict[str, int]:
     """Return the layers in the order of their first call, and how often each is called."""
     found: dict[str, int] = {}
 
@@ -69,7 +78,7 @@ def _calls(model: nn.Module, chosen: list[Weight], batch: Any) -> dict[str, int]
 
         return note
 
-    hooks = [model.get_submodule(w.layer).register_forward_hook(hook(w.layer)) for w in chosen]
+    hooks = [model.get_submodule(layer).register_forward_hook(hook(layer)) for layer in layers]
     try:
         _forward(model, batch)
     except Exception as error:

@@ -7,11 +7,8 @@ numbers. It trains the same model on the same batches in the same order, without
 from __future__ import annotations
 
 import ast
-import inspect
 import re
-import textwrap
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from thalweg import key, optim, schedule
@@ -19,11 +16,13 @@ from thalweg.average import _batch_norm
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
-from thalweg.study import script_passes
+from thalweg.study import script_passes, script_shape
 from thalweg.study import script_text as text
 from thalweg.study.script_loop import beginning, changes_evaluation, loop
 from thalweg.study.script_names import bound, give_way
+from thalweg.study.script_sources import add_sources, formula, source, tail
 from thalweg.task import metric, padding, splits
+from thalweg.task.loading import task_of
 from thalweg.train import dropout, stacked
 
 __all__ = ["export"]
@@ -61,12 +60,6 @@ def export(directory: Path | str, name: str | None = None) -> str:
         )
     record = records[0]
     recipe = Recipe.from_toml(record.recipe)
-    for role in _UNWRITTEN:
-        if getattr(recipe, role) is not None:
-            raise InputError(
-                f"the {role} {getattr(recipe, role).name} cannot be written as plain PyTorch yet; train the recipe "
-                "with thalweg train, whose weights.safetensors load into the module that thalweg.surgery makes"
-            )
     return _script(task, recipe, record, chosen or names[0])
 
 
@@ -77,6 +70,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     path = Path(origin["file"])
     theirs = _task_file(path)
     batch_size, epochs = recipe.sizes()
+    looked = task_of(Path(origin["file"]), origin["expression"]) if script_shape.looks_at(recipe) else None
     pads = task.get("padding") or _says_padding(theirs)
     before = [
         "# ---- the recipe",
@@ -87,27 +81,30 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
             values=dict(recipe.optimizer),
         )
         + _settings(recipe)
+        + script_shape.settings(recipe)
         + script_passes.settings(recipe),
         *_formulas(recipe),
         beginning(optimizer),
         _schedule(recipe.schedule.resolved(record.steps)),
         "# ---- random numbers: each a function of its key",
-        _source(key.Key),
-        _tail(dropout, "_WHOLE = ", "def step_keys") if script_passes.has_masks(task, recipe) else "",
+        source(key.Key),
+        tail(dropout, "_WHOLE = ", "def step_keys") if script_passes.has_masks(task, recipe) else "",
         *(_hidden() if task.get("hidden") else []),
         "# ---- the task",
-        _source(splits.split),
-        _source(splits.standardize),
+        source(splits.split),
+        source(splits.standardize),
         text.STANDIN,
-        *([_tail(padding, "IGNORED = ", "def checked"), text.PADDED] if pads else []),
-        _tail(metric, "def _correct"),
+        *([tail(padding, "IGNORED = ", "def checked"), text.PADDED] if pads else []),
+        tail(metric, "def _correct"),
         text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE,
         _where(path, theirs),
     ]
+    changes = script_shape.functions(looked, recipe)
     after = [
+        *(["# ---- what the recipe changes", *changes] if changes else []),
         "# ---- training",
         *script_passes.functions(task, recipe),
-        _tail(_batch_norm, "def batch_norms") if changes_evaluation(recipe) else "",
+        tail(_batch_norm, "def batch_norms") if changes_evaluation(recipe) else "",
         loop(task, recipe),
     ]
     ours = "\n\n\n".join(part.strip("\n") for part in (*before, _MARK, *after) if part.strip())
@@ -116,9 +113,6 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     head = text.HEAD.format(task=task["name"], name=name, metric=task["metric"]["name"], test=record.test)
     return f"{head.strip()}\n\n{ours.replace(_MARK, _MARK + chr(10) * 3 + theirs.strip(chr(10)))}\n"
 
-
-_UNWRITTEN = ("init", "activation", "norm", "dropout", "penalty", "loss", "stop")
-"""Roles that no script has yet."""
 
 _MARK = "# ---- the task's own file"
 
@@ -179,43 +173,16 @@ def _formulas(recipe: Recipe) -> list[str]:
     functions += [*optimizer.shapes.values(), *([optimizer.evaluate] if optimizer.evaluate else [])]
     found: dict[str, str] = {}
     for function in functions:
-        _collect(function, found)
+        add_sources(function, found)
     return list(found.values())
-
-
-def _collect(function: Any, found: dict[str, str]) -> None:
-    """Add a function's source to those found, without its declaration, after the functions of ours that it calls."""
-    source = _formula(function)
-    for node in ast.walk(ast.parse(source)):
-        called = function.__globals__.get(node.id) if isinstance(node, ast.Name) else None
-        if inspect.isfunction(called) and called.__module__.startswith("thalweg.") and called.__name__ not in found:
-            _collect(called, found)
-    found[function.__name__] = source
 
 
 def _hidden() -> list[str]:
     """Return the sources of what stands in for torch's own layers that drop."""
     found: dict[str, str] = {}
     for ours in sorted(stacked.TAKES_DROPOUT, key=lambda ours: ours.__name__):
-        _collect(ours, found)
+        add_sources(ours, found)
     return [*found.values(), text.HIDDEN]
-
-
-def _source(thing: Any) -> str:
-    return textwrap.dedent(inspect.getsource(thing))
-
-
-def _tail(module: ModuleType, start: str, end: str | None = None) -> str:
-    """Return a module's source from one line on, up to another."""
-    source = inspect.getsource(module)
-    source = source[source.index(f"\n{start}") :]
-    return source if end is None else source[: source.index(f"\n{end}")]
-
-
-def _formula(function: Any) -> str:
-    """Return a formula's source without its declaration."""
-    lines = _source(function).splitlines()
-    return "\n".join(lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :])
 
 
 def _schedule(whole: schedule.Schedule) -> str:
@@ -224,7 +191,7 @@ def _schedule(whole: schedule.Schedule) -> str:
     for part in whole.parts:
         if part.name not in named:
             named.add(part.name)
-            source = _formula(part.technique.formula)
+            source = formula(part.technique.formula)
             formulas.append(source.replace(f"def {part.name}(", f"def schedule_{part.name}(", 1))
     cases, watching, start = [], [], 0
     seen = {i: state for i, state in enumerate(whole.start()) if state}

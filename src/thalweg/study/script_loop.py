@@ -12,7 +12,9 @@ from thalweg.average import AverageTechnique
 from thalweg.gradient import GradientTechnique
 from thalweg.optim import Optimizer
 from thalweg.optim._executors.whole import joined, parted
+from thalweg.penalty import Penalty
 from thalweg.recipe import Recipe
+from thalweg.stop import Stop
 from thalweg.study import script_text as text
 from thalweg.study.script_passes import gradient_of, has_masks, order_of
 from thalweg.wrapper import WrapperTechnique
@@ -72,6 +74,11 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
     other = changes_evaluation(recipe)
     evaluated = "other" if other else "model"
     blocks = {
+        "SHAPE": _shape(recipe),
+        "WEIGHTS": _WEIGHTS if recipe.penalty else "",
+        "STOP": _STOP if recipe.stop else "",
+        "WATCH": _watch(recipe, evaluated),
+        "BREAK": "if over:\n    break" if recipe.stop else "",
         "FREEZE": "freeze(model, FREEZE)" if recipe.freeze != "none" else "",
         "BLOCKS": "found = blocks(model)" if recipe.recompute != "none" else "",
         "STATE": _state(recipe),
@@ -88,7 +95,7 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
         "OBSERVE": _OBSERVE if recipe.schedule.feedback else "",
         "RATE": "multiplier(step, seen)" if recipe.schedule.feedback else "multiplier(step)",
         "VALID": f"evaluate({evaluated}, task, task.valid)",
-        "EVALUATED": evaluated,
+        "EVALUATED": "best_model if best_model is not None else model" if _restores(recipe) else evaluated,
     }
     lines = []
     for line in text.TRAINING.splitlines():
@@ -100,6 +107,35 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
                 line = line.replace(f"<{word}>", blocks[word])
             lines.append(line)
     return "\n".join([*_helpers(recipe), *lines])
+
+
+_WEIGHTS = """
+trained = [name for name, p in model.named_parameters() if p.requires_grad]
+weights = [(i, name) for i, name in enumerate(trained) if name in WEIGHTS]
+""".strip()
+_STOP = "best, waited, best_model = math.inf, 0, None"
+
+
+def _shape(recipe: Recipe) -> str:
+    """Return how the model gets the recipe's modules and first values."""
+    changes = recipe.activation or recipe.norm or recipe.dropout
+    lines = ["model = shaped(model).to(task.dtype)"] if changes else []
+    return "\n".join([*lines, *(["fill(model, at(task.train[0], slice(0, 256)))"] if recipe.init else [])])
+
+
+def _restores(recipe: Recipe) -> bool:
+    return isinstance(recipe.stop, Stop) and recipe.stop.technique.restores
+
+
+def _watch(recipe: Recipe, evaluated: str) -> str:
+    """Return what the rule to stop makes of an epoch's metric."""
+    if recipe.stop is None:
+        return ""
+    lines = [
+        "lower = -valid if task.metric.higher_is_better else valid",
+        f"best, waited, over = {recipe.stop.name}(lower, best, waited, **STOP)",
+    ]
+    return "\n".join(lines + [f"if waited == 0:\n    best_model = copy.deepcopy({evaluated})"] * _restores(recipe))
 
 
 _OBSERVE = "seen = observe(seen, -valid if task.metric.higher_is_better else valid, step)"
@@ -136,6 +172,8 @@ def _second(task: Mapping[str, Any], recipe: Recipe) -> str:
 
 def _gradients(recipe: Recipe) -> str:
     lines = []
+    if _penalty(recipe, "loss"):
+        lines += ["for i, _ in weights:", "    gradients[i] = gradients[i] + pull(parameters[i])"]
     for i, part in enumerate(recipe.gradient.parts):
         technique = part.technique
         assert isinstance(technique, GradientTechnique)
@@ -175,8 +213,14 @@ def _update(optimizer: Optimizer) -> str:
     ])  # fmt: skip
 
 
+def _penalty(recipe: Recipe, place: str) -> bool:
+    return isinstance(recipe.penalty, Penalty) and recipe.penalty.technique.place == place
+
+
 def _after(recipe: Recipe) -> str:
     lines = []
+    if _penalty(recipe, "after"):
+        lines += ["for i, name in weights:", "    constrain(name, parameters[i])"]
     if _placed(recipe, "after"):
         assert recipe.wrapper is not None
         lines += [

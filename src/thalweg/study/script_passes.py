@@ -15,7 +15,7 @@ __all__ = ["functions", "gradient_of", "has_masks", "order_of", "settings"]
 
 def has_masks(task: Mapping[str, Any], recipe: Recipe) -> bool:
     """Return whether the script needs keyed dropout: also where blocks are to be computed again with its count."""
-    return bool(task["dropout"]) or recipe.recompute != "none"
+    return bool(task["dropout"]) or recipe.dropout is not None or recipe.recompute != "none"
 
 
 def settings(recipe: Recipe) -> str:
@@ -81,7 +81,8 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
         around.append('torch.autocast("cpu", torch.bfloat16, cache_enabled=False)')
     if recipe.recompute != "none":
         around.append(f"recomputed(found, masks, draws={bool(task['draws'])})")
-    line = f"{loss} = task.loss(predict(model, {own[0]}), {own[1]})"
+    minimised = "task.loss" if recipe.loss is None else "objective"
+    line = f"{loss} = {minimised}(predict(model, {own[0]}), {own[1]})"
     lines.append(f"with {', '.join(around)}:\n    {line}" if around else line)
     before = ["model.zero_grad(set_to_none=False)"]
     if trims:

@@ -35,13 +35,13 @@ from fnmatch import fnmatchcase
 from functools import partial, reduce
 from itertools import pairwise
 from math import copysign, cos, floor, inf, log, pi
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 """
@@ -188,14 +188,17 @@ def train(task):
     with (Key(SEED) / "init").seeded():
         model = task.model()
     model.to(task.dtype)
+    SHAPE
     FREEZE
     BLOCKS
     inputs, targets = task.train
     parameters = [p for p in model.parameters() if p.requires_grad]
+    WEIGHTS
     STATE
     FORWARD
     MASK_KEY
     SEEN
+    STOP
     step = 0
     for epoch in range(EPOCHS):
         ORDER
@@ -219,7 +222,9 @@ def train(task):
         OTHER
         valid = <VALID>
         OBSERVE
+        WATCH
         print(f"epoch {epoch + 1}: loss {total.item() / len(batches):.4f}, valid {task.metric.name} {valid:.6g}")
+        BREAK
     return <EVALUATED>
 
 

@@ -68,6 +68,20 @@ def load_task(spec: str | os.PathLike[str], *, target: str | None = None) -> Tas
     return _made(eval(expression, vars(module)), Origin(spec, Path(module.__file__ or ""), expression))
 
 
+def task_of(file: Path, expression: str) -> Task:
+    """Return the task that an expression in a Python file makes; the file is this package's or a user's.
+
+    Raises:
+        InputError: the file cannot be run, or the expression makes no task any more.
+    """
+    own = Path(__file__).parent
+    module = importlib.import_module(f"thalweg.task.{file.stem}") if file.parent == own else _load(file)
+    found = _guarded(file, lambda: eval(expression, dict(vars(module))))
+    if not isinstance(found, Task):
+        raise InputError(f"{file}: {expression} is a {type(found).__name__}, and must be a thalweg.Task")
+    return found
+
+
 def _made(task: Task, origin: Origin) -> Task:
     task.origin = origin
     return task
