@@ -50,8 +50,8 @@ CODE = """
 import torch, thalweg as tw
 from thalweg.train.planner import graphs, measure
 torch.set_num_threads(1)
-task = tw.load_task("digits")
-for graph in graphs(task, task.batch_size, measure(task, task.batch_size, processes=2)):
+task, kind = tw.load_task("digits"), tw.Recipe().resolved().together()
+for graph in graphs(task, kind, measure(task, kind, processes=2)):
     graph.make()
 """
 """What fills the cache: a study as short as the demo's takes code that is there, and has none compiled."""

@@ -6,12 +6,13 @@ import pytest
 
 import thalweg as tw
 from thalweg.errors import InputError
+from thalweg.recipe import Together
 from thalweg.study.budget import expected_seconds, fit, parse_duration, whole_study
 from thalweg.study.plan import Protocol, first_arms
 from thalweg.train.planner import Plan
 
 RECIPES = {"sgd": tw.Recipe(tw.optim.sgd(), epochs=10), "adam": tw.Recipe(tw.optim.adam(), epochs=10)}
-PLANS = {64: Plan("vmapped", 32, 0.001, 0.002, "")}
+PLANS = {Together(): Plan("vmapped", 32, 0.001, 0.002, "")}
 
 
 @pytest.mark.parametrize("seconds", [2, 5, 20, 300])
@@ -25,7 +26,7 @@ def test_what_fits_uses_the_budget_and_no_more(linear_task, seconds):
 def test_a_whole_study_takes_as_long_as_its_runs(linear_task, sizes):
     """The chosen settings are not known yet, and taken to cost what the defaults do."""
     recipes = {name: replace(recipe, batch_size=sizes) for name, recipe in RECIPES.items()}
-    plans = PLANS | {128: Plan("vmapped", 32, 0.003, 0.002, "")}
+    plans = PLANS | {Together(batch_size=128): Plan("vmapped", 32, 0.003, 0.002, "")}
     planned = first_arms(recipes, Protocol(), {})
     again = [planned.jobs[entry.run] for entry in planned.entries if entry.arm == "defaults"]
     jobs = [*planned.jobs.values(), *again]
@@ -47,7 +48,7 @@ def test_twice_the_processes_take_half_the_time(linear_task):
 
 def test_a_budget_that_is_too_small_says_what_would_do(linear_task):
     with pytest.raises(InputError, match=r"a budget of 1 s is too small: two trials .* about 1 min 41 s; allow"):
-        fit(1, linear_task, RECIPES, Protocol(), {64: Plan("vmapped", 32, 0.05, 0.1, "")}, 1)
+        fit(1, linear_task, RECIPES, Protocol(), {Together(): Plan("vmapped", 32, 0.05, 0.1, "")}, 1)
 
 
 @pytest.mark.parametrize("text", ["", "20", "m", "20 minutes", "-5m", "0s", "1m1h"])

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import thalweg as tw
 from small import small_digits
 from thalweg.errors import InputError
+from thalweg.recipe import Together
 from thalweg.record import Store
 
 RECIPES = {"sgd": tw.Recipe(tw.optim.sgd(), epochs=3), "adam": tw.Recipe(tw.optim.adam(), epochs=3)}
@@ -41,7 +42,7 @@ def test_a_finished_study_holds_every_run_its_verdict_and_its_report(finished):
     with Store(out) as store:
         entries, runs = store.entries(), store.runs(curves=True, outcomes=True)
         assert store.get("verdict") == done.verdict
-        assert store.get("plan")["by_batch_size"].keys() == {"64"}
+        assert store.get("plan")["by_kind"].keys() == {Together().recipe().toml()}
         assert store.get("fingerprint").keys() == {"data", "model", "loss", "metric"}
     counts = {kind: sum(e.arm == kind for e in entries) for kind in ("tuning", "defaults", "sensitivity", "chosen")}
     assert counts == {"tuning": 4, "defaults": 6, "sensitivity": 42, "chosen": 6}

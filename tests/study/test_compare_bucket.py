@@ -50,7 +50,13 @@ def test_a_study_compares_batches_of_one_length_with_plain_ones(processes, tmp_p
 
 def test_they_are_queued_one_by_one_and_with_their_like():
     jobs = list(first_arms(recipes(), Protocol(trials=2, seeds=2), {"data": ""}).jobs.values())
-    found = queues(jobs, {16: Plan("vmapped", 4, 1e-4, 1e-4, "", compiles="pending", first=2)}, begins=True)
+    plans = {
+        recipe.resolved().together(): Plan("one by one", 1, 1e-4, 1e-4, "")
+        if recipe.bucket == "length"
+        else Plan("vmapped", 4, 1e-4, 1e-4, "", compiles="pending", first=2)
+        for recipe in recipes().values()
+    }
+    found = queues(jobs, plans, begins=True)
     assert [(queue.company[0].bucket, queue.executor, queue.slots) for queue in found] == [
         ("none", "vmapped", 4), ("none", "compiled", 4), ("length", "one by one", 1),
     ]  # fmt: skip

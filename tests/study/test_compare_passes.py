@@ -49,13 +49,13 @@ def test_a_study_compares_ways_to_pass_a_batch(processes, tmp_path):
 def test_runs_are_queued_with_their_like():
     jobs = list(first_arms(recipes(), Protocol(trials=2, seeds=2), {"data": ""}).jobs.values())
     plan = Plan("vmapped", 4, 1e-4, 1e-4, "", compiles="pending", first=4)
-    found = queues(jobs, {64: plan}, begins=True)
+    other = Plan("one by one", 1, 1e-4, 1e-4, "")
+    kinds = {recipe.resolved().together() for recipe in recipes().values()}
+    found = queues(jobs, {kind: other if kind.recompute != "none" else plan for kind in kinds}, begins=True)
     for queue in found:
-        assert {tw.Recipe.from_toml(text).together() for _, text, _ in queue.runs} == {queue.company[0]}
-        plain = queue.company[0] == tw.Recipe().together()
+        assert {tw.Recipe.from_toml(text).together() for _, text, _ in queue.runs} == {queue.kind}
         assert queue.waits == (queue.executor == "compiled")
-        assert (queue.executor in ("vmapped", "compiled")) == (queue.company[0].recompute == "none")
-        assert plain or queue.executor != "compiled"
+        assert (queue.executor in ("vmapped", "compiled")) == (queue.kind.recompute == "none")
     assert len({queue.company[0] for queue in found}) == len(ROLES)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 import thalweg as tw
 from small import small_digits
 from thalweg.errors import InputError
+from thalweg.recipe import Together
 from thalweg.record import Store
 from thalweg.study import compilers
 from thalweg.study import study as study_module
@@ -70,7 +71,7 @@ def trained(task, plan=PENDING, processes=2, found=None, became=None, patience=6
         task, processes=processes, on_plan=lambda _, plan: became.append(plan), patience=patience, **more
     )  # fmt: skip
     engine.run(
-        TODO, {64: plan}, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None,
+        TODO, {Together(): plan}, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None,
         done=set(found), begins=True,
     )  # fmt: skip
     return found, became
@@ -168,7 +169,8 @@ def test_a_compiler_that_is_stuck_is_ended_with_what_it_has_started(task, compil
 @pytest.fixture
 def study(task, tmp_path, monkeypatch):
     """Return what does a study whose steps are compiled, and goes on with it."""
-    monkeypatch.setattr(study_module, "make_plans", lambda task, named, protocol, *_: ({64: PENDING}, protocol))
+    plans = {Together(): PENDING}
+    monkeypatch.setattr(study_module, "make_plans", lambda task, named, protocol, *_: (dict(plans), protocol))
     recipes = {"sgd": tw.Recipe(tw.optim.sgd(lr=tw.Choice((0.1, 0.2))), epochs=2)}
 
     def compare():
@@ -202,7 +204,7 @@ def refuse(_):
 def test_a_study_that_was_compiled_is_refused_where_nothing_can_be(study, compiles, monkeypatch, tmp_path):
     stopped(study, monkeypatch, 8)
     with Store(tmp_path) as store:
-        assert store.get("plan")["by_batch_size"]["64"]["compiles"] == "yes"
+        assert store.get("plan")["by_kind"][Together().recipe().toml()]["compiles"] == "yes"
         before = store.finished()
     with monkeypatch.context() as patch:
         patch.setattr(Traced, "compile", refuse)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from small import small_digits
+from thalweg.recipe import Together
 from thalweg.record import StoreError
 from thalweg.study.engine_local import Local
 from thalweg.study.lanes import Chunk, Watch, train_chunk
@@ -38,7 +39,7 @@ def records(task, todo, plans, processes=1, **more):
 
 
 def plans(executor="vmapped", together=32):
-    return {64: Plan(executor, together, 0.001, 0.001, "")}
+    return {Together(): Plan(executor, together, 0.001, 0.001, "")}
 
 
 def test_work_is_dealt_evenly_and_never_beyond_what_fits_together():
@@ -54,7 +55,8 @@ def test_work_is_dealt_evenly_and_never_beyond_what_fits_together():
 def test_batch_sizes_train_apart():
     mixed = [tw.Recipe(epochs=e, batch_size=b) for e in (1, 2) for b in (16, 32)]
     every = [j for i, r in enumerate(mixed) for j in jobs(range(10 * i, 10 * i + 3), r)]
-    dealt = chunks(every, {16: plans()[64], 32: plans()[64]}, 1)
+    (plan,) = plans().values()
+    dealt = chunks(every, {Together(batch_size=16): plan, Together(batch_size=32): plan}, 1)
     for chunk in dealt:
         assert len({tw.Recipe.from_toml(text).batch_size for _, text, _ in chunk.runs}) == 1
 

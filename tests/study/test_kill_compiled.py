@@ -43,7 +43,8 @@ def plan_of(out):
     if not (out / "study.db").exists():
         return ""
     with Store(out) as store:
-        return (store.get("plan") or {"by_batch_size": {"20": {"compiles": ""}}})["by_batch_size"]["20"]["compiles"]
+        kinds = (store.get("plan") or {"by_kind": {}})["by_kind"]
+    return next((plan["compiles"] for kind, plan in kinds.items() if "batch_size = 20" in kind), "")
 
 
 def test_a_study_that_is_killed_while_it_compiles_and_after_comes_to_the_same_bits(tmp_path, victims):

@@ -11,8 +11,9 @@ import thalweg as tw
 from small import small_digits
 from thalweg import report
 from thalweg.errors import InputError
+from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import before, engine_local, single, train
+from thalweg.study import engine_local, planning, single, train
 from thalweg.study.lanes import Watch
 from thalweg.study.queues import queues
 from thalweg.train import planner
@@ -132,17 +133,19 @@ def go_on(task, todo, plan, checkpoints, found, **more):
 def test_who_is_compiled_depends_on_the_plan_and_the_jobs_alone():
     every = jobs(range(20))
     for compiles in ("pending", "yes"):
-        first, rest = queues(every, {64: Plan("vmapped", 4, 1, 1, "", compiles, 6)}, begins=True)
+        first, rest = queues(every, {Together(): Plan("vmapped", 4, 1, 1, "", compiles, 6)}, begins=True)
         assert (first.executor, [run[0] for run in first.runs]) == ("vmapped", [job.identity for job in every[:6]])
         assert (rest.executor, len(rest.runs), rest.waits) == ("compiled", 14, compiles == "pending")
-        (only,) = queues(every, {64: Plan("vmapped", 4, 1, 1, "", compiles, 6)})
+        (only,) = queues(every, {Together(): Plan("vmapped", 4, 1, 1, "", compiles, 6)})
         assert (only.executor, len(only.runs)) == ("compiled", 20)
 
 
 def test_runs_that_pass_their_batches_otherwise_stand_in_queues_of_their_own():
     recipes = [tw.Recipe(), tw.Recipe(accumulate=2), tw.Recipe(precision="bf16"), tw.Recipe(wrapper=tw.wrapper.sam())]
     every = [job for i, recipe in enumerate(recipes) for job in jobs(range(3 * i, 3 * i + 3), recipe)]
-    assert [len(queue.runs) for queue in queues(every, plans())] == [3, 3, 3, 3]
+    (plan,) = plans().values()
+    found = queues(every, {job.member.recipe.together(): plan for job in every})
+    assert [len(queue.runs) for queue in found] == [3, 3, 3, 3]
 
 
 def test_a_study_that_goes_on_measures_nothing(task, tmp_path, interrupted, monkeypatch):
@@ -161,7 +164,7 @@ def test_a_study_that_goes_on_measures_nothing(task, tmp_path, interrupted, monk
     def refuse(*_, **__):
         raise AssertionError("measured")
 
-    for module, name in ((before, "measure"), (before, "to_compile"), (planner, "_time")):
+    for module, name in ((planning, "measure"), (planning, "to_compile"), (planner, "_time")):
         monkeypatch.setattr(module, name, refuse)
     study()
     with Store(tmp_path) as store:

@@ -13,6 +13,7 @@ import pytest
 from killing import assert_same, recorded
 
 from thalweg import cli
+from thalweg.recipe import Together
 from thalweg.record import Store
 from thalweg.study import engine_local, study
 from thalweg.train.checkpoint import Checkpoints
@@ -30,7 +31,7 @@ def limited(pipe, line, limit, seconds):
             super().__init__(*given, **named, seconds=seconds)
 
     study.Local = Local
-    study.make_plans = lambda task, named, protocol, *_: ({task.batch_size: PLAN}, protocol)
+    study.make_plans = lambda task, named, protocol, *_: ({Together(batch_size=task.batch_size): PLAN}, protocol)
     sys.argv = ["thalweg", *shlex.split(line)]
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from small import small_digits
+from thalweg.recipe import Together
 from thalweg.record import Store
 from thalweg.study import engine_local, lanes, study
 from thalweg.train.checkpoint import Checkpoints
@@ -61,7 +62,10 @@ def recipes():
     }  # fmt: skip
 
 
-PLANS = {20: Plan("vmapped", 4, 1e-3, 1e-3, "as said"), 30: Plan("one by one", 1, 1e-3, 1e-3, "as said")}
+PLANS = {
+    Together(batch_size=20): Plan("vmapped", 4, 1e-3, 1e-3, "as said"),
+    Together(batch_size=30): Plan("one by one", 1, 1e-3, 1e-3, "as said"),
+}
 
 
 def stop():
@@ -134,7 +138,7 @@ def run(out, weights, processes, seconds=0.02, stop=None, cache=None):
     if cache is not None:
         os.environ |= {"THALWEG_CACHE": cache, "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor"}
         # As slow as this, it is faster once it is compiled, however long that is measured to take.
-        plans[20] = Plan("vmapped", 4, 1e3, 1e-3, "as said", "pending", 4)
+        plans[Together(batch_size=20)] = Plan("vmapped", 4, 1e3, 1e-3, "as said", "pending", 4)
     study.make_plans = lambda task, named, protocol, *_: (plans, protocol)
 
     class Local(engine_local.Local):

@@ -10,7 +10,7 @@ from torch import nn
 
 from small import small_digits
 from thalweg import optim
-from thalweg.recipe import Recipe
+from thalweg.recipe import Recipe, Together
 from thalweg.train import Member, compiled, planner, train
 from thalweg.train.compiled import compile_steps, count_compiled, traced
 from thalweg.train.planner import Plan
@@ -79,20 +79,21 @@ def test_what_outputs_share_is_not_filled_up():
 def test_without_a_compiler_it_is_said(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     plan = Plan("vmapped", 32, 1e-4, 1e-4, "32 together by vmap")
-    asked = planner.to_compile(small_digits(mlp), 64, plan, 1e6, 2)
+    asked = planner.to_compile(small_digits(mlp), Together(), plan, 1e6)
     assert asked.compiles == ""
     assert asked.reason.endswith("not compiled, because there is no C++ compiler (no-such-compiler)")
 
 
 def test_little_work_is_not_compiled():
     plan = Plan("vmapped", 32, 1e-4, 1e-4, "32 together by vmap")
-    assert planner.to_compile(small_digits(mlp), 64, plan, planner.WORTH - 1, 2) == plan
+    assert planner.to_compile(small_digits(mlp), Together(), plan, planner.WORTH - 1) == plan
 
 
-def test_compilers_come_first_and_what_is_left_of_the_processes_begins_uncompiled():
+def test_much_work_waits_for_code():
     plan = Plan("vmapped", 32, 1e-4, 1e-4, "32 together by vmap")
-    firsts = [planner.to_compile(small_digits(mlp), 64, plan, 1e6, processes).first for processes in (1, 2, 5)]
-    assert firsts == [0, 0, 2 * 32], "a step of 64, one of the 52 that are left over, and an evaluation"
+    found = planner.to_compile(small_digits(mlp), Together(), plan, 1e6)
+    assert found.compiles == "pending"
+    assert found.graphs == 3, "a step of 64, one of the 52 that are left over, and an evaluation"
 
 
 def test_what_cannot_be_compiled_is_said(monkeypatch):
@@ -101,7 +102,7 @@ def test_what_cannot_be_compiled_is_said(monkeypatch):
 
     monkeypatch.setattr(planner, "compile_steps", refuse)
     plan = Plan("vmapped", 3, 1e-4, 1e-4, "3 together by vmap", "pending", 6)
-    found = planner.compiled(small_digits(mlp), 64, plan)
+    found = planner.compiled(small_digits(mlp), Together(), plan)
     assert found.compiles == ""
     assert found.reason.endswith("not compiled: the compiler was out of sorts")
 

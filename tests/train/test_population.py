@@ -10,7 +10,7 @@ from torch import nn
 
 from small import small_digits
 from thalweg import optim, schedule
-from thalweg.recipe import Recipe
+from thalweg.recipe import Recipe, Together
 from thalweg.train import Member, train
 from thalweg.train.planner import measure
 from thalweg.train.population import batches
@@ -95,7 +95,7 @@ def test_frozen_parameters_stay_and_tied_ones_stay_tied():
 
 def test_noise_of_torchs_own_is_repeatable_one_by_one():
     task = small_digits(lambda: Noisy(64, 10))
-    plan = measure(task, 64)
+    plan = measure(task, Together())
     assert plan.executor == "one by one"
     assert "draws from a global generator" in plan.reason
     first, second = (train(task, [member(optim.adam())], keep_weights=True)[0] for _ in range(2))
@@ -131,7 +131,7 @@ def test_numbers_drawn_outside_torch_are_seeded_too(draw):
             return super().forward(x * (1 + draw()) if self.training else x)
 
     task = small_digits(lambda: Outside(64, 10))
-    assert measure(task, 64).executor == "one by one"
+    assert measure(task, Together()).executor == "one by one"
     first, second = (train(task, [member(optim.adam())], keep_weights=True)[0] for _ in range(2))
     assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())
 
@@ -146,7 +146,7 @@ def test_what_vmap_cannot_take_is_said_with_the_reason():
             y = self.layer(x)
             return y if y.sum() > 0 else -y
 
-    plan = measure(small_digits(Branches), 64)
+    plan = measure(small_digits(Branches), Together())
     assert plan.executor == "one by one"
     assert "by an if on the tensor's values" in plan.reason
 
@@ -154,7 +154,7 @@ def test_what_vmap_cannot_take_is_said_with_the_reason():
 def test_what_vmap_does_slowly_is_measured_and_not_warned_of():
     """Warnings are errors here."""
     task = small_digits(lambda: nn.utils.parametrizations.weight_norm(nn.Linear(64, 10)))
-    assert measure(task, 64).executor in ("one by one", "vmapped")
+    assert measure(task, Together()).executor in ("one by one", "vmapped")
     (first, *_) = train(task, [member(optim.adam(), s) for s in range(3)], "vmapped")
     assert first.reason == ""
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from thalweg.errors import InputError
-from thalweg.recipe import CATALOGUES, ROLES, Recipe
-from thalweg.study.budget import duration, fit, whole_study
+from thalweg.recipe import CATALOGUES, ROLES, Recipe, Together
+from thalweg.study.budget import duration, whole_study
 from thalweg.study.facts import cores
-from thalweg.study.plan import Protocol, check_schedules, trial_settings
+from thalweg.study.plan import Protocol, check_schedules, trial_settings, tuning
+from thalweg.study.planning import make_plans, sentences
 from thalweg.task import Task, check
-from thalweg.technique import Choice
-from thalweg.train.planner import Plan, measure, to_compile
+from thalweg.train.planner import Plan
 
 __all__ = [
     "by_name",
@@ -24,10 +23,7 @@ __all__ = [
     "checked_processes",
     "counted",
     "explain",
-    "make_plans",
     "one_thread",
-    "plan_facts",
-    "sentences",
     "size_of",
 ]  # fmt: skip
 
@@ -51,7 +47,7 @@ def explain(
         InputError: what `compare` would refuse.
     """
     named = by_name(recipes)
-    protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
+    protocol = tuning(trials=trials, seeds=seeds, seed=seed)
     processes = checked_processes(processes, budget)
     with one_thread():
         check_all(task, named, protocol)
@@ -112,55 +108,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def make_plans(
-    task: Task,
-    recipes: Mapping[str, Recipe],
-    protocol: Protocol,
-    budget: float | None,
-    processes: int,
-    compiles: bool,
-) -> tuple[dict[int, Plan], Protocol]:
-    """Return how runs of each batch size are executed, and how many of them fit into the budget."""
-    plans = {size: measure(task, size, processes=processes) for size in batch_sizes(recipes)}
-    if compiles:
-        wall = whole_study(task, recipes, protocol, plans, processes) if budget is None else budget
-        for size, plan in plans.items():
-            # A range of batch sizes is drawn from: each is taken to get as much of the work as the others.
-            plans[size] = to_compile(task, size, plan, processes * wall / len(plans), processes)
-    if budget is not None:
-        protocol = fit(budget, task, recipes, protocol, plans, processes)
-    return plans, protocol
-
-
-def batch_sizes(recipes: Mapping[str, Recipe]) -> list[int]:
-    sizes: set[int] = set()
-    for recipe in recipes.values():
-        size = recipe.batch_size
-        sizes.update(size.values if isinstance(size, Choice) else [size])
-    return sorted(sizes)
-
-
-def sentences(plans: Mapping[int, Plan], processes: int) -> list[str]:
-    """Return how runs are executed, a sentence for each batch size."""
-    many = len(plans) > 1
-    lines = [(f"batch size {size}: " if many else "") + plan.reason for size, plan in plans.items()]
-    return [f"{line}; {processes} processes" if processes > 1 else line for line in lines]
-
-
-def plan_facts(plans: Mapping[int, Plan], processes: int) -> dict[str, Any]:
-    """Return plans as a study keeps them."""
-    return {
-        "sentences": sentences(plans, processes),
-        "by_batch_size": {str(size): asdict(plan) for size, plan in plans.items()},
-    }
-
-
 def size_of(
-    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], processes: int
 ) -> str:
     """Return how many runs a study has, of what, and about how long they take."""
     seconds = whole_study(task, recipes, protocol, plans, processes)
-    effort = f"{counted(protocol.trials, 'trial')}, then {counted(protocol.seeds, 'seed')}"
+    tuned = f"{counted(protocol.trials, 'trial')}, then " if protocol.trials else ""
+    effort = f"{tuned}{counted(protocol.seeds, 'seed')}"
     runs, made = counted(protocol.runs(recipes), "run"), counted(len(recipes), "recipe")
     return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
 

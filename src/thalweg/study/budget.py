@@ -7,45 +7,60 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from thalweg.errors import InputError
-from thalweg.recipe import Recipe
-from thalweg.study.plan import Job, Protocol, rates, trial_settings
+from thalweg.recipe import Recipe, Together
+from thalweg.study.plan import Job, Protocol, draws_kinds, rates, trial_settings
 from thalweg.task import Task
 from thalweg.train.around import gradients_a_step
 from thalweg.train.planner import Plan
 from thalweg.train.population import steps_per_epoch
 
-__all__ = ["duration", "expected_seconds", "fit", "parse_duration", "whole_study"]
+__all__ = ["duration", "expected_seconds", "fit", "parse_duration", "whole_study", "work"]
 
 OVERHEAD = 1.25
 """What measuring in a short trial misses: workers starting, making models, writing records."""
 
 
-def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[int, Plan], processes: int) -> float:
+def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[Together, Plan], processes: int) -> float:
     """Return the wall seconds that jobs are expected to take."""
     return OVERHEAD * sum(_seconds(task, job.member.recipe, plans) for job in jobs) / processes
 
 
 def whole_study(
-    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[int, Plan], processes: int
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], processes: int
 ) -> float:
     """Return the wall seconds of all arms; the chosen arm, not known yet, is taken to cost what the defaults do."""
-    total = 0.0
+    return OVERHEAD * sum(work(task, recipes, protocol, plans).values()) / processes
+
+
+def work(
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan]
+) -> dict[Together, float]:
+    """Return the CPU seconds of all arms, by what runs have in common with those that they train together with."""
+    found: dict[Together, float] = {}
+
+    def add(recipe: Recipe, times: int) -> None:
+        together = recipe.together()
+        found[together] = found.get(together, 0.0) + times * _seconds(task, recipe, plans)
+
+    if not protocol.trials:
+        for recipe in {recipe.toml(): recipe for recipe in recipes.values()}.values():
+            add(recipe.resolved(), protocol.seeds)
+        return found
     for name, recipe in recipes.items():
-        plain = _seconds(task, recipe.resolved(), plans)
-        total += plain * (2 * protocol.seeds + len(rates(recipe, protocol.rates)) * protocol.rate_seeds)
-        if isinstance(recipe.batch_size, int) and isinstance(recipe.epochs, int):
-            total += plain * (protocol.trials if recipe.space() else 1)
+        add(recipe.resolved(), 2 * protocol.seeds + len(rates(recipe, protocol.rates)) * protocol.rate_seeds)
+        if draws_kinds(recipe):
+            for drawn in trial_settings(name, recipe, protocol):
+                add(recipe.resolved(drawn), 1)
         else:
-            settings = trial_settings(name, recipe, protocol)
-            total += sum(_seconds(task, recipe.resolved(drawn), plans) for drawn in settings)
-    return OVERHEAD * total / processes
+            add(recipe.resolved(), protocol.trials if recipe.space() else 1)
+    return found
 
 
-def _seconds(task: Task, recipe: Recipe, plans: Mapping[int, Plan]) -> float:
+def _seconds(task: Task, recipe: Recipe, plans: Mapping[Together, Plan]) -> float:
     """Return the CPU seconds of one run of a resolved recipe."""
-    batch_size, epochs = recipe.sizes()
+    epochs = recipe.sizes()[1]
     steps = epochs * steps_per_epoch(task, recipe) * gradients_a_step(recipe)
-    return plans[batch_size].seconds(steps, epochs)
+    return plans[recipe.together()].seconds(steps, epochs)
 
 
 def fit(
@@ -53,7 +68,7 @@ def fit(
     task: Task,
     recipes: Mapping[str, Recipe],
     protocol: Protocol,
-    plans: Mapping[int, Plan],
+    plans: Mapping[Together, Plan],
     processes: int,
 ) -> Protocol:
     """Return the protocol with trials and seeds scaled alike, for all recipes, so that it takes at most ``seconds``.

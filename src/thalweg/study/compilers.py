@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from thalweg.recipe import Together
 from thalweg.study.children import Child, fork
 from thalweg.task import Task
 from thalweg.train.compiled import Traced, import_compiler
@@ -20,46 +21,46 @@ __all__ = ["Compilers"]
 class _Compiler:
     """A process that compiles a graph, and when it is taken for stuck."""
 
-    size: int
+    kind: Together
     graph: Traced
     child: Child
     until: float
 
 
 class Compilers:
-    """What the runs of some batch sizes wait for. A graph whose compiler died is begun once more.
+    """What the runs of some kinds wait for. A graph whose compiler died is begun once more.
 
     Args:
         task: whose steps are compiled.
         patience: seconds that a graph may take beyond ten times what it is expected to.
 
     Attributes:
-        left: batch sizes and graphs whose compilation has not begun.
+        left: kinds of runs and graphs whose compilation has not begun.
         at_work: by the pipe to its process, whatever is being compiled.
     """
 
     def __init__(self, task: Task, patience: float) -> None:
         self.task, self.patience = task, patience
-        self.left: deque[tuple[int, Traced]] = deque()
+        self.left: deque[tuple[Together, Traced]] = deque()
         self.at_work: dict[Connection, _Compiler] = {}
         self.died: set[Path] = set()
 
-    def find(self, size: int, plan: Plan) -> Plan | None:
-        """Find what a batch size needs compiled; return its plan where there is nothing to wait for."""
+    def find(self, kind: Together, plan: Plan) -> Plan | None:
+        """Find what a kind of runs needs compiled; return its plan where there is nothing to wait for."""
         try:
-            needed = [graph for graph in graphs(self.task, size, plan) if not graph.load()]
+            needed = [graph for graph in graphs(self.task, kind, plan) if not graph.load()]
         except Exception as error:
             return not_compiled(plan, obstacle(error))
         if not needed:
-            return compiled(self.task, size, plan)
+            return compiled(self.task, kind, plan)
         needed.sort(key=lambda graph: -graph.seconds)  # the longest is begun first
-        self.left += [(size, graph) for graph in needed]
+        self.left += [(kind, graph) for graph in needed]
         import_compiler()  # once, for all that are forked
         return None
 
     def begin(self) -> None:
         """Begin to compile the next graph."""
-        size, graph = self.left.popleft()
+        kind, graph = self.left.popleft()
 
         def work(pipe: Connection) -> None:
             try:
@@ -71,9 +72,9 @@ class Compilers:
 
         child = fork(work, leads=True)
         until = time.monotonic() + self.patience + 10 * graph.seconds
-        self.at_work[child.pipe] = _Compiler(size, graph, child, until)
+        self.at_work[child.pipe] = _Compiler(kind, graph, child, until)
 
-    def hear(self, pipe: Connection, why: str = "") -> tuple[int, str] | None:
+    def hear(self, pipe: Connection, why: str = "") -> tuple[Together, str] | None:
         """Hear that a graph is compiled, or could not be.
 
         Args:
@@ -81,7 +82,7 @@ class Compilers:
             why: it could not, where that is known already; its process is ended then.
 
         Returns:
-            A batch size that has nothing to wait for any more, and what stood in its way, if anything did.
+            A kind of runs that has nothing to wait for any more, and what stood in its way, if anything did.
         """
         compiler = self.at_work.pop(pipe)
         try:
@@ -91,13 +92,13 @@ class Compilers:
             heard = f"the compiler died (exit code {compiler.child.end(patience=10)})"
             if compiler.graph.path not in self.died:
                 self.died.add(compiler.graph.path)
-                self.left.appendleft((compiler.size, compiler.graph))
+                self.left.appendleft((compiler.kind, compiler.graph))
                 return None
         if heard:
-            self.left = deque(found for found in self.left if found[0] != compiler.size)
-        elif compiler.size in [*(size for size, _ in self.left), *(other.size for other in self.at_work.values())]:
+            self.left = deque(found for found in self.left if found[0] != compiler.kind)
+        elif compiler.kind in [*(kind for kind, _ in self.left), *(other.kind for other in self.at_work.values())]:
             return None
-        return compiler.size, heard
+        return compiler.kind, heard
 
     def stuck(self, now: float, lost: float) -> list[Connection]:
         """Return the pipes to those that are taken for stuck; ``lost`` seconds since it was asked do not count."""

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, wait
 
 import torch
 
+from thalweg.recipe import Together
 from thalweg.record import RunRecord, StoreError
 from thalweg.study.children import Child, fork
 from thalweg.study.compilers import Compilers
@@ -66,7 +67,7 @@ class Local:
         processes: how many lanes train at once; 1 trains in this process.
         checkpoints: where lanes keep their state, if anywhere.
         say: gets a sentence on whatever goes another way than planned.
-        on_plan: gets the plan of a batch size when its code is compiled, or cannot be.
+        on_plan: gets the plan of a kind of runs when its code is compiled, or cannot be.
         patience: see `PATIENCE`.
         seconds: from one checkpoint of a lane to the next.
     """
@@ -78,7 +79,7 @@ class Local:
         processes: int,
         checkpoints: Checkpoints | None = None,
         say: Callable[[str], None] = lambda _: None,
-        on_plan: Callable[[int, Plan], None] = lambda *_: None,
+        on_plan: Callable[[Together, Plan], None] = lambda *_: None,
         patience: float = PATIENCE,
         seconds: float = 5.0,
     ) -> None:
@@ -92,7 +93,7 @@ class Local:
     def run(
         self,
         jobs: Sequence[Job],
-        plans: dict[int, Plan],
+        plans: dict[Together, Plan],
         *,
         on_record: Callable[[RunRecord], None],
         on_epochs: Callable[[int], None],
@@ -103,7 +104,7 @@ class Local:
 
         Args:
             jobs: the runs.
-            plans: by batch size; the entry of one that is compiled meanwhile is replaced.
+            plans: by what runs have in common; the entry of what is compiled meanwhile is replaced.
             done: identities of the jobs that have a record already.
             begins: whether a study begins with these jobs; see `queues`.
             on_record: gets the record of every run, in any order.
@@ -132,9 +133,9 @@ class Local:
             self._here()
             return
         try:
-            for size in sorted({queue.batch_size for queue in self.queues if queue.waits}):
-                if (plan := self.compilers.find(size, self.plans[size])) is not None:
-                    self._planned(size, plan)
+            for kind in dict.fromkeys(queue.kind for queue in self.queues if queue.waits):
+                if (plan := self.compilers.find(kind, self.plans[kind])) is not None:
+                    self._planned(kind, plan)
             self._forked()
         finally:
             for busy in self.busy.values():
@@ -195,9 +196,7 @@ class Local:
         try:
             for waiting in self.queues:
                 if waiting.waits:
-                    self._planned(
-                        waiting.batch_size, compiled(self.task, waiting.batch_size, self.plans[waiting.batch_size])
-                    )
+                    self._planned(waiting.kind, compiled(self.task, waiting.kind, self.plans[waiting.kind]))
             while (found := self._next()) is not None:
                 lane, queue = found
                 busy = _Busy(lane, queue, {run[0]: run for run in lane.runs})
@@ -355,19 +354,19 @@ class Local:
     # -- compiling -----------------------------------------------------------------------------------
 
     def _compiled(self, pipe: Connection, why: str = "") -> None:
-        """Hear of a graph; if a batch size waits for no other, or in vain, its runs may begin."""
+        """Hear of a graph; if a kind of runs waits for no other, or in vain, they may begin."""
         if (settled := self.compilers.hear(pipe, why)) is None:
             return
-        size, why = settled
-        if any(queue.waits for queue in self.queues if queue.batch_size == size):
-            plan = self.plans[size]
-            self._planned(size, not_compiled(plan, why) if why else compiled(self.task, size, plan))
+        kind, why = settled
+        if any(queue.waits for queue in self.queues if queue.kind == kind):
+            plan = self.plans[kind]
+            self._planned(kind, not_compiled(plan, why) if why else compiled(self.task, kind, plan))
 
-    def _planned(self, size: int, plan: Plan) -> None:
-        self.plans[size] = plan
-        self.on_plan(size, plan)
+    def _planned(self, kind: Together, plan: Plan) -> None:
+        self.plans[kind] = plan
+        self.on_plan(kind, plan)
         for queue in self.queues:
-            if queue.batch_size == size and queue.waits:
+            if queue.kind == kind and queue.waits:
                 queue.waits = False
                 queue.executor = "compiled" if plan.compiles == "yes" else plan.executor
                 queue.slots = 1 if queue.executor == "one by one" else plan.together

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from thalweg.recipe import Together
 from thalweg.record import RunRecord
 from thalweg.study.before import counted
 from thalweg.study.engine_local import PATIENCE
@@ -163,7 +164,7 @@ class Cluster:
     def run(
         self,
         jobs: Sequence[Job],
-        plans: Mapping[int, Plan],
+        plans: Mapping[Together, Plan],
         *,
         on_record: Callable[[RunRecord], None],
         on_epochs: Callable[[int], None],

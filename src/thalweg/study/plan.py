@@ -15,7 +15,8 @@ import numpy as np
 
 from thalweg.errors import InputError
 from thalweg.key import Key
-from thalweg.recipe import Recipe, Settings
+from thalweg.recipe import Recipe, Settings, Together
+from thalweg.recipe.roles import NUMBERS, SHAPING
 from thalweg.record import SCHEMA, Entry, RunRecord
 from thalweg.task import Task
 from thalweg.technique import Choice
@@ -31,9 +32,12 @@ __all__ = [
     "best_trial",
     "check_schedules",
     "chosen_arm",
+    "draws_kinds",
     "first_arms",
     "identity",
+    "kinds",
     "rates",
+    "tuning",
 ]
 
 
@@ -42,7 +46,8 @@ class Protocol:
     """How much a study spends on each recipe; the same for all.
 
     Args:
-        trials: settings tried in tuning: the defaults, and ``trials − 1`` draws.
+        trials: settings tried in tuning: the defaults, and ``trials − 1`` draws; 0 where nothing is tuned, and each
+            recipe has its one setting.
         seeds: fresh seeds on which the chosen setting and the defaults are measured.
         rates, rate_seeds: the sensitivity arm: learning rates, and seeds for each.
         seed: of the study: everything drawn in it follows from it.
@@ -55,7 +60,7 @@ class Protocol:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("seeds", 1), ("rates", 0), ("rate_seeds", 0), ("seed", 0)):
+        for name, least in (("trials", 0), ("seeds", 1), ("rates", 0), ("rate_seeds", 0), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name} takes a whole number from {least} up, not {value!r}")
@@ -66,9 +71,18 @@ class Protocol:
 
     def runs(self, recipes: Mapping[str, Recipe]) -> int:
         """Return how many runs there are, at most: chosen settings that equal the defaults are run once."""
+        if not self.trials:
+            return self.seeds * len({recipe.toml() for recipe in recipes.values()})
         searched = sum(self.trials if recipe.space() else 1 for recipe in recipes.values())
         curves = sum(bool(rates(recipe, self.rates)) for recipe in recipes.values())
         return searched + 2 * self.seeds * len(recipes) + self.rates * self.rate_seeds * curves
+
+
+def tuning(*, trials: int, seeds: int, seed: int) -> Protocol:
+    """Return the protocol of a study that tunes its recipes: with one trial at least."""
+    if trials == 0 and not isinstance(trials, bool):
+        raise InputError("trials takes a whole number from 1 up, not 0")
+    return Protocol(trials=trials, seeds=seeds, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,21 @@ def trial_settings(name: str, recipe: Recipe, protocol: Protocol) -> list[Settin
     return [{}, *(recipe.draw(key / trial) for trial in range(1, protocol.trials))]
 
 
+def kinds(recipes: Mapping[str, Recipe], protocol: Protocol) -> list[Together]:
+    """Return what runs of a study have in common with those that they can train together with, each once."""
+    found = []
+    for name, recipe in recipes.items():
+        settings = trial_settings(name, recipe, protocol) if draws_kinds(recipe) else [{}]
+        found += [recipe.resolved(drawn).together() for drawn in settings]
+    return list(dict.fromkeys(found))
+
+
+def draws_kinds(recipe: Recipe) -> bool:
+    """Return whether a recipe's trials may differ in how long they take and in whom they can train together with."""
+    roles = {*NUMBERS, *SHAPING} - {"dropout"}  # whose rates are each run's own
+    return any(path.partition(".")[0] in roles for path in recipe.space())
+
+
 def first_arms(recipes: Mapping[str, Recipe], protocol: Protocol, fingerprint: Mapping[str, str]) -> Planned:
     """Return what can run before anything is known: tuning, defaults, and the sensitivity to the rate."""
     gather = _Gather(fingerprint)
@@ -124,7 +153,7 @@ def first_arms(recipes: Mapping[str, Recipe], protocol: Protocol, fingerprint: M
     seeds = _seeds(protocol, "reporting", protocol.seeds)
     rate_seeds = _seeds(protocol, "sensitivity", protocol.rate_seeds)
     for name, recipe in recipes.items():
-        for trial, settings in enumerate(trial_settings(name, recipe, protocol)):
+        for trial, settings in enumerate(trial_settings(name, recipe, protocol)[: protocol.trials]):
             gather.add("tuning", name, trial, 0, recipe.resolved(settings), tuning_seeds[trial])
         for repeat, seed in enumerate(seeds):
             gather.add("defaults", name, 0, repeat, recipe.resolved(), seed)
@@ -158,10 +187,10 @@ def chosen_arm(
     fingerprint: Mapping[str, str],
     best: Mapping[str, int],
 ) -> Planned:
-    """Return the runs of each recipe's chosen trial on the reporting seeds."""
+    """Return the runs of each recipe's chosen trial, its defaults where there was none, on the reporting seeds."""
     gather = _Gather(fingerprint)
     for name, recipe in recipes.items():
-        settings = trial_settings(name, recipe, protocol)[best[name]]
+        settings = trial_settings(name, recipe, protocol)[best.get(name, 0)]
         for repeat, seed in enumerate(_seeds(protocol, "reporting", protocol.seeds)):
             gather.add("chosen", name, 0, repeat, recipe.resolved(settings), seed)
     return gather.planned

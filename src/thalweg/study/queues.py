@@ -35,9 +35,9 @@ class Queue:
     size: int = 0
 
     @property
-    def batch_size(self) -> int:
-        """Of its runs."""
-        return self.company[0].batch_size
+    def kind(self) -> Together:
+        """Of its runs: what there is a plan for."""
+        return self.company[0]
 
     def share(self, processes: int) -> int:
         """Return how many runs a lane takes at once, so that all get as much in the end; the same every time."""
@@ -51,7 +51,7 @@ class Queue:
         return [self.runs.popleft() for _ in range(min(count, len(self.runs)))]
 
 
-def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = False) -> list[Queue]:
+def queues(jobs: Sequence[Job], plans: Mapping[Together, Plan], *, begins: bool = False) -> list[Queue]:
     """Return jobs in queues by what they share and by how they are trained.
 
     Where the plan is to compile, as many of the first runs as it says are vmapped all the same, however soon the
@@ -59,7 +59,7 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
 
     Args:
         jobs: all of them, those that are done too.
-        plans: by batch size.
+        plans: by what runs have in common.
         begins: whether a study begins with them.
     """
     groups: dict[Company, list[Job]] = {}
@@ -67,16 +67,12 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
         groups.setdefault(company_of(job.member.recipe), []).append(job)
     found = []
     for company, group in groups.items():
-        plan = plans[company[0].batch_size]
+        plan = plans[company[0]]
         # The longest first; runs that share a formula stand together: fewer calls a step.
         group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
         runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
-        # What is compiled is the plain pass; some others vmap cannot take.
-        shared = company[0]
-        plain = shared == Together(batch_size=shared.batch_size)
-        first = len(runs) if not plan.compiles or not plain else plan.first if begins else 0
-        how = "one by one" if shared.alone else plan.executor
-        parts = [(how, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
+        first = len(runs) if not plan.compiles else plan.first if begins else 0
+        parts = [(plan.executor, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
         found += [
             Queue(executor, 1 if executor == "one by one" else plan.together, company, deque(part), waits)
             for executor, part, waits in parts
@@ -85,10 +81,10 @@ def queues(jobs: Sequence[Job], plans: Mapping[int, Plan], *, begins: bool = Fal
     return found
 
 
-def chunks(jobs: Sequence[Job], plans: Mapping[int, Plan], processes: int) -> list[Chunk]:
+def chunks(jobs: Sequence[Job], plans: Mapping[Together, Plan], processes: int) -> list[Chunk]:
     """Return jobs as chunks of equal size, so that so many processes get as much; nothing waits for compiled code."""
     found = []
-    for queue in queues(jobs, {size: replace(plan, compiles="") for size, plan in plans.items()}):
+    for queue in queues(jobs, {kind: replace(plan, compiles="") for kind, plan in plans.items()}):
         while queue.runs:
             found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(queue.share(processes)))))
     return found

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import InputError, unknown
-from thalweg.recipe import Recipe
+from thalweg.recipe import Recipe, Together
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import verdict as verdicts
 from thalweg.study.before import (
@@ -18,10 +19,7 @@ from thalweg.study.before import (
     check_all,
     checked_processes,
     counted,
-    make_plans,
     one_thread,
-    plan_facts,
-    sentences,
     size_of,
 )  # fmt: skip
 from thalweg.study.budget import duration, expected_seconds
@@ -34,7 +32,9 @@ from thalweg.study.plan import (
     best_trial,
     chosen_arm,
     first_arms,
+    tuning,
 )
+from thalweg.study.planning import make_plans, plan_facts, plans_of, sentence, sentences
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, fingerprint
 from thalweg.train.bucket import reads_padding
@@ -43,9 +43,13 @@ from thalweg.train.compiled import no_compiler
 from thalweg.train.planner import Plan, obstacle, ready
 
 if TYPE_CHECKING:
+    from thalweg.study.baselines import Baselines
     from thalweg.study.engine_ray import Cluster
 
-__all__ = ["Study", "compare"]
+__all__ = ["Study", "compare", "conduct"]
+
+Judge = Callable[[Store], dict[str, Any] | None]
+"""Makes the verdict of a study's records; None where some are missing."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def compare(
     seeds: int = 10,
     seed: int = 0,
     budget: float | None = None,
+    baselines: Sequence[str] = (),
     out: Path | str | None = None,
     processes: int | None = None,
     engine: str = "local",
@@ -93,6 +98,8 @@ def compare(
         seeds: fresh seeds on which the defaults and the chosen setting are measured.
         seed: of the study; everything drawn in it follows from it.
         budget: wall seconds to spend; replaces ``trials`` and ``seeds`` by what fits, in their proportion.
+        baselines: classical models of scikit-learn to hold recipes against: ``"knn"``, ``"svm"``, ``"logistic"``,
+            ``"trees"``. Each has as many settings as a recipe has trials, at most eight, chosen on validation.
         out: the study's directory; ``<task>-study`` if not given.
         processes: how many work at once; the machine's cores if not given.
         engine: ``"local"``, this machine; or ``"ray"``, a Ray cluster.
@@ -113,16 +120,55 @@ def compare(
     >>> sorted(row["name"] for row in study.verdict["recipes"] if row["arm"] == "chosen")
     ['adam', 'sgd']
     """
-    named = by_name(recipes)
-    protocol = Protocol(trials=trials, seeds=seeds, seed=seed)
+    return conduct(
+        task,
+        by_name(recipes),
+        tuning(trials=trials, seeds=seeds, seed=seed),
+        budget=budget,
+        baselines=baselines,
+        directory=Path(out) if out is not None else Path(f"{task.name}-study"),
+        processes=processes,
+        engine=engine,
+        address=address,
+        progress=progress,
+        command=command,
+    )
+
+
+def conduct(
+    task: Task,
+    named: Mapping[str, Recipe],
+    protocol: Protocol,
+    *,
+    directory: Path,
+    budget: float | None = None,
+    baselines: Sequence[str] = (),
+    processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    progress: bool = True,
+    command: str = "",
+    judge: Judge | None = None,
+    facts: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
+) -> Study:
+    """Run a study of named recipes; see `compare`, and `thalweg.study.ablate` for one that is judged otherwise.
+
+    Args:
+        task, named, protocol: what is run: the recipes by name, and how much of each.
+        directory, budget, baselines, processes, engine, address, progress, command: as for `compare`.
+        judge: makes the verdict of the study's records; as `thalweg.study.verdict` does, if not given.
+        facts: more that the store keeps of a new study.
+        notes: sentences to say before it begins.
+    """
     processes = checked_processes(processes, budget)
-    directory = Path(out) if out is not None else Path(f"{task.name}-study")
     show: Show = Bar() if progress else Quiet()
     with one_thread():
         check_all(task, named, protocol)
+        classical = _classical(baselines, task)
         prints = fingerprint(task)
         rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
-        planned: tuple[dict[int, Plan], Protocol] | None = None
+        planned: tuple[dict[Together, Plan], Protocol] | None = None
         try:
             with _engine(engine, address, task, processes, show) as trains:
                 compiles = engine == "local"  # what is compiled is for this machine
@@ -136,14 +182,34 @@ def compare(
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
                         plans, protocol = planned or make_plans(task, named, protocol, budget, processes, compiles)
-                        store.begin(_facts(task, prints, protocol, plans, processes, command, named), rows)
+                        said = _facts(task, prints, protocol, plans, processes, command, named)
+                        store.begin({**said, **(facts or {})}, rows)
                     else:
                         protocol = _continue(store, task, prints, rows, protocol, budget is not None)
-                        kept = store.get("plan")["by_batch_size"].items()
-                        plans = {int(size): Plan(**plan) for size, plan in kept}
-                    return _Work(task, named, protocol, prints, plans, processes, store, show, trains).run()
+                        plans = plans_of(store.get("plan"), named, protocol)
+                    if kept := list((store.get("baselines") or {}).get("models", ())):
+                        classical = _classical(list(dict.fromkeys((*kept, *baselines))), task)
+                    for note in notes:
+                        show.say(note)
+                    work = _Work(task, named, protocol, prints, plans, processes, store, show, trains)
+                    return work.run(classical, judge or partial(_verdict, named))
         except StoreError as error:
             raise InputError(str(error)) from error
+
+
+def _classical(names: Sequence[str], task: Task) -> Baselines | None:
+    """Return the baselines of a study, which bring scikit-learn's models with them; None where there are none."""
+    if not names:
+        return None
+    from thalweg.study.baselines import Baselines
+
+    return Baselines(names, task)
+
+
+def _verdict(named: Mapping[str, Recipe], store: Store) -> dict[str, Any] | None:
+    """Return the verdict on recipes that are compared."""
+    optimizers = [recipe.optimizer for recipe in named.values()]
+    return verdicts.from_store(store, {one.name: list(one.technique.generalises) for one in optimizers})
 
 
 def _engine(
@@ -170,7 +236,7 @@ class _Work:
         recipes: Mapping[str, Recipe],
         protocol: Protocol,
         prints: Mapping[str, str],
-        plans: dict[int, Plan],
+        plans: dict[Together, Plan],
         processes: int,
         store: Store,
         show: Show,
@@ -182,30 +248,31 @@ class _Work:
         if isinstance(engine, Local):
             engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
 
-    def _replan(self, size: int, plan: Plan) -> None:
+    def _replan(self, together: Together, plan: Plan) -> None:
         """Keep what a plan has become: it is not measured again when the study goes on."""
-        self.show.say(f"{plan.reason}; {self.processes} processes")
-        self.plans[size] = plan
+        self.plans[together] = plan
+        self.show.say(sentence(together, self.plans, self.processes))
         self.store.put("plan", plan_facts(self.plans, self.processes))
 
-    def run(self) -> Study:
-        """Run what is missing, arm after arm; then the verdict and the report."""
+    def run(self, classical: Baselines | None, judge: Judge) -> Study:
+        """Run what is missing, arm after arm, and fit the baselines; then the verdict and the report."""
         from thalweg.report import write
 
         first = first_arms(self.recipes, self.protocol, self.prints)
         self._announce(first)
         with self.show:
-            self._make(first, "tuning, defaults, rates", begins=True)
+            self._make(first, "tuning, defaults, rates" if self.protocol.trials else "runs", begins=True)
             best = best_trial(
                 self.store.entries("tuning"), self.store.runs(), higher_is_better=self.task.metric.higher_is_better
             )
             self._make(chosen_arm(self.recipes, self.protocol, self.prints, best), "chosen settings")
             self._tidy_up()
-        verdict = verdicts.from_store(
-            self.store,
-            generalises={r.optimizer.name: list(r.optimizer.technique.generalises) for r in self.recipes.values()},
-        )
+            if classical is not None:
+                classical.fit(self.store, self.protocol, self.show.say)
+        verdict = judge(self.store)
         assert verdict is not None, "every run has a record"
+        if classical is not None:
+            verdict = classical.judged(self.store, verdict)
         self.store.put("verdict", verdict)
         return Study(self.store.directory, verdict, write(self.store.directory))
 
@@ -235,9 +302,9 @@ class _Work:
 
     def _have_code(self, jobs: Sequence[Job]) -> None:
         """Have the code ready that jobs are to be trained with, if that was decided before; without, bits differ."""
-        for size in sorted({job.member.recipe.sizes()[0] for job in jobs}):
+        for together in dict.fromkeys(job.member.recipe.together() for job in jobs):
             try:
-                ready(self.task, size, self.plans[size])
+                ready(self.task, together, self.plans[together])
             except Exception as error:
                 raise InputError(
                     f"the steps of the study in {self.store.directory} are compiled, and here they cannot be: "
@@ -282,7 +349,7 @@ def _facts(
     task: Task,
     prints: Mapping[str, str],
     protocol: Protocol,
-    plans: Mapping[int, Plan],
+    plans: Mapping[Together, Plan],
     processes: int,
     command: str,
     recipes: Mapping[str, Recipe],

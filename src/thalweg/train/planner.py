@@ -15,14 +15,28 @@ from torch import Tensor
 
 from thalweg import optim
 from thalweg.optim._executors.population import PopulationStep
+from thalweg.recipe import Together
 from thalweg.task import Task, apply
 from thalweg.train.compiled import Traced, compile_steps, no_compiler, traced
 from thalweg.train.executors import EXECUTORS
+from thalweg.train.made import loss_of, model_of
+from thalweg.train.passes import autocast, parts
 from thalweg.train.population import batches, outcomes
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
 
-__all__ = ["Plan", "compiled", "graphs", "measure", "not_compiled", "obstacle", "ready", "to_compile"]
+__all__ = [
+    "SECONDS",
+    "Plan",
+    "compiled",
+    "graphs",
+    "look",
+    "measure",
+    "not_compiled",
+    "obstacle",
+    "ready",
+    "to_compile",
+]
 
 TOGETHER = 32
 """How many runs train together, at most."""
@@ -33,13 +47,16 @@ CACHE = 16 * 2**20
 MEMORY = 0.5
 """The share of the memory that is free which all populations together may take."""
 
+SECONDS = 1.0
+"""How long is measured, about, where there is work enough."""
+
 WORTH = 20.0
 """CPU seconds of vmapped work below which nothing is compiled: it would not even be worth to look for code."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How runs of one batch size are executed.
+    """How runs are executed that have in common what `thalweg.recipe.Together` holds.
 
     Attributes:
         executor: a name in `thalweg.train.EXECUTORS`: how the first runs, or all of them, are trained.
@@ -50,6 +67,7 @@ class Plan:
         compiles: whether the runs after the first ones wait for compiled code; ``"yes"``, once it is known to be
             faster; ``"pending"``, before that; else empty.
         first: how many runs of the study do not wait.
+        graphs: how many are to be compiled for that.
     """
 
     executor: str
@@ -59,6 +77,7 @@ class Plan:
     reason: str
     compiles: str = ""
     first: int = 0
+    graphs: int = 0
 
     def seconds(self, steps: int, epochs: int) -> float:
         """Return the CPU seconds that a run is expected to take."""
@@ -66,78 +85,104 @@ class Plan:
 
 
 @quiet_fallback()
-def measure(task: Task, batch_size: int, *, processes: int = 1, memory: float | None = None) -> Plan:
+def measure(
+    task: Task, together: Together, *, processes: int = 1, memory: float | None = None, seconds: float = SECONDS
+) -> Plan:
     """Try to train one by one and vmapped for a moment, and choose the faster.
 
-    Takes about a second. What vmap cannot take trains one by one; the reason says what stood in the way.
+    What vmap cannot take trains one by one; the reason says what stood in the way.
 
     Args:
         task: what is trained on.
-        batch_size: of the runs.
+        together: what the runs have in common.
         processes: how many populations train at once.
         memory: bytes that they may take together; half of what is free if not given.
+        seconds: how long it may take, about; a few steps are tried however little that is.
     """
-    size = batches(len(task.train), batch_size)[0].stop
-    alone_step, alone_epoch = _time(task, "one by one", 2, size)
+    alone_step, alone_epoch = _time(task, together, "one by one", 2, seconds / 2)
     one_by_one = f"{alone_step * 1e6:.0f} µs a run and step"
-    weights, touched = _bytes(task, size)
-    room = (memory if memory is not None else MEMORY * _free()) / processes
-    fits = int(room / (3 * weights + touched))
-    together = min(TOGETHER, max(4, 2 ** int(math.log2(max(1, CACHE / touched)))), fits)
-    if together < FEWEST:
+    if together.alone:
+        why = "blocks are computed again" if together.recompute != "none" else "its batches differ in length"
+        return Plan("one by one", 1, alone_step, alone_epoch, f"one by one, at {one_by_one}, because {why}")
+    count, room = _fitting(task, together, processes, memory)
+    if count < FEWEST:
         reason = f"one by one, at {one_by_one}: {FEWEST} models together do not fit into {room / 2**20:,.0f} MiB"
         return Plan("one by one", 1, alone_step, alone_epoch, reason)
     try:
-        step, epoch = _time(task, "vmapped", together, size)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError, AttributeError) as error:
+        step, epoch = _time(task, together, "vmapped", count, seconds / 2)
+    except _REFUSED as error:
         reason = f"one by one, at {one_by_one}, because vmap cannot take this model: {obstacle(error)}"
         return Plan("one by one", 1, alone_step, alone_epoch, reason)
     ratio = alone_step / step
     if ratio > 1:
-        reason = f"{together} together by vmap, {ratio:.1f} times faster than one by one at {one_by_one}"
-        return Plan("vmapped", together, step, epoch, reason)
-    reason = f"one by one, at {one_by_one}: {together} together by vmap would take {1 / ratio:.1f} times as long"
-    return Plan("one by one", together, alone_step, alone_epoch, reason)
+        reason = f"{count} together by vmap, {ratio:.1f} times faster than one by one at {one_by_one}"
+        return Plan("vmapped", count, step, epoch, reason)
+    reason = f"one by one, at {one_by_one}: {count} together by vmap would take {1 / ratio:.1f} times as long"
+    return Plan("one by one", count, alone_step, alone_epoch, reason)
 
 
-def to_compile(task: Task, batch_size: int, plan: Plan, seconds: float, processes: int) -> Plan:
+@quiet_fallback()
+def look(task: Task, together: Together, like: Plan, *, processes: int = 1, memory: float | None = None) -> Plan:
+    """Return the plan of runs too few to be measured: that of others on the same task, if vmap takes these too.
+
+    Args:
+        task, together, processes, memory: as for `measure`.
+        like: what was measured of the others.
+    """
+    if together.alone or like.executor != "vmapped":
+        return measure(task, together, processes=processes, memory=memory, seconds=0)
+    count, _ = _fitting(task, together, processes, memory)
+    if count < FEWEST:
+        return measure(task, together, processes=processes, memory=memory, seconds=0)
+    try:
+        _Steps(task, together, "vmapped", FEWEST)(0)
+    except _REFUSED:
+        return measure(task, together, processes=processes, memory=memory, seconds=0)
+    reason = f"{count} together by vmap, too little work to measure it"
+    return replace(like, together=count, reason=reason)
+
+
+_REFUSED = (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError, AttributeError)
+"""What vmap raises at what it cannot take."""
+
+
+def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Plan:
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
-    Code that is there is used. Else compilers come first; what processes are left then begin with a population each,
-    uncompiled. Where vmap alone is no faster than one by one, less is to be hoped for, and more work is asked for.
+    Code that is there is used. Where vmap alone is no faster than one by one, less is to be hoped for, and more work
+    is asked for.
     """
-    if plan.together < FEWEST or seconds < WORTH:
+    if together.alone or plan.together < FEWEST or seconds < WORTH:
         return plan
     if missing := no_compiler():
         return not_compiled(plan, f"because {missing}")
     try:
-        needed = graphs(task, batch_size, plan)
+        needed = graphs(task, together, plan)
     except Exception as error:
         return not_compiled(plan, obstacle(error))
-    pending = replace(plan, compiles="pending", first=max(0, processes - len(needed)) * plan.together)
+    pending = replace(plan, compiles="pending", graphs=len(needed))
     if all([graph.load() for graph in needed]):  # noqa: C419  load them all
-        return compiled(task, batch_size, replace(pending, first=0))
+        return compiled(task, together, pending)
     if seconds < (2 if plan.executor == "vmapped" else 10) * sum(graph.seconds for graph in needed):
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
     return pending
 
 
-def graphs(task: Task, batch_size: int, plan: Plan) -> list[Traced]:
+def graphs(task: Task, together: Together, plan: Plan) -> list[Traced]:
     """Return what a plan needs compiled."""
-    return traced(task, plan.together, _sizes(task, batch_size))
+    return traced(task, plan.together, _sizes(task, together), together)
 
 
 @quiet_fallback()
-def compiled(task: Task, batch_size: int, plan: Plan) -> Plan:
+def compiled(task: Task, together: Together, plan: Plan) -> Plan:
     """Compile what is not there yet, and return the plan with its figures, or with the reason why it is not used.
 
     Args:
-        task, batch_size, plan: whose ``compiles`` is pending.
+        task, together, plan: whose ``compiles`` is pending.
     """
-    sizes = _sizes(task, batch_size)
     try:
-        compile_steps(task, plan.together, sizes)
-        step, epoch = _time(task, "compiled", plan.together, sizes[-1])
+        compile_steps(task, plan.together, _sizes(task, together), together)
+        step, epoch = _time(task, together, "compiled", plan.together, SECONDS / 2)
     except Exception as error:
         return not_compiled(plan, obstacle(error))
     ratio = plan.step_seconds / step
@@ -155,16 +200,16 @@ def not_compiled(plan: Plan, why: str) -> Plan:
     return replace(plan, compiles="", reason=f"{plan.reason}; not compiled{joined}{why}")
 
 
-def ready(task: Task, batch_size: int, plan: Plan) -> Plan:
+def ready(task: Task, together: Together, plan: Plan) -> Plan:
     """Return a plan that was made before, with its code ready; where that is gone, it is compiled again at once."""
     if plan.compiles == "yes":
-        compile_steps(task, plan.together, _sizes(task, batch_size))
+        compile_steps(task, plan.together, _sizes(task, together), together)
     return plan
 
 
-def _sizes(task: Task, batch_size: int) -> list[int]:
+def _sizes(task: Task, together: Together) -> list[int]:
     """Return the sizes of an epoch's batches, the full one last."""
-    return sorted({cut.stop - cut.start for cut in batches(len(task.train), batch_size)})
+    return sorted({cut.stop - cut.start for cut in batches(len(task.train), together.batch_size)})
 
 
 def obstacle(error: Exception) -> str:
@@ -175,21 +220,28 @@ def obstacle(error: Exception) -> str:
     return text.partition(". ")[0][:200]
 
 
-def _time(task: Task, executor: str, runs: int, batch_size: int) -> tuple[float, float]:
-    """Return CPU seconds a run and step, and a run and evaluation."""
-    models = EXECUTORS[executor](task, beginnings(task, runs))
-    rows = torch.arange(batch_size).repeat(len(models.parameters), 1)
-    values = [dict(optim.adam().resolved().values)] * runs
-    update = PopulationStep(optim.adam, values, models.parameters[:runs])
-
-    def step(number: int) -> None:
-        models.differentiate(task.train.at(rows), [number] * len(rows))
-        update.step(models.gradients[:runs], number + 1, np.zeros(runs))
-
-    step_seconds = _median_seconds(step, least=3, budget=0.5) / runs
+def _time(task: Task, together: Together, executor: str, runs: int, budget: float) -> tuple[float, float]:
+    """Return CPU seconds a run and step, and a run and evaluation, by steps that take ``budget`` seconds or so."""
+    step = _Steps(task, together, executor, runs)
+    step_seconds = _median_seconds(step, least=3 if budget else 1, budget=budget) / runs
     started = time.process_time()
-    outcomes(models, task.valid, task.metric)
+    outcomes(step.models, task.valid, task.metric)
     return step_seconds, (time.process_time() - started) / runs
+
+
+class _Steps:
+    """Steps of so many runs, all of them on a task's first batch."""
+
+    def __init__(self, task: Task, together: Together, executor: str, runs: int) -> None:
+        self.models = EXECUTORS[executor](task, beginnings(task, runs, together.recipe().resolved()))
+        size = batches(len(task.train), together.batch_size)[0].stop
+        self.batch = task.train.at(torch.arange(size).repeat(len(self.models.parameters), 1))
+        values = [dict(optim.adam().resolved().values)] * runs
+        self.update, self.runs = PopulationStep(optim.adam, values, self.models.parameters[:runs]), runs
+
+    def __call__(self, number: int) -> None:
+        self.models.differentiate(self.batch, [number] * len(self.models.parameters))
+        self.update.step(self.models.gradients[: self.runs], number + 1, np.zeros(self.runs))
 
 
 def _median_seconds(step: Callable[[int], None], least: int, budget: float) -> float:
@@ -203,9 +255,18 @@ def _median_seconds(step: Callable[[int], None], least: int, budget: float) -> f
     return float(np.median(taken))
 
 
-def _bytes(task: Task, batch_size: int) -> tuple[int, int]:
+def _fitting(task: Task, together: Together, processes: int, memory: float | None) -> tuple[int, float]:
+    """Return how many runs are to train together, fewer than `FEWEST` if not so many fit, and the bytes for them."""
+    weights, touched = _bytes(task, together)
+    room = (memory if memory is not None else MEMORY * _free()) / processes
+    fits = int(room / (3 * weights + touched))
+    return min(TOGETHER, max(4, 2 ** int(math.log2(max(1, CACHE / touched)))), fits), room
+
+
+def _bytes(task: Task, together: Together) -> tuple[int, int]:
     """Return the bytes of a model's weights, and what a step of one run touches: weights, state and activations."""
-    module = task.model(0).train()
+    recipe = together.recipe().resolved()
+    module, loss = model_of(task, recipe, 0).train(), loss_of(task, recipe)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
     kept: dict[int, int] = {}
 
@@ -213,9 +274,10 @@ def _bytes(task: Task, batch_size: int) -> tuple[int, int]:
         kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
         return x
 
-    batch = task.train.at(slice(0, batch_size))
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        task.loss(apply(module, batch.inputs), batch.targets)
+    size = batches(len(task.train), together.batch_size)[0].stop
+    batch = task.train.at(parts(size, together.accumulate, together.batch_size)[0])
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), autocast(together, torch.device("cpu")):
+        loss(apply(module, batch.inputs), batch.targets)
     return weights, 4 * weights + sum(kept.values())
 
 

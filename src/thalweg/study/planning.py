@@ -1,0 +1,176 @@
+"""How the runs of a study are executed: decided before it begins, kept with it, read again, and said.
+
+There is a plan for each kind of runs: for each `Together`. Kinds that differ in numbers alone, as in the slope of an
+activation, are measured once; what is compiled is decided for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from thalweg.errors import InputError
+from thalweg.recipe import Recipe, Together
+from thalweg.study.budget import OVERHEAD, fit, work
+from thalweg.study.plan import Protocol, kinds
+from thalweg.task import Task
+from thalweg.train.planner import SECONDS, Plan, look, measure, to_compile
+
+__all__ = ["make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
+
+SHARE = 0.05
+"""The part of a kind's work that measuring it may take."""
+
+LEAST = 0.3
+"""CPU seconds that measuring takes at least, about; what has less is looked at only."""
+
+
+def make_plans(
+    task: Task,
+    recipes: Mapping[str, Recipe],
+    protocol: Protocol,
+    budget: float | None,
+    processes: int,
+    compiles: bool,
+) -> tuple[dict[Together, Plan], Protocol]:
+    """Return how runs are executed, by what they have in common, and how many of them fit into the budget.
+
+    Compilers come first, those of all kinds; what processes are left then begin with a population each of the kinds
+    that wait, uncompiled.
+
+    Args:
+        task, recipes, protocol: of the study.
+        budget: wall seconds that it may take, if that was said.
+        processes: how many work at once.
+        compiles: whether steps may be compiled.
+    """
+    plans = _Measured(task, recipes, protocol, budget, processes)
+    if budget is not None:
+        protocol = fit(budget, task, recipes, protocol, plans, processes)
+    if compiles:
+        decided = {
+            together: to_compile(task, together, plans[together], seconds)
+            for together, seconds in work(task, recipes, protocol, plans).items()
+        }
+        left = processes - sum(plan.graphs for plan in decided.values() if plan.compiles == "pending")
+        for together, plan in decided.items():
+            first = max(0, left) * plan.together if plan.compiles == "pending" else 0
+            plans[together] = replace(plan, first=first)
+        if budget is not None:  # code that is there leaves time for more
+            protocol = fit(budget, task, recipes, protocol, plans, processes)
+    return {together: plans[together] for together in kinds(recipes, protocol)}, protocol
+
+
+class _Measured(dict[Together, Plan]):
+    """Plans by kind; that of a kind that nothing was decided of is what was measured of its like.
+
+    The first kind is measured for about a second; of the others, those that have work enough.
+    """
+
+    def __init__(
+        self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
+    ) -> None:
+        super().__init__()
+        self.likes: dict[Together, Plan] = {}
+        self.first, *others = sorted(kinds(recipes, protocol), key=lambda together: together.alone)
+        self.likes[_like(self.first)] = measure(task, self.first, processes=processes)
+        for together in others:
+            if _like(together) not in self.likes:
+                seconds = SHARE * self._work(task, recipes, protocol, budget, processes)[_like(together)]
+                if seconds < LEAST:
+                    plan = look(task, together, self[self.first], processes=processes)
+                else:
+                    plan = measure(task, together, processes=processes, seconds=min(SECONDS, seconds))
+                self.likes[_like(together)] = plan
+
+    def __missing__(self, together: Together) -> Plan:
+        return self.likes.get(_like(together)) or self.likes[_like(self.first)]
+
+    def _work(
+        self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
+    ) -> dict[Together, float]:
+        """Return CPU seconds by like; as large a part of the budget, if there is one, as of the study."""
+        found: dict[Together, float] = {}
+        for together, seconds in work(task, recipes, protocol, self).items():
+            found[_like(together)] = found.get(_like(together), 0.0) + seconds
+        scale = 1.0 if budget is None else budget * processes / (OVERHEAD * sum(found.values()))
+        return {together: scale * seconds for together, seconds in found.items()}
+
+
+def _like(together: Together) -> Together:
+    """Return what kinds share that differ in the numbers of their techniques alone."""
+    return replace(together, shaping=tuple((role, part.technique()) for role, part in together.shaping))
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------
+
+
+def plan_facts(plans: Mapping[Together, Plan], processes: int) -> dict[str, Any]:
+    """Return plans as a study keeps them."""
+    return {
+        "sentences": sentences(plans, processes),
+        "by_kind": {together.recipe().toml(): asdict(plan) for together, plan in plans.items()},
+    }
+
+
+def plans_of(facts: Mapping[str, Any], recipes: Mapping[str, Recipe], protocol: Protocol) -> dict[Together, Plan]:
+    """Return the plans that a study kept.
+
+    Studies once kept a plan for each batch size, by which runs of other kinds than the plain one were trained
+    without compiled code; they go on in this way.
+
+    Args:
+        facts: what `plan_facts` returned.
+        recipes, protocol: of the study.
+
+    Raises:
+        InputError: they are of another version of thalweg.
+    """
+    try:
+        if "by_kind" in facts:
+            return {Recipe.from_toml(kind).together(): Plan(**plan) for kind, plan in facts["by_kind"].items()}
+        sizes = {int(size): Plan(**plan) for size, plan in facts["by_batch_size"].items()}
+        return {together: _of_size(together, sizes[together.batch_size]) for together in kinds(recipes, protocol)}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            "the study's plan is of another version of thalweg, and its runs cannot go on as they began; choose "
+            "another --out"
+        ) from error
+
+
+def _of_size(together: Together, plan: Plan) -> Plan:
+    if together.alone:
+        return replace(plan, executor="one by one", together=1, compiles="", first=0)
+    return plan if together == Together(batch_size=together.batch_size) else replace(plan, compiles="", first=0)
+
+
+# -- what is said ------------------------------------------------------------------------------------------------
+
+
+def sentences(plans: Mapping[Together, Plan], processes: int) -> list[str]:
+    """Return how runs are executed, a sentence for each kind that is executed otherwise."""
+    return list(dict.fromkeys(sentence(together, plans, processes) for together in plans))
+
+
+def sentence(together: Together, plans: Mapping[Together, Plan], processes: int) -> str:
+    """Return how the runs of a kind are executed, and which they are where there are others.
+
+    Numbers of techniques are said where their kinds are executed in more than one way.
+    """
+    plan, like = plans[together], _like(together)
+    ways = {other.reason for kind, other in plans.items() if _like(kind) == like}
+    named = _named(like, list(map(_like, plans))) if len(ways) == 1 else _named(together, list(plans))
+    line = f"{named}: {plan.reason}" if named else plan.reason
+    return f"{line}; {processes} processes" if processes > 1 else line
+
+
+def _named(together: Together, among: Sequence[Together]) -> str:
+    """Return what sets a kind apart from others, in words; nothing if there are no others."""
+    names = [part.name for part in fields(Together) if part.name != "shaping"]
+    differ = [name for name in names if len({getattr(one, name) for one in among}) > 1]
+    words = [f"{name.replace('_', ' ')} {getattr(together, name)}" for name in differ]
+    own, shaping = dict(together.shaping), [dict(one.shaping) for one in among]
+    roles = dict.fromkeys(role for one in shaping for role in one)
+    differ = [role for role in roles if len({one.get(role) for one in shaping}) > 1]
+    return ", ".join(words + [f"{role} {own[role]}" if role in own else f"{role} as it is" for role in differ])

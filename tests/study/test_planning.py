@@ -1,0 +1,216 @@
+"""How a study's runs are executed: each kind of them for itself, within a part of the work; kept, read and said."""
+
+import time
+from dataclasses import asdict
+
+import pytest
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg import activation, dropout, loss, norm
+from thalweg.errors import InputError
+from thalweg.recipe import Together
+from thalweg.record import Store
+from thalweg.study import planning
+from thalweg.study.budget import whole_study
+from thalweg.study.plan import Protocol, kinds
+from thalweg.study.planning import make_plans, plan_facts, plans_of, sentences
+from thalweg.train import planner
+from thalweg.train.planner import Plan
+
+PLAN = Plan("vmapped", 8, 1e-4, 1e-4, "8 together by vmap")
+
+
+@pytest.fixture
+def task():
+    return small_digits(lambda: nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)))
+
+
+@pytest.fixture
+def tries(monkeypatch):
+    """Return what is measured and looked at, by kind, instead of how long it takes."""
+    found = {"measure": {}, "look": [], "compile": {}}
+
+    def measure(task, together, *, processes, seconds=1.0):
+        found["measure"][together] = seconds
+        return PLAN
+
+    def look(task, together, like, *, processes):
+        found["look"].append(together)
+        return like
+
+    def to_compile(task, together, plan, seconds):
+        found["compile"][together] = seconds
+        return plan
+
+    for name, stands_in in (("measure", measure), ("look", look), ("to_compile", to_compile)):
+        monkeypatch.setattr(planning, name, stands_in)
+    return found
+
+
+def shaped(**more):
+    return {
+        f"{one.name} {other.name}": tw.Recipe(tw.optim.sgd(), activation=one(), norm=other(), **more)
+        for one in (activation.gelu, activation.tanh, activation.relu, activation.silu)
+        for other in (norm.layer, norm.batch, norm.rms)
+    }
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"activation": activation.leaky_relu(slope=0.123456789)}, {"norm": norm.group()}, {"loss": loss.huber()},
+        {"dropout": dropout.gaussian(0.2)}, {"accumulate": 3}, {"precision": "bf16"}, {"bucket": "length"},
+        {"freeze": "0.* 1.bias"}, {"batch_size": 17},
+    ],
+)  # fmt: skip
+def test_plans_are_read_as_they_were_kept(part):
+    together = tw.Recipe(**part).resolved().together()
+    plans = {Together(): PLAN, together: Plan("one by one", 1, 0.1, 0.2, "so", "yes", 3, 2)}
+    assert plans_of(plan_facts(plans, 2), {}, Protocol()) == plans
+
+
+def test_a_study_of_old_goes_on_as_it_began():
+    """Which was: by a plan for each batch size; only the plain kind compiled; some kinds one by one."""
+    old = {key: value for key, value in asdict(PLAN).items() if key != "graphs"} | {"compiles": "yes", "first": 8}
+    recipes = {
+        "plain": tw.Recipe(), "normed": tw.Recipe(norm=norm.layer()), "again": tw.Recipe(recompute="blocks"),
+    }  # fmt: skip
+    plain, normed, again = plans_of({"by_batch_size": {"64": old}}, recipes, Protocol()).values()
+    assert (plain.executor, plain.together, plain.compiles, plain.first) == ("vmapped", 8, "yes", 8)
+    assert (normed.executor, normed.together, normed.compiles, normed.first) == ("vmapped", 8, "", 0)
+    assert (again.executor, again.together, again.compiles, again.first) == ("one by one", 1, "", 0)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"by_kind": {"norm = 3": {}}},
+        {"by_kind": {Together().recipe().toml(): {"a": 3}}},
+        {"by_batch_size": {}},
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_refused_in_a_sentence(facts):
+    with pytest.raises(InputError, match=r"the study's plan is of another version of thalweg, .* another --out"):
+        plans_of(facts, {"plain": tw.Recipe()}, Protocol())
+
+
+def test_kinds_that_differ_in_numbers_are_measured_once_and_planned_apart(task, tries):
+    recipe = tw.Recipe(tw.optim.sgd(), activation=activation.leaky_relu(slope=tw.LogUniform(0.01, 0.3)))
+    plans, _ = make_plans(task, {"leaky": recipe}, Protocol(trials=5), None, 1, compiles=True)
+    assert len(plans) == len(tries["compile"]) == 5
+    assert len(tries["measure"]) + len(tries["look"]) == 1
+    work = list(tries["compile"].values())
+    assert work[0] > 20 * work[1], "defaults and rates"
+
+
+@pytest.mark.parametrize(("epochs", "measured"), [(1, 1), (3000, 12)])
+def test_measuring_takes_a_part_of_the_work(task, tries, epochs, measured):
+    recipes = shaped(epochs=epochs)
+    plans, protocol = make_plans(task, recipes, Protocol(trials=2, seeds=3), None, 1, compiles=False)
+    assert len(plans) == 12
+    assert len(tries["measure"]) == measured
+    spent = sum(list(tries["measure"].values())[1:])
+    assert spent <= 0.05 * whole_study(task, recipes, protocol, plans, 1)
+
+
+def test_twelve_kinds_with_little_work_are_planned_in_no_time(task):
+    started = time.process_time()
+    plans, _ = make_plans(task, shaped(epochs=1), Protocol(trials=2, seeds=3), None, 1, compiles=True)
+    assert time.process_time() - started < 6
+    assert {plan.executor for plan in plans.values()} == {"vmapped"}
+
+
+def test_a_budget_is_work_too(task, tries):
+    make_plans(task, shaped(), Protocol(), 100.0, 2, compiles=True)
+    assert len(tries["measure"]) == 12
+    assert sum(tries["compile"].values()) == pytest.approx(2 * 100 / planning.OVERHEAD, rel=0.15)
+
+
+def test_of_a_kind_that_vmap_cannot_take_it_is_said_however_little_its_work(task):
+    class Stiff(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.norm, self.last = nn.Linear(64, 12), nn.Identity(), nn.Linear(12, 10)
+
+        def forward(self, x):
+            x = self.first(x).relu()
+            return self.last(x) * (1 if isinstance(self.norm, nn.Identity) or x.sum() > 0 else 2)
+
+    (like,) = {planner.measure(task, Together(), seconds=0)}
+    found = planner.look(small_digits(Stiff), Together(), like)
+    assert found.executor == "vmapped"
+    assert "too little work to measure it" in found.reason
+
+    class Stubborn(Stiff):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.Flatten()
+
+    found = planner.look(small_digits(Stubborn), Together(), like)
+    assert found.executor == "one by one"
+    assert "an if on the tensor's values" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("part", "why"), [({"recompute": "blocks"}, "blocks are computed again"), ({}, "together by vmap")]
+)
+def test_what_trains_alone_says_why(part, why):
+    task = small_digits(
+        lambda: nn.Sequential(nn.Linear(64, 12), *[nn.Sequential(nn.Linear(12, 12), nn.ReLU()) for _ in range(2)])
+    )
+    found = planner.measure(task, tw.Recipe(**part).resolved().together(), seconds=0)
+    assert why in found.reason
+    assert (found.executor == "one by one" and found.together == 1) == bool(part)
+
+
+def test_compilers_of_all_kinds_come_first(task, tries, monkeypatch):
+    pending = Plan("vmapped", 8, 1e-4, 1e-4, "so", "pending", graphs=3)
+    monkeypatch.setattr(planning, "to_compile", lambda *_: pending)
+    recipes = {"plain": tw.Recipe(), "normed": tw.Recipe(norm=norm.layer())}
+    firsts = [
+        [plan.first for plan in make_plans(task, recipes, Protocol(), None, processes, compiles=True)[0].values()]
+        for processes in (1, 6, 8)
+    ]
+    assert firsts == [[0, 0], [0, 0], [16, 16]]
+
+
+def test_a_kind_is_said_where_there_are_others():
+    relu, tanh = (tw.Recipe(activation=a()).resolved().together() for a in (activation.relu, activation.tanh))
+    slow = Plan("one by one", 1, 1e-4, 1e-4, "one by one")
+    assert sentences({relu: PLAN}, 1) == ["8 together by vmap"]
+    assert sentences({relu: PLAN, tanh: slow, Together(): PLAN}, 2) == [
+        "activation relu: 8 together by vmap; 2 processes", "activation tanh: one by one; 2 processes",
+        "activation as it is: 8 together by vmap; 2 processes",
+    ]  # fmt: skip
+    assert sentences({Together(): PLAN, Together(batch_size=32, accumulate=2): slow}, 1) == [
+        "batch size 64, accumulate 1: 8 together by vmap", "batch size 32, accumulate 2: one by one",
+    ]  # fmt: skip
+
+
+def test_numbers_are_said_where_they_matter():
+    sloped = [
+        tw.Recipe(activation=activation.leaky_relu(slope=slope)).resolved().together() for slope in (0.1, 0.2, 0.3)
+    ]
+    assert sentences(dict.fromkeys(sloped, PLAN), 1) == ["8 together by vmap"]
+    other = Plan("vmapped", 8, 1e-4, 1e-4, "8 together by vmap; not compiled")
+    assert sentences({sloped[0]: PLAN, sloped[1]: PLAN, sloped[2]: other}, 1) == [
+        "activation leaky_relu(slope=0.1): 8 together by vmap",
+        "activation leaky_relu(slope=0.2): 8 together by vmap",
+        "activation leaky_relu(slope=0.3): 8 together by vmap; not compiled",
+    ]  # fmt: skip
+
+
+def test_a_study_of_several_kinds_keeps_and_shows_their_plans(task, tmp_path):
+    recipes = {name: recipe for name, recipe in shaped(epochs=1).items() if "relu" in name}
+    tw.compare(task, recipes, trials=2, seeds=2, processes=1, out=tmp_path, progress=False)
+    with Store(tmp_path) as store:
+        plan = store.get("plan")
+        protocol = Protocol(trials=2, seeds=2)
+        assert list(plans_of(plan, {}, protocol)) == kinds(recipes, protocol)
+        assert [line.partition(":")[0] for line in plan["sentences"]] == [
+            "norm layer", "norm batch", "norm rms"
+        ]  # fmt: skip
+    assert all(line in (tmp_path / "report.html").read_text() for line in plan["sentences"])
