@@ -98,6 +98,22 @@ def test_what_is_evaluated_is_pruned_too(task, monkeypatch):
     assert all(not rows[: len(members), : len(gone)][:, gone].any() for rows in seen)
 
 
+@pytest.mark.parametrize("roles", AROUND.values(), ids=AROUND)
+def test_the_optimizer_sees_no_gradient_of_what_is_pruned(task, roles):
+    """Centralising makes one of nothing, and so does another technique that looks at more than one weight."""
+    one = member("", optim.adam_l2(), **roles)
+    gone = torch.cat([~masks_in(begin(task, one))["0.weight"].flatten(), torch.zeros(9).bool()])
+    population = Population(task, "one by one", 1, [begin(task, one)])
+
+    def look(population):
+        (state,) = population.snapshot()
+        for i in range(2):
+            assert not state.tensors[f"optimizer/{i}"][: len(gone)][gone].any()
+            assert state.tensors[f"optimizer/{i}"][: len(gone)][~gone].any()
+
+    list(population.run(on_step=look))
+
+
 @pytest.mark.parametrize("how", WAYS, ids=lambda how: how.name)
 def test_the_masks_are_of_the_runs_own_seed_and_first_examples(task, how):
     one, again, other = (begin(task, member(seed=seed, prune=how)) for seed in (0, 0, 1))
