@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from thalweg import optim
 from thalweg.errors import InputError
+from thalweg.inspect._batches import again, moved
 from thalweg.inspect._kept import kept
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe
@@ -287,11 +288,11 @@ def _module_steps(
     model.train()
     first = float(optimizer.param_groups[0]["lr"])
     ratios = [float(group["lr"]) / first if first else 1.0 for group in optimizer.param_groups]
-    found = _again(data)
+    found = again(data)
     place = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def take(rate: float | None) -> float:
-        inputs, targets = (_moved(part, place) for part in next(found))
+        inputs, targets = (moved(part, place) for part in next(found))
         for p in itertools.chain(model.parameters(), *(group["params"] for group in optimizer.param_groups)):
             p.grad = None
         value = loss(apply(model, inputs), targets)
@@ -306,23 +307,3 @@ def _module_steps(
         return float(value.detach())
 
     return take
-
-
-def _again(data: Iterable[Any]) -> Iterator[Any]:
-    while True:
-        empty = True
-        for batch in data:
-            empty = False
-            if not isinstance(batch, tuple | list) or len(batch) != 2:
-                raise InputError(f"data gives pairs (inputs, targets), not a {type(batch).__name__}")
-            yield batch
-        if empty:
-            raise InputError("data has no batch in it")
-
-
-def _moved(part: Any, place: torch.device) -> Any:
-    if isinstance(part, Tensor):
-        return part.to(place)
-    if isinstance(part, dict):
-        return {name: _moved(x, place) for name, x in part.items()}
-    return tuple(_moved(x, place) for x in part) if isinstance(part, tuple | list) else part
