@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thalweg.recipe import Recipe
+    from thalweg.study import Study
     from thalweg.task import Task
 
 __all__ = ["main"]
@@ -39,6 +40,19 @@ TaskName = Annotated[
 ]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column of a CSV file that is predicted")]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="where the study is kept; run again to go on")]
+
+Seed = Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")]
+Processes = Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")]
+Engine = Annotated[
+    str, typer.Option(metavar="local|ray", help="where runs are trained: on this machine, or on a Ray cluster")
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="of the Ray cluster; one is begun here if not given")
+]
+Classical = Annotated[
+    str | None,
+    typer.Option(metavar="knn,svm,…", help="classical models to hold recipes against: knn, svm, logistic, trees"),
+]
 
 
 @app.command()
@@ -65,15 +79,12 @@ def compare(
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="20m, 1h30m: replaces trials and seeds by what fits")
     ] = None,
+    baselines: Classical = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")] = 0,
-    processes: Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")] = None,
-    engine: Annotated[
-        str, typer.Option(metavar="local|ray", help="where runs are trained: on this machine, or on a Ray cluster")
-    ] = "local",
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="of the Ray cluster; one is begun here if not given")
-    ] = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
     plan: Annotated[bool, typer.Option("--plan", help="say what would be run, and how, and end there")] = False,
 ) -> None:
     """Compare recipes on a task: which is better, and how surely."""
@@ -92,13 +103,38 @@ def compare(
                 typer.echo(line)
             return
         study = compare_recipes(
-            made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, out=out, processes=processes,
-            engine=engine, address=address, command=_command(),
+            made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, baselines=_names(baselines),
+            out=out, processes=processes, engine=engine, address=address, command=_command(),
         )  # fmt: skip
-    typer.echo(f"\n{study}\n")
-    for warning in study.verdict["warnings"]:
-        typer.echo(f"note: {warning}")
-    typer.echo(f"report: {study.report}")
+    _tell(study)
+
+
+@app.command()
+def ablate(
+    task: TaskName,
+    recipe: Annotated[Path, typer.Option(metavar="FILE.toml", help="the full recipe; ranges take their defaults")],
+    target: Target = None,
+    seeds: Annotated[int, typer.Option(help="fresh seeds, the same for all recipes")] = 10,
+    epochs: Annotated[int | None, typer.Option(help="of the plain recipe; the task's own if not given")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="of the plain recipe; the task's own if not given")] = None,
+    baselines: Classical = None,
+    out: Out = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+) -> None:
+    """Take each ingredient of a recipe out alone, and put it in alone: what each is worth."""
+    with _stopping("what is done is kept, and the same command goes on from there"):
+        from thalweg.recipe import Recipe
+        from thalweg.study import ablate as ablate_recipe
+
+        made, plain = _task(task, target, epochs, batch_size)
+        study = ablate_recipe(
+            made, Recipe.from_file(recipe, plain), plain=plain, seeds=seeds, seed=seed, baselines=_names(baselines),
+            out=out, processes=processes, engine=engine, address=address, command=_command(),
+        )  # fmt: skip
+    _tell(study)
 
 
 @app.command()
@@ -184,6 +220,19 @@ def _task(spec: str, target: str | None, epochs: int | None, batch_size: int | N
     size = made.batch_size if batch_size is None else batch_size
     base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=size)
     return made, base
+
+
+def _names(text: str | None) -> list[str]:
+    """Return what a list with commas names."""
+    return [] if text is None else [name.strip() for name in text.split(",")]
+
+
+def _tell(study: Study) -> None:
+    """Print what a study may claim, and where its report is."""
+    typer.echo(f"\n{study}\n")
+    for warning in study.verdict["warnings"]:
+        typer.echo(f"note: {warning}")
+    typer.echo(f"report: {study.report}")
 
 
 @contextmanager

@@ -130,10 +130,10 @@ def test_the_rates_of_the_sensitivity_curve_span_the_space(recipes):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"trials": 0}, "trials takes a whole number from 1 up, not 0"),
+        ({"trials": -1}, "trials takes a whole number from 0 up, not -1"),
         ({"seeds": 0}, "seeds takes a whole number from 1 up, not 0"),
         ({"seeds": 2.0}, "seeds takes a whole number from 1 up, not 2.0"),
-        ({"trials": True}, "trials takes a whole number from 1 up, not True"),
+        ({"trials": True}, "trials takes a whole number from 0 up, not True"),
         ({"seed": -1}, "seed takes a whole number from 0 up, not -1"),
     ],
 )

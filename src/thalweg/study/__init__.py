@@ -1,9 +1,10 @@
 """Studies: many runs with a plan, and the verdict."""
 
+from thalweg.study.ablate import ablate
 from thalweg.study.before import explain
 from thalweg.study.budget import parse_duration
 from thalweg.study.script import export
 from thalweg.study.single import Trained, train
 from thalweg.study.study import Study, compare
 
-__all__ = ["Study", "Trained", "compare", "explain", "export", "parse_duration", "train"]
+__all__ = ["Study", "Trained", "ablate", "compare", "explain", "export", "parse_duration", "train"]

@@ -23,14 +23,12 @@ from thalweg.study.classical import CLASSICAL, MOST, fitted
 from thalweg.study.examples import Examples, examples
 from thalweg.study.plan import Protocol
 from thalweg.study.statistics import Floats, differences, means, over_examples
-from thalweg.study.verdict import Arm
+from thalweg.study.verdict import ALPHA, Arm, arm_of, gathered
 from thalweg.study.wording import Face, joined
 from thalweg.task import Task
 from thalweg.task.reading import first_line
 
 __all__ = ["Baselines", "against", "chosen_setting"]
-
-ALPHA = 0.05
 
 
 class Baselines:
@@ -94,6 +92,19 @@ class Baselines:
                 for repeat in range(1, protocol.seeds):
                     need(name, best, repeat)
 
+    def judged(self, store: Store, verdict: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a study's verdict with what may be claimed of its recipes against these; see `against`."""
+        runs = gathered(store, "chosen", store.runs(outcomes=True)) or {}
+        shown = ("full", "plain") if "ablation" in verdict else tuple(runs)
+        arms = {name: arm_of(runs[name]) for name in shown}
+        more = against(store, arms, verdict["best"], store.get("task")["metric"])
+        return {
+            **verdict,
+            "baselines": more["baselines"],
+            "sentences": [*verdict["sentences"], *more["sentences"]],
+            "warnings": [*verdict["warnings"], *more["warnings"]],
+        }
+
     def _fit(self, name: str, setting: int, repeat: int, key: Key) -> BaselineRecord:
         assert self.examples is not None, "there are baselines"
         began = time.process_time()
@@ -123,7 +134,7 @@ def chosen_setting(fits: Sequence[BaselineRecord], *, higher: bool) -> int | Non
 
 
 def against(store: Store, arms: Mapping[str, Arm], lead: str | None, metric: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what may be claimed of recipes against the study's baselines; empty where it has none.
+    """Return what may be claimed of recipes against the study's baselines.
 
     Differences hold for all recipes and baselines at once (Bonferroni), at 95%: over seeds, and over seeds and test
     examples together. A baseline that draws nothing is one model: what it would be on another training set is left
@@ -139,8 +150,6 @@ def against(store: Store, arms: Mapping[str, Arm], lead: str | None, metric: Map
         ``baselines``, plain values that JSON can hold; ``sentences`` and ``warnings``.
     """
     facts = store.get("baselines")
-    if facts is None:
-        return {}
     higher = bool(metric["higher_is_better"])
     fits: dict[str, list[BaselineRecord]] = {}
     for fit in store.baselines():

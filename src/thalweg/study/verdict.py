@@ -16,9 +16,10 @@ from thalweg.study.statistics import Estimates, Floats, differences, means, pair
 from thalweg.study.tuning import tuning_curve
 from thalweg.study.wording import sentences
 
-__all__ = ["Arm", "from_store", "verdict"]
+__all__ = ["ALPHA", "Arm", "arm_of", "from_store", "gathered", "rows_of", "verdict"]
 
 ALPHA = 0.05
+"""Probability with which anything that is claimed at once is wrong somewhere."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def verdict(
     level = pair_alpha(len(judged), seeds, ALPHA)
     S = np.stack(list(judged.values())) if judged else np.zeros((0, 1, 1))
     pairs = _pairs(list(judged), differences(S), level) if len(judged) > 1 else []
-    rows = _rows(chosen, "chosen") + _rows(defaults, "defaults")
+    rows = rows_of(chosen, "chosen") + rows_of(defaults, "defaults")
     found: dict[str, Any] = {
         "metric": metric["name"],
         "higher_is_better": bool(metric["higher_is_better"]),
@@ -108,7 +109,8 @@ def _ends(intervals: Floats | None, i: int = 0) -> list[float] | None:
     return None if intervals is None else [float(end) for end in intervals[i]]
 
 
-def _rows(arms: Mapping[str, Arm], kind: str) -> list[dict[str, Any]]:
+def rows_of(arms: Mapping[str, Arm], kind: str) -> list[dict[str, Any]]:
+    """Return each recipe's own mean with its intervals, of one arm."""
     rows = []
     for name, arm in arms.items():
         row: dict[str, Any] = {"name": name, "arm": kind, "mean": None, "seeds": None, "crossed": None}
@@ -191,12 +193,12 @@ def from_store(store: Store, generalises: Mapping[str, Sequence[str]] | None = N
     """
     declared = {row.name: row.declared for row in store.recipes()}
     runs = store.runs(curves=True, outcomes=True)
-    chosen, defaults, tuning = (_gather(store, arm, runs) for arm in ("chosen", "defaults", "tuning"))
+    chosen, defaults, tuning = (gathered(store, arm, runs) for arm in ("chosen", "defaults", "tuning"))
     if chosen is None or defaults is None or not declared or set(chosen) != set(declared):
         return None
     arms = {
-        "chosen": {name: _arm(found) for name, found in chosen.items()},
-        "defaults": {name: _arm(found) for name, found in defaults.items()},
+        "chosen": {name: arm_of(found) for name, found in chosen.items()},
+        "defaults": {name: arm_of(found) for name, found in defaults.items()},
     }
     task, tuning = store.get("task"), tuning or {}
     found = verdict(arms["chosen"], arms["defaults"], metric=task["metric"], task=task["name"])
@@ -214,7 +216,7 @@ def from_store(store: Store, generalises: Mapping[str, Sequence[str]] | None = N
     return found
 
 
-def _gather(store: Store, arm: str, runs: Mapping[str, RunRecord]) -> dict[str, list[RunRecord]] | None:
+def gathered(store: Store, arm: str, runs: Mapping[str, RunRecord]) -> dict[str, list[RunRecord]] | None:
     """Return an arm's runs by recipe, in the order of setting and repeat; None where one is missing."""
     found: dict[str, list[RunRecord]] = {}
     places: dict[str, list[tuple[int, int]]] = {}
@@ -227,7 +229,8 @@ def _gather(store: Store, arm: str, runs: Mapping[str, RunRecord]) -> dict[str, 
     return found if paired else None
 
 
-def _arm(runs: Sequence[RunRecord]) -> Arm:
+def arm_of(runs: Sequence[RunRecord]) -> Arm:
+    """Return what a recipe's runs on the reporting seeds reached."""
     scores = [run.outcomes for run in runs if run.outcomes is not None and np.isfinite(run.outcomes).all()]
     failed = [run for run in runs if run.status != "finished"]
     # A reason of its own stands before that of a run which diverged, since it is why nothing can be judged.
