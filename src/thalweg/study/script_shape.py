@@ -94,19 +94,18 @@ def objective(output, targets):
 
 def _shaped(operation: Operation, dropout: Any, found: dict[str, str]) -> list[str]:
     """Return the source of ``shaped(model)``, which does to a model what surgery did, and of what it calls."""
-    lines: dict[str, None] = {}
-    for change in operation.changes:
-        new, where = operation.model.get_submodule(change.where), f"model.get_submodule({change.where!r})"
-        inside = dict(new.named_children())
-        if isinstance(new, _layers._Around):  # noqa: SLF001  what it is made of, in a script
-            for place in ("before", "behind"):
-                if place in inside:
-                    lines[f"put_around({where}, {place!r}, {_written(inside[place], None, dropout, found)})"] = None
-        elif PLACE in inside:
-            names: Any = new.replaced_functions
-            lines[f"replace_functions({where}, {names!r}, {_written(inside[PLACE], None, dropout, found)})"] = None
+    lines = []
+    for edit in operation.edits:
+        layer = operation.model.get_submodule(edit.where)
+        where, wraps = f"model.get_submodule({edit.where!r})", edit.where if edit.role == "dropout" else None
+        if edit.place == "instead":
+            lines.append(f"model = put(model, {edit.where!r}, {_written(layer, wraps, dropout, found)})")
+        elif edit.place == "inside":
+            by = _written(layer.get_submodule(PLACE), None, dropout, found)
+            lines.append(f"replace_functions({where}, {edit.functions!r}, {by})")
         else:
-            lines[f"model = put(model, {change.where!r}, {_written(new, change.where, dropout, found)})"] = None
+            new = _written(layer.get_submodule(edit.place), None, dropout, found)
+            lines.append(f"put_around({where}, {edit.place!r}, {new})")
     text = "\n".join(lines)
     parts = [_PUT] if "model = put(" in text else []
     if "put_around(" in text:

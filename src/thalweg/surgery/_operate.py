@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from thalweg.errors import InputError
-from thalweg.surgery._functions import replace_functions
-from thalweg.surgery._layers import put_around, takes
+from thalweg.surgery._edits import Edit, made
+from thalweg.surgery._layers import takes
 from thalweg.surgery._seen import ACTIVATIONS, LAYERS, NORMS, SQUASHING, Call, Seen, looked_at
 from thalweg.technique import Ingredient
 
@@ -38,11 +39,32 @@ class Operation:
         model: a copy; the original is untouched.
         changes: what was done, in the order of the model's modules.
         left: what was left as it was, and why, in sentences.
+        edits: the same by the names of modules; see `again`.
     """
 
     model: nn.Module
     changes: tuple[Change, ...]
     left: tuple[str, ...]
+    edits: tuple[Edit, ...] = ()
+    parts: Mapping[str, Ingredient] = field(default_factory=dict)
+
+    def again(self, model: nn.Module, **parts: Ingredient) -> nn.Module:
+        """Do to another model, in place, what was done to this one, and return it; nothing is looked at anew.
+
+        Args:
+            model: of the same factory as the one that was looked at.
+            parts: ingredients of the same techniques with other hyperparameters, by role.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> from thalweg import activation, surgery
+        >>> def net():
+        ...     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> operation = surgery.operate(net(), torch.zeros(2, 4), activation=activation.leaky_relu(slope=0.2))
+        >>> operation.again(net(), activation=activation.leaky_relu(slope=0.1))[1]
+        LeakyReLU(negative_slope=0.1)
+        """
+        return made(model, self.edits, {**self.parts, **parts})
 
     def __str__(self) -> str:
         rows = [("module", "before", "after"), *((c.where or "the model", c.before, c.after) for c in self.changes)]
@@ -92,28 +114,33 @@ def operate(
     1       ReLU()  tanh
     0               layer
     """
-    operation = _Surgeon(copy.deepcopy(model), inputs)
-    if activation is not None:
-        operation.activations(activation)
-    if norm is not None:
-        operation.norms(norm)
-    if dropout is not None:
-        operation.dropout(dropout)
-    operation.check()
-    return Operation(operation.model, tuple(operation.changes), tuple(operation.left))
+    parts = {role: part for role, part in (("activation", activation), ("norm", norm), ("dropout", dropout)) if part}
+    copied = copy.deepcopy(model)
+    surgeon = _Surgeon(copied, inputs)
+    for role, part in parts.items():
+        getattr(surgeon, role)(part)
+    changed = made(copied, surgeon.edits, parts)
+    try:
+        looked_at(changed, lambda: _called(changed, inputs))
+    except Exception as error:
+        raise InputError(f"after surgery the model does not take its inputs any more: {error}") from error
+    return Operation(changed, tuple(surgeon.changes), tuple(surgeon.left), tuple(surgeon.edits), parts)
 
 
 class _Surgeon:
+    """Looks at a model, and says what is to be done; the model is left as it was."""
+
     def __init__(self, model: nn.Module, inputs: Any) -> None:
-        self.model, self.inputs = model, inputs
+        self.model = model
         self.changes: list[Change] = []
+        self.edits: list[Edit] = []
         self.left: list[str] = []
         self.modules = dict(model.named_modules())
         self.seen: Seen = looked_at(model, lambda: _called(model, inputs))
 
     # -- activations ---------------------------------------------------------------------------------
 
-    def activations(self, ingredient: Ingredient) -> None:
+    def activation(self, ingredient: Ingredient) -> None:
         """Replace every activation."""
         functions: dict[str, set[str]] = {}
         modules: dict[str, str] = {}
@@ -131,11 +158,8 @@ class _Surgeon:
             modules.setdefault(name, repr(self.modules[name]))  # those that this pass did not call, too
         if not modules and not functions:
             raise InputError("activation: the model calls no activation that could be replaced")
-        made: dict[int, nn.Module] = {}
         for name, before in modules.items():
-            old = self.modules[name]
-            new = made.setdefault(id(old), _module(ingredient))
-            self._put(old, new)
+            self._edit("activation", name, "instead", _module)
             self.changes.append(Change(name, before, ingredient.name))
         for name, names in functions.items():
             owner = self.modules[name]
@@ -144,7 +168,7 @@ class _Surgeon:
                     f"activation: {_where(name)} is torch's {type(owner).__name__}, which calls its activation out "
                     "of sight; give it the activation when it is made"
                 )
-            replace_functions(owner, tuple(sorted(names)), _module(ingredient))
+            self._edit("activation", name, "inside", _module, tuple(sorted(names)))
             self.changes.append(Change(name, ", ".join(f"F.{n}" for n in sorted(names)), ingredient.name))
 
     def _activation_modules(self) -> set[str]:
@@ -156,18 +180,16 @@ class _Surgeon:
 
     # -- norms ---------------------------------------------------------------------------------------
 
-    def norms(self, ingredient: Ingredient) -> None:
+    def norm(self, ingredient: Ingredient) -> None:
         """Replace the norms that are there, and put one where a layer leads to an activation without."""
         out = ingredient.name == "removed"
-        made: dict[int, nn.Module] = {}
-        for name, old in list(self.modules.items()):
+        for name, old in self.modules.items():
             if not isinstance(old, NORMS):
                 continue
             if not out and name not in self.seen.shapes:
                 self.left.append(f"norm {_where(name)}: this forward pass did not call it")
                 continue
-            new = nn.Identity() if out else made.setdefault(id(old), self._norm(ingredient, name))
-            self._put(old, new)
+            self._edit("norm", name, "instead", _nothing if out else self._norm(ingredient, name))
             self.changes.append(Change(name, type(old).__name__, "nothing" if out else ingredient.name))
         if not out:
             for name in self._hidden():
@@ -200,18 +222,25 @@ class _Surgeon:
                 "norm would mix its statistics; take layer norm"
             )
         else:
-            put_around(layer, "behind", self._norm(ingredient, name))
+            self._edit("norm", name, "behind", self._norm(ingredient, name))
             self.changes.append(Change(name, "", ingredient.name))
 
-    def _norm(self, ingredient: Ingredient, name: str) -> nn.Module:
+    def _norm(self, ingredient: Ingredient, name: str) -> Callable[[Ingredient, nn.Module], nn.Module]:
+        """Return what makes a norm of what a layer or norm puts out, having made one."""
         module, shape = self.modules[name], self.seen.shapes[name]
         features, dims = _features(module, shape)
-        like = next((p for p in (*module.parameters(), *self.model.parameters()) if p.is_floating_point()), None)
+        every = (p for p in (*module.parameters(), *self.model.parameters()) if p.is_floating_point())
+        like = None if (first := next(every, None)) is None else first.new_empty(0)
+
+        def make(part: Ingredient, old: nn.Module) -> nn.Module:  # noqa: ARG001  see `Edit`
+            new: nn.Module = part.module(features, dims, like=like)  # type: ignore[attr-defined]
+            return new
+
         try:
-            new: nn.Module = ingredient.module(features, dims, like=like)  # type: ignore[attr-defined]
+            make(ingredient, module)
         except InputError as error:
             raise InputError(f"norm: {_where(name)}: {error}") from error
-        return new.train(module.training)
+        return make
 
     # -- dropout -------------------------------------------------------------------------------------
 
@@ -237,7 +266,7 @@ class _Surgeon:
             raise InputError("dropout: the model has no linear layer after its first layer to put dropout before")
         for name in found:
             if takes(self.modules[name]):
-                put_around(self.modules[name], "before", _module(ingredient))
+                self._edit("dropout", name, "before", _module)
                 self.changes.append(Change(name, "", f"{ingredient.name} before it"))
             else:
                 self.left.append(f"{_where(name)}: {type(self.modules[name]).__name__} is a layer of its own kind")
@@ -249,27 +278,18 @@ class _Surgeon:
             names = " or ".join(cls.__name__ for cls in kinds)
             raise InputError(f"dropout: {ingredient.name} is for {names}, of which the model has none")
         for name, module in found:
-            self._put(module, ingredient.module(module))  # type: ignore[attr-defined]
+            self._edit("dropout", name, "instead", _of_layer)
             self.changes.append(Change(name, type(module).__name__, ingredient.name))
 
-    # -- all -----------------------------------------------------------------------------------------
-
-    def _put(self, old: nn.Module, new: nn.Module) -> None:
-        """Put a module wherever another stands: one that is used in two places stays one."""
-        if old is self.model:
-            self.model = new
-            return
-        for parent in self.modules.values():
-            for name, child in parent._modules.items():  # noqa: SLF001  named_children leaves out the second of two
-                if child is old:
-                    setattr(parent, name, new)
-
-    def check(self) -> None:
-        """Refuse a model that no longer takes the inputs."""
-        try:
-            looked_at(self.model, lambda: _called(self.model, self.inputs))
-        except Exception as error:
-            raise InputError(f"after surgery the model does not take its inputs any more: {error}") from error
+    def _edit(
+        self,
+        role: str,
+        where: str,
+        place: str,
+        make: Callable[[Ingredient, nn.Module], nn.Module],
+        functions: tuple[str, ...] = (),
+    ) -> None:
+        self.edits.append(Edit(role, where, place, make, functions))
 
 
 def _called(model: nn.Module, inputs: Any) -> Any:
@@ -297,9 +317,18 @@ def _where(name: str) -> str:
     return name or "the model"
 
 
-def _module(ingredient: Ingredient) -> nn.Module:
+def _module(ingredient: Ingredient, old: nn.Module) -> nn.Module:  # noqa: ARG001  see `Edit`
     module: nn.Module = ingredient.module()  # type: ignore[attr-defined]
     return module
+
+
+def _of_layer(ingredient: Ingredient, old: nn.Module) -> nn.Module:
+    module: nn.Module = ingredient.module(old)  # type: ignore[attr-defined]
+    return module
+
+
+def _nothing(ingredient: Ingredient, old: nn.Module) -> nn.Module:  # noqa: ARG001  see `Edit`
+    return nn.Identity()
 
 
 def _features(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, int]:

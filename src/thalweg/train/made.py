@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,9 @@ from thalweg.init import Init
 from thalweg.key import Key
 from thalweg.prune import Prune
 from thalweg.recipe import Recipe
-from thalweg.surgery import operate
+from thalweg.surgery import Operation, operate
 from thalweg.task import Task
+from thalweg.technique import Ingredient
 from thalweg.train.passes import freeze
 
 __all__ = ["check_made", "loss_of", "masks_of", "model_of"]
@@ -35,17 +37,28 @@ def model_of(task: Task, recipe: Recipe, seed: int) -> nn.Module:
     Raises:
         InputError: surgery finds nothing to replace, or what it must not touch; or there is nothing to fill.
     """
-    module, inputs = task.model(seed), task.train.at(slice(0, FEW)).inputs
-    roles = {role: getattr(recipe, role) for role in ("activation", "norm", "dropout")}
-    changed = {role: part for role, part in roles.items() if part is not None}
-    if changed:
-        module = operate(module, inputs, **changed).model
+    module = task.model(seed)
+    parts = {role: part for role in ("activation", "norm", "dropout") if (part := getattr(recipe, role)) is not None}
+    if parts:
+        kinds = {role: part.technique() if role == "dropout" else part for role, part in parts.items()}
+        module = _operation(task, tuple(kinds.items())).again(module, **parts)
         for part in module.modules():
             if isinstance(part, Rated):
                 part.as_buffers()  # so that each of many stacked models has rates of its own
     if isinstance(recipe.init, Init):
         recipe.init.apply(module, Key(seed) / "init", task.train.at(slice(0, BATCH)).inputs)
     return freeze(module, recipe.freeze)
+
+
+_OPERATIONS: WeakKeyDictionary[Task, dict[tuple[tuple[str, Ingredient], ...], Operation]] = WeakKeyDictionary()
+
+
+def _operation(task: Task, kinds: tuple[tuple[str, Ingredient], ...]) -> Operation:
+    """Return what surgery does to the task's model, whatever its weights; it is looked at once."""
+    known = _OPERATIONS.setdefault(task, {})
+    if kinds not in known:
+        known[kinds] = operate(task.model(0), task.train.at(slice(0, FEW)).inputs, **dict(kinds))
+    return known[kinds]
 
 
 def loss_of(task: Task, recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:

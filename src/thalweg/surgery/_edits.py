@@ -1,0 +1,64 @@
+"""One change of a model, by the name of a module, so that it can be made on every model of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from thalweg.surgery._functions import replace_functions
+from thalweg.surgery._layers import put_around
+from thalweg.technique import Ingredient
+
+__all__ = ["Edit", "made"]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is put where.
+
+    Attributes:
+        role: ``activation``, ``norm`` or ``dropout``: whose ingredient it is made of.
+        where: the name of a module.
+        place: ``instead`` of it, ``before`` or ``behind`` it, or ``inside``, for the functions that it calls.
+        make: from the ingredient and the module that stands there to the new one.
+        functions: for ``inside``: the activations that the new module stands in for.
+    """
+
+    role: str
+    where: str
+    place: str
+    make: Callable[[Ingredient, nn.Module], nn.Module]
+    functions: tuple[str, ...] = ()
+
+
+def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient]) -> nn.Module:
+    """Make edits on a model, in place, and return it; another one where the whole of it is replaced.
+
+    Args:
+        model: one with the modules that the edits name.
+        edits: in their order.
+        parts: ingredients by role.
+    """
+    modules = dict(model.named_modules())
+    for edit in edits:
+        old = modules[edit.where]
+        new = edit.make(parts[edit.role], old).train(old.training)
+        if edit.place == "inside":
+            replace_functions(old, edit.functions, new)
+        elif edit.place != "instead":
+            put_around(old, edit.place, new)
+        elif old is model:
+            model = new
+        else:
+            _put(modules, old, new)
+    return model
+
+
+def _put(modules: Mapping[str, nn.Module], old: nn.Module, new: nn.Module) -> None:
+    """Put a module wherever another stands: one that is used in two places stays one."""
+    for parent in modules.values():
+        for name, child in parent._modules.items():  # noqa: SLF001  named_children leaves out the second of two
+            if child is old:
+                setattr(parent, name, new)
