@@ -94,6 +94,24 @@ def test_passes_of_one_step_drop_the_same_units():
     assert len(np.unique(walk.start[[0, 3]])) == 2, "the same batch and weights at another step: other units"
 
 
+def test_passes_of_one_step_see_the_same_buffers_and_the_next_step_what_it_left():
+    class Counted(Bowl):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, x):
+            self.count += 1
+            return super().forward(x) * self.count
+
+    model = Counted()
+    data = [(torch.zeros(1), torch.zeros(1))]
+    (walk,) = inspect.smoothness(model, sgd(1e-9), data, lambda y, _: y, steps=3).walks
+    assert walk.start == pytest.approx(walk.start[0] * np.array([1.0, 2.0, 3.0]), rel=1e-6)
+    np.testing.assert_allclose(walk.losses, np.repeat(walk.start[:, None], 8, 1), rtol=1e-6)
+    assert model.count == 0
+
+
 @pytest.mark.parametrize("kind", [torch.optim.Adam, optim.Adam, optim.SGD])
 def test_model_optimizer_and_generators_are_left_as_they_were(kind):
     model = nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.Dropout(), nn.ReLU(), nn.Linear(12, 3))
