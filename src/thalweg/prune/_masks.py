@@ -18,7 +18,7 @@ from thalweg.prune._weights import checked, masked, prunable
 if TYPE_CHECKING:
     from thalweg.prune._technique import Prune
 
-__all__ = ["Given", "masks"]
+__all__ = ["Given", "counts", "masks"]
 
 Masks = dict[str, Tensor]
 
@@ -56,6 +56,29 @@ def masks(how: Prune, model: nn.Module, keep: float, given: Given) -> Masks:
             left |= _highest(scores, there, names, count)
         there = {name: left[name] for name in weights}
     return there
+
+
+def counts(sizes: Mapping[str, int], keep: float, rounds: int, *, scope: str, half_output: bool | str) -> list[int]:
+    """Return how many weights stay after each of so many prunings, each among what the one before left.
+
+    Args:
+        sizes: weights of each parameter, by name, in the model's order.
+        keep, scope, half_output: as for `Prune.masks`.
+        rounds: how often is pruned.
+
+    Returns:
+        All weights first; then what is left after each round.
+
+    >>> counts({"0.weight": 100, "2.weight": 20}, 0.8, 2, scope="layer", half_output=True)
+    [120, 98, 80]
+    """
+    given = Given(scope, half_output, None, None, None, None, None)
+    pools = [(sum(sizes[n] for n in names), share) for names, share in _pools(list(sizes), keep, given, "pruning")]
+    found = [sum(count for count, _ in pools)]
+    for _ in range(rounds):
+        pools = [(_whole(share * count), share) for count, share in pools]
+        found.append(sum(count for count, _ in pools))
+    return found
 
 
 def _check(how: Prune, keep: float, given: Given) -> None:

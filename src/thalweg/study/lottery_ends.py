@@ -1,0 +1,170 @@
+"""What becomes of tickets: the line between two of them, and a model that really is smaller."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from thalweg import prune
+from thalweg.errors import InputError
+from thalweg.prune import Smaller
+from thalweg.recipe import Recipe
+from thalweg.task import Task, apply
+from thalweg.task.reading import leaves
+from thalweg.train.made import model_of
+from thalweg.train.population import outcomes
+
+__all__ = ["barrier", "leave_smaller"]
+
+POINTS = 30
+"""On the line between two tickets, both ends included."""
+
+BATCH = 64
+"""Examples on which models are timed."""
+
+REPEATS = 40
+"""How often each is timed, the two in turn."""
+
+
+class _Alone:
+    """One module as what `outcomes` asks."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module.eval()
+
+    def outputs(self, inputs: Any) -> list[Any]:
+        with torch.no_grad():
+            return [apply(self.module, inputs)]
+
+
+def _metric(task: Task, module: nn.Module) -> float:
+    """Return the mean metric on the test split."""
+    models: Any = _Alone(module)
+    return float(outcomes(models, task.test, task.metric).mean(dtype=np.float64))
+
+
+def barrier(
+    task: Task, module: nn.Module, first: Mapping[str, Tensor], second: Mapping[str, Tensor]
+) -> list[float] | None:
+    """Return the test metric on the line between two sets of weights; None where it is not finite.
+
+    Args:
+        task: whose test split and metric.
+        module: of the architecture; left as it is.
+        first, second: state dicts.
+    """
+    sign = -1.0 if task.metric.higher_is_better else 1.0
+    try:
+        found = prune.connectivity(module, first, second, lambda model: sign * _metric(task, model), POINTS)
+    except InputError:
+        return None
+    return [sign * error for error in found.errors]
+
+
+def leave_smaller(
+    task: Task, recipe: Recipe, seed: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], directory: Path
+) -> dict[str, Any]:
+    """Take the units of no use out of a ticket, write what is left, and return its facts.
+
+    Written are ``ticket.safetensors``, its weights; ``ticket.json``, how many units each layer has; and where
+    ``torch.export`` can follow it ``ticket.pt2``, the model itself, which ``torch.export.load`` reads and which needs
+    neither this library nor the file that defines the model.
+
+    Args:
+        task, recipe, seed: of the ticket.
+        weights: its state dict.
+        masks: which weights stay, by the parameters' names.
+        directory: the study's.
+    """
+    whole = model_of(task, recipe, seed)
+    whole.load_state_dict(dict(weights))
+    found = prune.smaller(whole, masks)
+    small = found.model.eval()
+    seconds = _seconds(task, whole.eval(), small)
+    layers = {name: {"before": before, "after": after} for name, (before, after) in found.units.items()}
+    shapes = {name: list(x.shape) for name, x in small.state_dict().items()}
+    content = {name: x.detach().clone().contiguous() for name, x in small.state_dict().items()}
+    _write(directory / "ticket.safetensors", save(content))
+    _write(directory / "ticket.json", json.dumps({"units": layers, "shapes": shapes}, indent=1).encode())
+    return {
+        "units": layers,
+        "left": dict(found.left),
+        "parameters": [_count(whole), _count(small)],
+        "kept": sum(int((p != 0).sum()) for p in small.parameters()),
+        "bytes": [_bytes(whole), _bytes(small)],
+        "seconds": seconds,
+        "batch": _batch(task),
+        "test": [_metric(task, whole), _metric(task, small)],
+        "exported": _export(task, found, directory / "ticket.pt2"),
+    }
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(x.numel() * x.element_size() for x in module.state_dict().values())
+
+
+def _batch(task: Task) -> int:
+    return min(BATCH, len(task.test))
+
+
+def _seconds(task: Task, whole: nn.Module, small: nn.Module) -> list[float]:
+    """Return the seconds that each takes for a batch: medians, the two in turn."""
+    inputs = task.test.at(slice(0, _batch(task))).inputs
+    taken: list[list[float]] = [[], []]
+    with torch.no_grad():
+        for i in range(REPEATS + 3):
+            for module, mine in zip((whole, small), taken, strict=True):
+                started = time.perf_counter()
+                apply(module, inputs)
+                mine.append(time.perf_counter() - started if i >= 3 else np.inf)
+    return [float(np.median(mine[3:])) for mine in taken]
+
+
+def _export(task: Task, found: Smaller, path: Path) -> str:
+    """Write the model by ``torch.export``; return why that could not be, or nothing."""
+    inputs = task.test.at(slice(0, min(4, len(task.test)))).inputs
+    batch = torch.export.Dim("batch")
+    args = () if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
+    named = dict(inputs) if isinstance(inputs, Mapping) else {}
+    shapes: Any = {name: {0: batch} for name in named} or tuple({0: batch} for _ in args)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp.pt2")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(found.model, args, named, dynamic_shapes=shapes)
+            torch.export.save(program, temporary)
+            loaded: Callable[..., Any] = torch.export.load(temporary).module()
+            again = task.test.at(slice(0, _batch(task))).inputs
+            same = zip(leaves(apply(loaded, again)), leaves(apply(found.model, again)), strict=True)
+            if not all(torch.allclose(x, y, rtol=1e-4, atol=1e-5) for x, y in same):
+                return "what torch.export makes of it gives other outputs"
+        temporary.replace(path)
+    except Exception as error:
+        return f"torch.export cannot follow it: {str(error).strip().partition(chr(10))[0][:200]}"
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ""
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

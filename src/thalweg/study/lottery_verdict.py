@@ -1,0 +1,303 @@
+"""What a lottery may claim: level by level, whether the ticket beats both of its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from thalweg.record import RunRecord, Store
+from thalweg.study.statistics import differences, means, pair_alpha
+from thalweg.study.wording import Face, joined
+
+__all__ = ["CONTROLS", "from_store", "sentences"]
+
+ALPHA = 0.05
+CONTROLS = ("random mask", "fresh weights")
+BASIN = 0.02
+"""A barrier below this share counts as none (Frankle et al. 2020)."""
+
+
+def from_store(store: Store) -> dict[str, Any] | None:
+    """Return the verdict on a lottery's records, or None where a run is missing.
+
+    At each level the ticket is compared with both controls by paired differences over seeds and test examples, which
+    hold for all pairs at once (max-T) and for all levels (Bonferroni), at 95%.
+    """
+    said, metric = store.get("lottery"), store.get("task")["metric"]
+    runs = store.runs(curves=True, outcomes=True)
+    places: dict[tuple[str, int], list[RunRecord]] = {}
+    for entry in store.entries("chosen"):
+        if entry.run not in runs:
+            return None
+        places.setdefault((entry.recipe, entry.setting), []).append(runs[entry.run])
+    higher, rounds = metric["higher_is_better"], said["rounds"]
+    alpha = ALPHA / rounds
+    levels = []
+    for level, left in enumerate(said["left"]):
+        arms = {kind: found for (kind, at), found in places.items() if at == level}
+        row: dict[str, Any] = {"level": level, "weights": left, "share": left / said["left"][0]}
+        row["kinds"] = {kind: _arm(found, higher) for kind, found in arms.items()}
+        row["pairs"] = _pairs(arms, alpha, higher) if level else []
+        row["barrier"] = _barrier(said.get("barriers"), level, higher)
+        levels.append(row)
+    found = {
+        "metric": metric["name"], "unit": metric["unit"], "higher_is_better": higher, "level": 1 - ALPHA,
+        "seeds": said["seeds"], "examples": _examples(places), "levels": levels, "smaller": said.get("smaller"),
+    }  # fmt: skip
+    found["sentences"] = sentences(found, store.get("task")["name"])
+    found["warnings"] = _warnings(found)
+    return found
+
+
+def _examples(places: Mapping[Any, Sequence[RunRecord]]) -> int:
+    return max((len(run.outcomes) for runs in places.values() for run in runs if run.outcomes is not None), default=1)
+
+
+def _arm(runs: Sequence[RunRecord], higher: bool) -> dict[str, Any]:
+    """Return what a kind of run came to at a level: test metric by seed, and the step of the best validation."""
+    scores, steps = _scores(runs), [_early(run, higher) for run in runs]
+    known = [step for step in steps if step is not None]
+    return {
+        "mean": None if scores is None else float(scores.mean()),
+        "low": None if scores is None else float(scores.mean(1).min()),
+        "high": None if scores is None else float(scores.mean(1).max()),
+        "seeds": _interval(scores),
+        "step": float(np.mean(known)) if known else None,
+        "step_low": min(known, default=None),
+        "step_high": max(known, default=None),
+        "failures": sum(run.status != "finished" for run in runs),
+    }
+
+
+def _interval(scores: np.ndarray | None) -> list[float] | None:
+    ends = None if scores is None else means(scores[None]).seeds(ALPHA)
+    return None if ends is None else [float(end) for end in ends[0]]
+
+
+def _scores(runs: Sequence[RunRecord]) -> np.ndarray | None:
+    found = [run.outcomes for run in runs if run.outcomes is not None and np.isfinite(run.outcomes).all()]
+    return np.stack(found).astype(float) if len(found) == len(runs) and found else None
+
+
+def _early(run: RunRecord, higher: bool) -> int | None:
+    """Return the step of the best validation metric; where there are several, the first."""
+    if run.curve is None or not np.isfinite(run.curve.valid).any():
+        return None
+    valid = run.curve.valid if higher else -run.curve.valid
+    return int(run.curve.step[int(np.nanargmax(valid))])
+
+
+def _pairs(arms: Mapping[str, Sequence[RunRecord]], alpha: float, higher: bool) -> list[dict[str, Any]]:
+    """Return ticket − control for each control, turned so that more is better."""
+    named = ("ticket", *CONTROLS)
+    scores = [_scores(arms[name]) if name in arms else None for name in named]
+    if any(one is None for one in scores):
+        return []
+    S = np.stack([one for one in scores if one is not None])
+    found = differences(S if higher else -S)
+    each = pair_alpha(len(named), S.shape[1], alpha)
+    seeds, crossed, claimed = found.seeds(each), found.crossed(each), found.claimed(each)
+    detectable = found.detectable(each)
+    return [
+        {
+            "control": control,
+            "difference": float(found.mean[i]),
+            "seeds": None if seeds is None else [float(x) for x in seeds[i]],
+            "crossed": None if crossed is None else [float(x) for x in crossed[i]],
+            "claimed": bool(claimed[i]),
+            "detectable": None if detectable is None else float(detectable[i]),
+        }
+        for i, control in enumerate(CONTROLS)
+    ]
+
+
+def _barrier(every: Sequence[Sequence[Any]] | None, level: int, higher: bool) -> dict[str, float] | None:
+    """Return the barrier between the two data orders at a level, over seeds: mean, least and greatest."""
+    found = []
+    for seed in every or []:
+        if level < len(seed) and seed[level] is not None:
+            errors = [-x if higher else x for x in seed[level]]
+            found.append(max(errors) - (errors[0] + errors[-1]) / 2)
+    return {"mean": float(np.mean(found)), "low": min(found), "high": max(found)} if found else None
+
+
+# -- in words ----------------------------------------------------------------------------------------------------
+
+
+def sentences(verdict: Mapping[str, Any], task: str) -> list[str]:
+    """Return what may be claimed, as sentences, the answer first."""
+    words = _Words(verdict, task)
+    parts = (words.first, words.others, words.means, words.basin, words.smaller)
+    return [text for part in parts if (text := part())]
+
+
+class _Words:
+    def __init__(self, verdict: Mapping[str, Any], task: str) -> None:
+        self.verdict, self.task, self.face = verdict, task, Face(verdict["unit"])
+        self.levels = [row for row in verdict["levels"] if row["level"]]
+        self.wins = [row for row in self.levels if row["pairs"] and all(_ahead(pair) for pair in row["pairs"])]
+
+    def first(self) -> str:
+        where = f"On {self.task}"
+        judged = [row for row in self.levels if row["pairs"]]
+        if self.verdict["seeds"] < 2:
+            return f"{where}, one seed tells a ticket from no control: any difference may be the seed's."
+        if not judged:
+            return f"{where}, no level could be judged: runs have no scores."
+        if self.wins:
+            most = max(self.wins, key=lambda row: min(pair["difference"] for pair in row["pairs"]))
+            by = [f"the {p['control']} by {self._size(p)}" for p in most["pairs"]]
+            which = f"at {len(self.wins)} of {len(judged)} levels" if len(judged) > 1 else ""
+            which = which.replace(f"{len(judged)} of {len(judged)}", f"all {len(judged)}")
+            return (
+                f"{where}, the winning ticket beats both controls {which}, {self._range(self.wins)}: "
+                f"at {_share(most)} of the weights, {' and '.join(by)}."
+            )
+        some = [c for c in CONTROLS if any(_ahead(pair) for row in judged for pair in row["pairs"] if _is(pair, c))]
+        if some:
+            rest = "".join(f"the {c}" for c in CONTROLS if c not in some)
+            not_it = rest or "both controls at the same level"
+            return f"{where}, the ticket beats {joined([f'the {c}' for c in some])}, but not {not_it}."
+        behind = [row for row in judged if any(pair["claimed"] for pair in row["pairs"])]
+        if behind:
+            return f"{where}, the ticket beats neither control, and is behind one {self._range(behind)}."
+        sizes = [pair["detectable"] for row in judged for pair in row["pairs"] if pair["detectable"] is not None]
+        seen = f" (a difference of {self.face.difference(float(np.median(sizes)))} would usually be seen)" * bool(
+            sizes
+        )
+        return f"{where}, the ticket and its controls cannot be told apart at any of {len(judged)} levels{seen}."
+
+    def others(self) -> str | None:
+        """Where it beats one control alone, or is behind."""
+        if not self.wins:
+            return None
+        found = []
+        for control in CONTROLS:
+            rows = [
+                r
+                for r in self.levels
+                if r not in self.wins and any(_is(p, control) and _ahead(p) for p in r["pairs"])
+            ]
+            if rows:
+                found.append(f"the {control} alone {self._range(rows)}")
+        behind = [r for r in self.levels if any(p["claimed"] and p["difference"] < 0 for p in r["pairs"])]
+        text = f"It beats {' and '.join(found)}." if found else ""
+        return f"{text} It is behind a control {self._range(behind)}.".strip() if behind else text or None
+
+    def means(self) -> str | None:
+        first, last = self.verdict["levels"][0], self.verdict["levels"][-1]
+        kinds = {"the whole model": first["kinds"].get("ticket")}
+        kinds |= {name: last["kinds"].get(kind) for kind, name in _SHOWN.items()}
+        told = {name: self.face.value(arm["mean"], arm["seeds"]) for name, arm in kinds.items() if _known(arm)}
+        if len(told) < 2:
+            return None
+        whole, *rest = [f"{name} {value}" for name, value in told.items()]
+        return (
+            f"Mean test {self.verdict['metric']}, with intervals over seeds: {whole}; with {_share(last)} of the "
+            f"weights {joined(rest)}."
+        )
+
+    def basin(self) -> str | None:
+        """How far down two data orders end in one basin."""
+        rows = [row for row in self.verdict["levels"] if row["barrier"]]
+        if not rows:
+            return None
+        if self.verdict["unit"] != "%":
+            worst = max(rows, key=lambda row: row["barrier"]["mean"])
+            size = self.face.difference(worst["barrier"]["mean"])
+            where = f"at {_share(worst)} of the weights"
+            return f"Between tickets of two data orders the barrier is at most {size}, {where}."
+        linked = [row for row in rows if row["barrier"]["mean"] < BASIN]
+        if len(linked) == len(rows):
+            return "At every level two data orders end in one basin: the mean barrier between them is below 2 points."
+        if not linked:
+            least = min(rows, key=lambda row: row["barrier"]["mean"])
+            size = self.face.difference(least["barrier"]["mean"])
+            return (
+                f"Two data orders end in two basins at every level: the mean barrier is {size} or more; "
+                "rewinding to a later step may change that."
+            )
+        return f"Two data orders end in one basin, by a mean barrier below 2 points, {self._range(linked)}."
+
+    def smaller(self) -> str | None:
+        facts = self.verdict["smaller"]
+        if not facts:
+            return None
+        (before, after), (slow, fast) = facts["parameters"], facts["seconds"]
+        head = f"The ticket that is left has {100 * facts['share']:.3g}\u00a0% of the weights"
+        if before == after:
+            why = next(iter(facts["left"].items()), None)
+            because = f" ({why[0]}: {why[1]})" if why else ""
+            return f"{head}, but every unit is of use, so that the model is no smaller{because}."
+        sizes = f"{before:,} to {after:,} parameters, {_kilo(facts['bytes'][0])} to {_kilo(facts['bytes'][1])}"
+        pace = f"{slow / fast:.1f} times as fast" if slow > 1.05 * fast else "no faster"
+        return (
+            f"{head}; without its idle units it goes from {sizes}, and is {pace} on a batch of {facts['batch']} "
+            f"({1e6 * slow:.0f} to {1e6 * fast:.0f} µs); its test {self.verdict['metric']} is "
+            f"{self.face.value(facts['test'][1])}."
+        )
+
+    def _size(self, pair: Mapping[str, Any]) -> str:
+        return self.face.difference(pair["difference"], pair["crossed"] or pair["seeds"])
+
+    def _range(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Say where levels lie, by their weights; those that follow each other as a range."""
+        groups: list[list[Mapping[str, Any]]] = []
+        for row in rows:
+            if groups and groups[-1][-1]["level"] + 1 == row["level"]:
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        told = [
+            f"from {_share(group[0])} down to {_share(group[-1])}" if len(group) > 1 else f"at {_share(group[0])}"
+            for group in groups
+        ]
+        if len(told) > 3:
+            told = [*told[:2], f"at {sum(map(len, groups[2:]))} levels more"]
+        return f"{joined(told)} of the weights" if "more" not in told[-1] else joined(told)
+
+
+_SHOWN = {
+    "ticket": "the ticket", "random mask": "the random mask", "fresh weights": "fresh weights",
+    "one-shot": "pruning all at once",
+}  # fmt: skip
+
+
+def _ahead(pair: Mapping[str, Any]) -> bool:
+    return bool(pair["claimed"] and pair["difference"] > 0)
+
+
+def _is(pair: Mapping[str, Any], control: str) -> bool:
+    return bool(pair["control"] == control)
+
+
+def _known(arm: Mapping[str, Any] | None) -> bool:
+    return arm is not None and arm["mean"] is not None
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    return f"{100 * row['share']:.3g}\u00a0%"
+
+
+def _kilo(number: int) -> str:
+    return f"{number / 1000:,.3g} kB" if number < 1e6 else f"{number / 1e6:,.3g} MB"
+
+
+def _warnings(verdict: Mapping[str, Any]) -> list[str]:
+    found = []
+    failed = sum(arm["failures"] for row in verdict["levels"] for arm in row["kinds"].values())
+    if failed:
+        found.append(
+            f"{failed} run{'s' * (failed != 1)} diverged, and {'is' if failed == 1 else 'are'} scored as the "
+            "untrained model; where a ticket did, the whole model's weights say what goes next."
+        )
+    if 1 < verdict["seeds"] < 5:
+        found.append(
+            f"{verdict['seeds']} seeds are few: intervals from them are wide, and 5 or more would tell more apart."
+        )
+    exported = (verdict["smaller"] or {}).get("exported")
+    if exported:
+        found.append(f"The smaller model has no ticket.pt2: {exported}.")
+    return found
