@@ -5,20 +5,18 @@ The mask is kept nowhere: who needs it again computes it again from its key.
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 import torch
 from llvmlite import ir
 from torch import Tensor
 
 from thalweg.optim._executors.fused import ALONE, PIECE, walk
-from thalweg.optim._executors.kernel import target
+from thalweg.optim._executors.machine import compiled, rounded, widened
 
 __all__ = ["TYPES", "Hashing", "factors", "thin"]
 
@@ -84,22 +82,7 @@ def _walk(x: Tensor | None, found: Tensor, keys: Sequence[int], rates: Sequence[
 @cache
 def _kernel(dtype: str, reads: bool, hashing: Hashing) -> Callable[[int, int, int], None]:
     """Return the compiled code, which `walk` calls with a table; one that does not read writes factors."""
-    machine = target()
-    compiled = llvm.parse_assembly(str(_module(dtype, reads, hashing)))
-    compiled.verify()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = True
-    passes = llvm.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(compiled, passes)
-    engine = llvm.create_mcjit_compiler(compiled, machine)
-    engine.finalize_object()
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("run"))
-
-    def step(table: int, shared: int, rows: int) -> None:
-        run(table, shared, rows)
-
-    step.engine = engine  # type: ignore[attr-defined]  # the code lives as long as its engine
-    return step
+    return compiled(_module(dtype, reads, hashing))
 
 
 def _module(dtype: str, reads: bool, hashing: Hashing) -> ir.Module:
@@ -132,8 +115,9 @@ def _write_row(module: ir.Module, number: ir.Type, stored: ir.Type, reads: bool,
     z = code.and_(code.xor(z, code.lshr(z, _LONG(31))), _LONG(0xFFFFFFFF))
     product = code.select(code.icmp_unsigned(">=", z, least), kept, ir.Constant(number, 0.0))
     if reads:
-        product = code.fmul(_widened(code, code.load(code.gep(x, [at])), number), product)
-    code.store(_rounded(code, product) if stored is _SHORT else product, code.gep(y, [at]))
+        read = code.load(code.gep(x, [at]))
+        product = code.fmul(widened(code, read) if stored is _SHORT else read, product)
+    code.store(rounded(code, product) if stored is _SHORT else product, code.gep(y, [at]))
     following = code.add(at, _LONG(1))
     for value, block in ((_LONG(0), entry), (following, loop)):
         at.add_incoming(value, block)
@@ -182,17 +166,3 @@ def _write_run(module: ir.Module, row: ir.Function, stored: ir.Type) -> None:
     code.cbranch(code.icmp_signed("<", finished, rows), wait, end)
     code.position_at_end(end)
     code.ret_void()
-
-
-def _widened(code: ir.IRBuilder, bits: Any, number: ir.Type) -> Any:
-    """Return bfloat16 as float32: it is the upper half."""
-    return bits if bits.type != _SHORT else code.bitcast(code.shl(code.zext(bits, _INT), _INT(16)), number)
-
-
-def _rounded(code: ir.IRBuilder, value: Any) -> Any:
-    """Return float32 as bfloat16, rounded to the nearest, ties to even; NaN stays NaN."""
-    bits = code.bitcast(value, _INT)
-    odd = code.and_(code.lshr(bits, _INT(16)), _INT(1))
-    near = code.lshr(code.add(code.add(bits, odd), _INT(0x7FFF)), _INT(16))
-    broken = code.fcmp_unordered("!=", value, value)
-    return code.trunc(code.select(broken, _INT(0x7FC0), near), _SHORT)

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 from thalweg.optim._executors.lifting import lift
+from thalweg.optim._executors.machine import compiled, rounded, widened
 from thalweg.optim._technique import Optimizer
 
-__all__ = ["PIECE", "WIDTHS", "kernel", "target"]
+__all__ = ["PIECE", "WIDTHS", "kernel"]
 
 PIECE = 1 << 17
 """Elements, a power of two, of the pieces that threads take in turn: few enough that they end together."""
@@ -46,36 +46,7 @@ def kernel(technique: Optimizer, dtype: str, before: tuple[str, ...] = ()) -> Ca
         dtype: a name in `WIDTHS`.
         before: names in `lifting.BEFORE`.
     """
-    module = _Builder(technique, dtype, before).module
-    machine = target()
-    compiled = llvm.parse_assembly(str(module))
-    compiled.verify()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = True
-    tuning.loop_interleaving = False  # two streams are read a twentieth quicker one vector at a time
-    passes = llvm.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(compiled, passes)
-    engine = llvm.create_mcjit_compiler(compiled, machine)
-    engine.finalize_object()
-    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("run"))
-
-    def step(table: int, following: int, rows: int) -> None:
-        run(table, following, rows)
-
-    step.engine = engine  # type: ignore[attr-defined]  # the code lives as long as its engine
-    return step
-
-
-def target() -> Any:
-    """Return this machine, as LLVM compiles for it; a new one for each engine, which owns and frees it."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    if "+avx512f" in features:  # with half the width, two streams are read an eighth quicker, four as quickly
-        features += ",+prefer-256-bit"
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3
-    )
+    return compiled(_Builder(technique, dtype, before).module, interleaved=False)
 
 
 class _Builder:
@@ -109,13 +80,13 @@ class _Builder:
         at.add_incoming(_LONG(0), entry)
         for name, place in zip(self.lifted.inputs, places, strict=True):
             value = code.load(code.gep(place, [at]))
-            names[name] = self._widened(value) if value.type is not self.number else value
+            names[name] = widened(self.code, value) if value.type is not self.number else value
         for name, expression in self.lifted.body:
             names[name] = self._value(expression, names)
         results = [self._value(expression, names) for expression in self.lifted.outputs]
         # The gradient, second of the places, is read alone.
         for value, place in zip(results, [places[0], *places[2:]], strict=True):
-            code.store(self._rounded(value) if place.type.pointee is _SHORT else value, code.gep(place, [at]))
+            code.store(rounded(self.code, value) if place.type.pointee is _SHORT else value, code.gep(place, [at]))
         following = code.add(at, _LONG(1))
         at.add_incoming(following, code.block)
         code.cbranch(code.icmp_signed("<", following, count), loop, end)
@@ -226,17 +197,3 @@ class _Builder:
             kind = ir.FunctionType(self.number, [self.number] * len(values))
             self.words[word] = self.module.declare_intrinsic(intrinsic, [self.number], kind)
         return code.call(self.words[word], values)
-
-    def _widened(self, bits: Any) -> Any:
-        """Return bfloat16 as float32: it is the upper half."""
-        code = self.code
-        return code.bitcast(code.shl(code.zext(bits, _INT), _INT(16)), self.number)
-
-    def _rounded(self, value: Any) -> Any:
-        """Return float32 as bfloat16, rounded to the nearest, ties to even; NaN stays NaN."""
-        code = self.code
-        bits = code.bitcast(value, _INT)
-        odd = code.and_(code.lshr(bits, _INT(16)), _INT(1))
-        near = code.lshr(code.add(code.add(bits, odd), _INT(0x7FFF)), _INT(16))
-        broken = code.fcmp_unordered("!=", value, value)
-        return code.trunc(code.select(broken, _INT(0x7FC0), near), _SHORT)

@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import torch
 
-from thalweg.optim._executors.kernel import target
+from thalweg.optim._executors.machine import target
 
 __all__ = ["Reader", "available"]
 
