@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from thalweg.report import layout, look
+from thalweg.report.ablation import pictures
 
 if TYPE_CHECKING:
     from thalweg.report.reading import Study
@@ -28,7 +29,7 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
     """
     made: dict[str, dict[str, Any]] = {}
     if "ranks" in data:
-        made["ranks"] = _ranks(study, scale, data["ranks"])
+        made["ranks"] = _ranks(study, scale, data["ranks"], data.get("line"))
     if "valid" in data:
         made["valid"] = _courses("valid", study, scale.axis, data, higher=study.higher_is_better)
     if "loss" in data:
@@ -38,7 +39,7 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
         made["rates"] = _rates(study, scale, data["rates"])
     if "trials" in data:
         made["trials"] = _trials(study, scale, data["trials"])
-    return made
+    return made | pictures(study, scale, data)
 
 
 def _number(scale: Scale) -> str:
@@ -48,9 +49,12 @@ def _number(scale: Scale) -> str:
 # -- who is ahead --------------------------------------------------------------------------------------
 
 
-def _ranks(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
-    """Mean, interval over seeds (thick) and over seeds and test examples (thin), best on top."""
+def _ranks(study: Study, scale: Scale, table: Table, line: Table | None) -> dict[str, Any]:
+    """Mean, interval over seeds (thick) and over seeds and test examples (thin), best on top; the line to beat."""
     ends = [v for name in ("mean", "beyond", "low", "high") for v in table[name] if v is not None]
+    if line is not None and abs(line["at"][0] - (max(ends) + min(ends)) / 2) < 1.5 * (max(ends) - min(ends)):
+        ends += line["at"]
+    seen = line is not None and min(ends) <= line["at"][0] <= max(ends)
     pad = 0.04 * (max(ends) - min(ends)) or 1e-6
     domain = [min(ends) - pad, max(ends) + pad]
     across = alt.Scale(domain=domain, nice=False, zero=False, range=[0, alt.ExprRef("width - 64")])
@@ -81,6 +85,14 @@ def _ranks(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
             x=alt.value(alt.ExprRef("width")), text="text:N", color=alt.value("var(--ink)")
         ),
     ]
+    if seen:
+        rule = look.source("line").encode(x=x("at:Q"))
+        name = rule.mark_text(align="left", dx=5, baseline="top", color="var(--soft)")
+        layers = [
+            rule.mark_rule(color="var(--bad)", strokeDash=[5, 3]),
+            name.encode(y=alt.value(0), text="label:N"),
+            *layers,
+        ]
     return look.layered(layers, height=24 * len(table["recipe"]))
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from thalweg.cache import kept
 from thalweg.record import StoreError
-from thalweg.report import words
+from thalweg.report import ablation, lines, words
 from thalweg.report.charts import charts
 from thalweg.report.look import COLOURS, CONFIG, DASHES
 from thalweg.report.reading import Study, differences, read
@@ -71,10 +71,14 @@ def render(study: Study) -> str:
         summary=words.summary(study),
         methods=words.methods(study, scale),
         particulars=words.particulars(study),
-        told=words.alternatives(study, scale, data),
+        told=words.alternatives(study, scale, data) | ablation.told(scale, data),
         rows=rows(study, scale),
-        matrix=matrix(study, scale),
+        matrix=[] if study.ablation else matrix(study, scale),
         pairs=pairs(study, scale),
+        effects=ablation.effects(study, scale),
+        families=ablation.FAMILIES,
+        lines=lines.lines(study, scale),
+        line_notes=lines.notes(study),
         legend=[_swatch(i, name) for i, name in enumerate(study.names)],
         resolved=[_resolved(study, name) for name in study.names],
         warnings=(study.verdict or {}).get("warnings") or [],

@@ -58,6 +58,21 @@ class Study:
         """Whether recipes are compared here, rather than one trained once."""
         return len(self.recipes) > 1 or bool(self.protocol.get("trials"))
 
+    @property
+    def tuned(self) -> bool:
+        """Whether recipes were tuned, so that each has a chosen setting beside its defaults."""
+        return bool(self.protocol.get("trials"))
+
+    @property
+    def ablation(self) -> dict[str, Any] | None:
+        """What each ingredient of a recipe is worth, where that is what the study asks."""
+        return (self.verdict or {}).get("ablation")
+
+    @property
+    def baselines(self) -> dict[str, Any] | None:
+        """The classical models beside the recipes, where there are any."""
+        return (self.verdict or {}).get("baselines")
+
     @cached_property
     def order(self) -> list[str]:
         """The recipes' names, best mean first; those that have none come last, in the user's order."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thalweg.report.reading import Member, Study
     from thalweg.report.scale import Scale
 
-__all__ = ["Cell", "Row", "matrix", "pairs", "rows"]
+__all__ = ["Cell", "Row", "figures", "matrix", "pairs", "rows", "spread"]
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def _row(study: Study, scale: Scale, name: str) -> Row:
         defaults=scale.number(study.mean(name, "defaults")),
         defaults_interval=scale.interval(plain.get("crossed") or plain.get("seeds")),
         gain=scale.difference(gain["difference"]) if gain else "",
-        gain_interval=_turned(scale, gain.get("crossed") or gain.get("seeds"), 1.0),
+        gain_interval=spread(scale, gain.get("crossed") or gain.get("seeds"), 1.0),
         gained=bool(gain.get("claimed")),
         gap=_gap(study, scale, chosen),
         failures=f"{failed} of {runs}" if runs else MISSING,
         failed=bool(failed),
         steps=thousands(average(float(member.run.steps) for member in chosen)),
-        seconds=_figures(average(member.run.cpu_seconds for member in chosen)),
-        state=_figures(average(member.run.state_bytes for member in chosen)),
+        seconds=figures(average(member.run.cpu_seconds for member in chosen)),
+        state=figures(average(member.run.state_bytes for member in chosen)),
     )
 
 
@@ -96,7 +96,8 @@ def _gap(study: Study, scale: Scale, members: list[Member]) -> str:
     return scale.difference(mean(gaps)) if gaps else MISSING
 
 
-def _figures(value: float | None) -> str:
+def figures(value: float | None) -> str:
+    """Write a cost in two figures."""
     if value is None:
         return MISSING
     return f"{value:.2g}" if value < 10 else thousands(value)
@@ -155,8 +156,8 @@ def pairs(study: Study, scale: Scale) -> list[dict[str, str]]:
                     "a": a,
                     "b": b,
                     "difference": scale.difference(sign * difference),
-                    "crossed": _turned(scale, pair.get("crossed"), sign),
-                    "seeds": _turned(scale, pair.get("seeds"), sign),
+                    "crossed": spread(scale, pair.get("crossed"), sign),
+                    "seeds": spread(scale, pair.get("seeds"), sign),
                     "claimed": "ahead" if pair.get("claimed") else "cannot be told apart",
                 },
             )
@@ -168,7 +169,8 @@ def _measured(study: Study) -> list[dict[str, Any]]:
     return [p for p in (study.verdict or {}).get("pairs") or [] if p.get("difference") is not None]
 
 
-def _turned(scale: Scale, ends: list[float] | None, sign: float) -> str:
+def spread(scale: Scale, ends: list[Any] | None, sign: float) -> str:
+    """Write both ends of a difference's interval, turned over where ``sign`` is −1."""
     if not ends or any(end is None for end in ends):
         return ""
     low, high = sorted(sign * end for end in ends)

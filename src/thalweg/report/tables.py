@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalweg.report.ablation import figures
 from thalweg.report.layout import window
+from thalweg.report.lines import best
 from thalweg.report.reading import flat
 
 if TYPE_CHECKING:
@@ -29,13 +31,15 @@ BAND = (0.1, 0.9)
 def tables(study: Study, scale: Scale) -> dict[str, Table]:
     """Return every chart's data by the name of its source; a table without rows is left out."""
     found: dict[str, Table] = {
-        "ranks": _ranks(study, scale),
+        "ranks": {} if study.ablation else _ranks(study, scale),
         "valid": _courses(study, lambda curve: curve.valid * scale.factor, higher=study.higher_is_better),
         "loss": _courses(study, lambda curve: curve.train_loss, higher=False),
         "rates": _rates(study, scale),
         "trials": _trials(study, scale),
     }
-    return {name: table for name, table in found.items() if table.get("recipe")}
+    found = {name: table for name, table in found.items() if table.get("recipe")}
+    line = best(study, scale)
+    return found | figures(study, scale) | ({"line": line} if line and "ranks" in found else {})
 
 
 # -- the rank picture ----------------------------------------------------------------------------------

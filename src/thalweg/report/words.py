@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thalweg.report import ablation
 from thalweg.report.scale import thousands
 from thalweg.report.tables import BAND
 
@@ -70,13 +71,19 @@ def methods(study: Study, scale: Scale) -> list[str]:
         )
         if protocol["trials"] > 1 and any(len(study.arm("tuning", name)) == 1 for name in study.names):
             sentences.append("A recipe with nothing to search has its one setting alone.")
-    if protocol.get("seeds"):
+    if protocol.get("seeds") and not study.tuned:
+        sentences.append(
+            f"Every recipe was trained at its one setting with {_count(protocol['seeds'], 'seed')}, the same for "
+            "all: equal initial weights where shapes allow, equal batches in equal order."
+        )
+    elif protocol.get("seeds"):
         sentences.append(
             f"The chosen setting and the defaults were then trained anew with {protocol['seeds']} seeds that "
             "tuning had not used, the same for all recipes: equal initial weights where shapes allow, equal "
             "batches in equal order."
         )
     sentences.append("They were judged on the test split, which tuning never saw.")
+    sentences += ablation.methods(study)
     if verdict:
         sentences += _intervals(verdict)
     sentences.append(
@@ -96,7 +103,8 @@ _SPLITS = {"train": "training", "valid": "validation", "test": "testing"}
 def _intervals(verdict: dict[str, Any]) -> list[str]:
     level = f"{100 * verdict.get('level', 0.95):g}\u00a0%"
     examples = verdict.get("examples")
-    sentences = [f"Differences are paired by seed, and their {level} intervals hold for all pairs at once."]
+    among = "all pairs" if not verdict.get("ablation") else "all comparisons of a quantity"
+    sentences = [f"Differences are paired by seed, and their {level} intervals hold for {among} at once."]
     if any(pair.get("crossed") for pair in verdict.get("pairs") or []) and examples:
         sentences.append(
             "One interval varies the seeds alone; the other, called crossed, varies the seeds and the "

@@ -44,6 +44,8 @@ class Baselines:
 
     def __init__(self, names: Sequence[str], task: Task) -> None:
         for i, name in enumerate(names):
+            if not name:
+                raise InputError(f"a baseline without a name; write {','.join(CLASSICAL)}, or some of them")
             if name not in CLASSICAL:
                 raise unknown("baseline", name, CLASSICAL)
             if name in names[:i]:
@@ -181,11 +183,10 @@ def _row(name: str, what: str, fits: Sequence[BaselineRecord], higher: bool) -> 
         return row | {"reason": fits[0].reason if fits else "it was not fitted"}
     mine = [fit for fit in fits if fit.setting == best and fit.outcomes is not None]
     scores = np.stack([fit.outcomes for fit in mine if fit.outcomes is not None]).astype(float)
-    if len(scores) > 1:
-        crossed = means(scores[None]).crossed(ALPHA)
-        ends = None if crossed is None else crossed[0]
-    else:
-        ends = over_examples(scores[0], ALPHA)
+    ends = over_examples(scores.mean(0), ALPHA)
+    crossed = means(scores[None]).crossed(ALPHA)
+    if ends is not None and crossed is not None and np.ptp(crossed[0]) > np.ptp(ends):
+        ends = crossed[0]
     sign = 1 if higher else -1
     return row | {
         "reason": "",

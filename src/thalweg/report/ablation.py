@@ -1,0 +1,233 @@
+"""What each ingredient of a recipe is worth: three pictures side by side, and the table that says the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from thalweg.report import look
+from thalweg.report.rows import spread
+from thalweg.report.scale import MISSING, short
+
+if TYPE_CHECKING:
+    from thalweg.report.reading import Study
+    from thalweg.report.scale import Scale
+    from thalweg.report.tables import Table
+
+__all__ = ["FAMILIES", "effects", "figures", "methods", "pictures", "told"]
+
+FAMILIES = {"out": "taken out of the full recipe", "in": "put into the plain recipe"}
+"""The two ways in which an ingredient is tried, and the order in which they are drawn."""
+
+KINDS = {"test": "ablation_test", "gap": "ablation_gap", "cost": "ablation_cost"}
+"""The picture of each quantity."""
+
+ROW = 40
+"""Pixels for an ingredient."""
+
+
+def figures(study: Study, scale: Scale) -> dict[str, Table]:
+    """Return each picture's data by its name; empty for a study that is no ablation."""
+    found: dict[str, Table] = {}
+    for kind, name in KINDS.items():
+        columns: Table = {key: [] for key in ("ingredient", "family", "mid", "low", "high", "claimed", "told")}
+        columns |= {"seeds_low": [], "seeds_high": []}
+        for part in _ordered(study):
+            for family in FAMILIES:
+                effect = part.get(family, {}).get(kind)
+                if effect is None:
+                    continue
+                factor = 1.0 if kind == "cost" else scale.factor
+                ends = _ends(effect, kind)
+                seeds = effect.get("seeds") or [None, None]
+                columns["ingredient"].append(part["label"])
+                columns["family"].append(FAMILIES[family])
+                columns["mid"].append(_six(effect["ratio" if kind == "cost" else "difference"], factor))
+                columns["low"].append(_six(ends[0], factor))
+                columns["high"].append(_six(ends[1], factor))
+                columns["seeds_low"].append(_six(seeds[0], factor))
+                columns["seeds_high"].append(_six(seeds[1], factor))
+                columns["claimed"].append(bool(effect["claimed"]))
+                columns["told"].append(_said(effect, kind, scale))
+        if columns["ingredient"]:
+            found[name] = columns
+            found[f"{name}_rule"] = {"at": [1.0 if kind == "cost" else 0.0]}
+    return found
+
+
+def pictures(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict[str, Any]]:
+    """Return the charts of those pictures that there are data for."""
+    titles = {
+        "test": f"test {scale.name}, better by{_brackets(scale.steps)}",
+        "gap": f"train − test{'' if study.higher_is_better else ', reversed'}, more by{_brackets(scale.steps)}",
+        "cost": "CPU seconds of a run’s steps, times",
+    }
+    return {
+        name: _chart(name, data[name], titles[kind], log=kind == "cost")
+        for kind, name in KINDS.items()
+        if name in data
+    }
+
+
+def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
+    """One ingredient a row, one mark for each way of trying it; filled where the interval leaves out no effect."""
+    ends = [v for column in ("mid", "low", "high") for v in table[column] if v is not None] + [1.0 if log else 0.0]
+    low, high = min(ends), max(ends)
+    if log:
+        low, high = min(low / 1.1, 0.8), max(high * 1.1, 1.25)
+    else:
+        pad = 0.05 * (high - low) or 1e-6
+        low, high = low - pad, high + pad
+    kind = {"type": "log"} if log else {"zero": False}
+    across = alt.Scale(domain=[low, high], nice=False, **kind)
+    ticks: dict[str, Any] = {"tickCount": 5, "grid": True}
+    if log:
+        steps = (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
+        ticks = {"values": [step for step in steps if low <= step <= high], "format": "~g", "grid": True}
+    order = list(dict.fromkeys(table["ingredient"]))
+    families = list(dict.fromkeys(table["family"]))
+
+    def x(field: str) -> alt.X:
+        return alt.X(field, title=title, scale=across, axis=alt.Axis(**ticks))
+
+    names = alt.Axis(labelColor="var(--ink)", labelLimit=170, labelFontSize=12.5, grid=False)
+    colours = alt.Scale(domain=list(FAMILIES.values()), range=["var(--r0)", "var(--r1)"])
+    base = look.source(name).encode(
+        y=alt.Y("ingredient:N", sort=order, title=None, axis=names, scale=alt.Scale(paddingInner=0.35)),
+        yOffset=alt.YOffset("family:N", sort=families, scale=alt.Scale(domain=families)),
+        color=alt.Color("family:N", scale=colours, legend=None),
+        tooltip=[
+            alt.Tooltip("ingredient:N"),
+            alt.Tooltip("family:N", title="when"),
+            alt.Tooltip("told:N", title="effect"),
+        ],
+    )
+    hollow = {"condition": {"test": "datum.claimed", "value": 1.0}, "value": 0.0}
+    rule = look.source(f"{name}_rule").mark_rule(color="var(--soft)").encode(x=x("at:Q"))
+    thin = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(x=x("low:Q"), x2="high:Q")
+    thick = (
+        base.transform_filter("isValid(datum.seeds_low)")
+        .mark_rule(strokeWidth=5, opacity=0.4)
+        .encode(x=x("seeds_low:Q"), x2="seeds_high:Q")
+    )
+    back = base.mark_point(filled=True, size=62, opacity=1.0).encode(x=x("mid:Q"), color=alt.value("var(--paper)"))
+    point = base.mark_point(filled=False, size=62, strokeWidth=1.6).encode(x=x("mid:Q"))
+    full = base.mark_point(filled=True, size=62).encode(x=x("mid:Q"), opacity=hollow)
+    return look.layered([rule, thin, thick, back, point, full], height=ROW * len(order) // (3 - len(families)) + 8)
+
+
+def told(scale: Scale, data: dict[str, Table]) -> dict[str, str]:
+    """Return what each picture shows, for those who cannot see it."""
+    starts = {
+        "test": f"What each ingredient is worth in test {scale.name}",
+        "gap": "By how much each ingredient widens the gap between train and test",
+        "cost": "How many times the CPU seconds each ingredient takes",
+    }
+    found = {}
+    for kind, name in KINDS.items():
+        if name in data:
+            table = data[name]
+            lines = zip(table["ingredient"], table["family"], table["told"], strict=True)
+            found[name] = (
+                f"{starts[kind]}: {'; '.join(f'{label}, {family}, {text}' for label, family, text in lines)}."
+            )
+    return found
+
+
+def methods(study: Study) -> list[str]:
+    """Return how ingredients were tried and costs measured, as sentences; none for a study that is no ablation."""
+    if study.ablation is None:
+        return []
+    count = study.ablation.get("comparisons", 0)
+    tried = (
+        "Each ingredient that the full recipe names beyond the plain one was taken out of it alone, and put into the "
+        "plain one alone; optimizer, schedule, numbers and words, which cannot be empty, gave way to the plain "
+        "recipe’s."
+    )
+    cost = (
+        "What a run costs is the CPU time of a training step, measured apart on each recipe alone in one process, in "
+        "eight rounds of fifteen steps with the recipes in turn, times its steps; evaluation is left out. The CPU "
+        "seconds in the table of results are even shares of what runs that trained together took."
+    )
+    return [tried, f"That makes {count} comparison{'s' * (count != 1)}, and nothing is said of other pairs.", cost]
+
+
+# -- the table -----------------------------------------------------------------------------------------
+
+
+def effects(study: Study, scale: Scale) -> list[dict[str, Any]]:
+    """Return the table: an ingredient a row, and for each way of trying it six cells, best first."""
+    return [
+        {
+            "label": part["label"],
+            "said": part["said"] if part["said"] not in part["label"] else "",
+            "instead": part["instead"],
+            "families": [_cells(part[family], scale) for family in FAMILIES if family in part],
+            "state": _state(part.get("out") or {}),
+        }
+        for part in _ordered(study)
+    ]
+
+
+def _cells(effect: dict[str, Any], scale: Scale) -> list[dict[str, Any]]:
+    cells = []
+    for kind in KINDS:
+        one = effect.get(kind)
+        text, interval = MISSING, ""
+        if one is not None:
+            ends = _ends(one, kind)
+            text = f"× {short(one['ratio'])}" if kind == "cost" else scale.difference(one["difference"])
+            interval = _interval(ends, kind, scale)
+        cells.append({"text": text, "interval": interval, "claimed": bool(one and one["claimed"])})
+    return cells
+
+
+def _state(effect: dict[str, Any]) -> str:
+    """Optimizer state of the full recipe with and without the ingredient, in bytes a parameter; empty where equal."""
+    ours, theirs = effect.get("state") or (0.0, 0.0)
+    return "" if abs(ours - theirs) < 0.05 else f"{theirs:.3g} → {ours:.3g}"
+
+
+# -- parts ---------------------------------------------------------------------------------------------
+
+
+def _ordered(study: Study) -> list[dict[str, Any]]:
+    """Return the ingredients, that which is worth most to the full recipe first."""
+    parts = (study.ablation or {}).get("parts") or []
+
+    def worth(part: dict[str, Any]) -> float:
+        test = (part.get("out") or {}).get("test")
+        return -float(test["difference"]) if test else float("inf")
+
+    return sorted(parts, key=worth)
+
+
+def _ends(effect: dict[str, Any], kind: str) -> list[float | None]:
+    found = effect.get("rounds") if kind == "cost" else effect.get("crossed") or effect.get("seeds")
+    return found or [None, None]
+
+
+def _interval(ends: list[float | None], kind: str, scale: Scale) -> str:
+    if None in ends:
+        return ""
+    if kind == "cost":
+        return f"{short(ends[0])} to {short(ends[1])}"
+    return spread(scale, ends, 1.0)
+
+
+def _said(effect: dict[str, Any], kind: str, scale: Scale) -> str:
+    interval = _interval(_ends(effect, kind), kind, scale)
+    size = (
+        f"× {short(effect['ratio'])}" if kind == "cost" else f"{scale.difference(effect['difference'])} {scale.steps}"
+    )
+    sure = "" if effect["claimed"] else "; cannot be told from nothing"
+    return f"{size.strip()}{f' ({interval})' if interval else ''}{sure}"
+
+
+def _brackets(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
+def _six(value: float | None, factor: float) -> float | None:
+    return None if value is None else float(f"{value * factor:.6g}")
