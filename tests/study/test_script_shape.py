@@ -49,6 +49,16 @@ class Pictures(nn.Module):
         return self.out(self.body(x.view(-1, 1, 8, 8)).mean((2, 3)))
 
 
+class Places(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.each = nn.Linear(8, 6)
+        self.out = nn.Linear(6, 10)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.each(x.view(-1, 8, 8))).mean(1))
+
+
 class Reader(nn.Module):
     def __init__(self):
         super().__init__()
@@ -63,6 +73,7 @@ class Reader(nn.Module):
 inputs, targets = load_digits(return_X_y=True)
 net = tw.Task(model=Net, data=(inputs[:300] / 16, targets[:300]), loss=F.cross_entropy, metric=tw.accuracy,
               dtype=torch.float64)
+places = tw.Task(model=Places, data=(inputs[:99] / 16, targets[:99]), loss=F.cross_entropy, metric=tw.accuracy)
 pictures = tw.Task(model=Pictures, data=(inputs[:99] / 16, targets[:99]), loss=F.cross_entropy, metric=tw.accuracy)
 reader = tw.Task(model=Reader, data=(inputs[:200, ::4], targets[:200]), loss=F.cross_entropy, metric=tw.accuracy,
                  dtype=torch.float64)
@@ -131,6 +142,7 @@ def load(name, folder):
 EVERY = [
     *(("net", "activation", name) for name in activation.CATALOGUE),
     *(("net", "norm", name) for name in norm.CATALOGUE if name not in ("removed", "instance", "group")),
+    ("places", "norm", "batch"),
     *(("pictures", "norm", name) for name in ("instance", "rms", "group")),
     *(("net", "dropout", name) for name in ("dropout", "dropout_scaled_at_test", "gaussian")),
     *(("reader", "dropout", name) for name in ("rnn", "embedding")),

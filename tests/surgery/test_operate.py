@@ -192,3 +192,17 @@ def test_torchs_transformer_gets_other_activations_or_is_refused():
         surgery.operate(layer, torch.randn(2, 5, 8), activation=activation.silu())
     found = surgery.operate(layer, torch.randn(2, 5, 8), norm=norm.rms())
     assert isinstance(found.model.norm1, nn.RMSNorm)
+
+
+@pytest.mark.parametrize("kind", [norm.batch(), norm.group(2), norm.layer(), norm.rms()])
+def test_a_norm_behind_a_linear_layer_at_each_place_of_a_sequence_takes_its_features(kind):
+    """Also where a sequence is as long as there are features, so that the wrong axis would pass."""
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.LayerNorm(4), nn.Linear(4, 4))
+    made = surgery.operate(net, torch.randn(6, 4, 3), norm=kind).model.train()
+    for place, features in (("0", 4), ("2", 4)):
+        part = made.get_submodule(place)
+        part = part.behind if place == "0" else part
+        with torch.no_grad():
+            x = torch.randn(6, 4, features) * 3 + 1
+            expected = kind.module(features)(x.reshape(-1, features)).view(x.shape)
+            assert torch.allclose(part(x), expected, atol=1e-6)

@@ -21,6 +21,7 @@ from thalweg.norm._technique import Norm, NormTechnique
 if TYPE_CHECKING:
     from thalweg.average._batch_norm import precise_batch_norm
     from thalweg.norm._fold import Folding, fold, folding
+    from thalweg.norm._last import LastAxis
     from thalweg.norm._spatial import SpatialRMSNorm
     from thalweg.norm._standardise import Standardise
 
@@ -31,14 +32,14 @@ CATALOGUE: dict[str, NormTechnique] = {
 """Every norm by name."""
 
 __all__ = [
-    "CATALOGUE", "Folding", "Norm", "NormTechnique", "SpatialRMSNorm", "Standardise", "batch", "batch_cumulative",
-    "batch_untracked", "fold", "folding", "group", "instance", "layer", "precise_batch_norm", "removed", "rms",
+    "CATALOGUE", "Folding", "LastAxis", "Norm", "NormTechnique", "SpatialRMSNorm", "Standardise", "batch",
+    "batch_cumulative", "batch_untracked", "fold", "folding", "group", "instance", "layer", "precise_batch_norm", "removed", "rms",
 ]  # fmt: skip
 
 _LATER = {
     "Folding": "thalweg.norm._fold", "fold": "thalweg.norm._fold", "folding": "thalweg.norm._fold",
-    "SpatialRMSNorm": "thalweg.norm._spatial", "Standardise": "thalweg.norm._standardise",
-    "precise_batch_norm": "thalweg.average",
+    "LastAxis": "thalweg.norm._last", "SpatialRMSNorm": "thalweg.norm._spatial",
+    "Standardise": "thalweg.norm._standardise", "precise_batch_norm": "thalweg.average",
 }  # fmt: skip
 
 

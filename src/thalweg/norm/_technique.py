@@ -62,12 +62,16 @@ class Norm(Ingredient):
 
     technique: NormTechnique
 
-    def module(self, features: int, dims: int = 0, *, like: Tensor | None = None, **torchs: Any) -> nn.Module:
+    def module(
+        self, features: int, dims: int = 0, *, places: bool = False, like: Tensor | None = None, **torchs: Any
+    ) -> nn.Module:
         """Return a new module for the output of a layer: torch's own, but for ``rms`` after a convolution.
 
         Args:
             features: how many the layer has: outputs of a linear layer, channels of a convolution.
             dims: how many axes follow the features: 0 after a linear layer, 1 to 3 after a convolution.
+            places: whether other axes stand before the features, ``(N, …, features)``, as after a linear layer at
+                each place of a sequence; every place then counts as an example. See `LastAxis`.
             like: a tensor of the device and type that its parameters are to have.
             torchs: more arguments of torch's class, such as ``affine=False``.
 
@@ -75,9 +79,11 @@ class Norm(Ingredient):
             InputError: features that this norm cannot take (see `check`), an argument that torch's class does not
                 know, or a hyperparameter that is still a range.
         """
+        from thalweg.norm._last import LastAxis
         from thalweg.norm._modules import made
 
-        return made(self, features, dims, like, torchs)
+        found = made(self, features, dims, like, torchs)
+        return LastAxis(found) if places and self.technique.over in ("batch", "group") else found
 
     def check(self, features: int, dims: int = 0, batch: int | None = None) -> None:
         """Refuse a layer whose output this norm would wipe out, or could not take.

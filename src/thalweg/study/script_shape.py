@@ -18,6 +18,7 @@ from thalweg.init import Init, _rescale
 from thalweg.init._apply import numbers
 from thalweg.loss import Loss
 from thalweg.loss._fitting import fitted
+from thalweg.norm._last import LastAxis
 from thalweg.norm._spatial import SpatialRMSNorm
 from thalweg.optim._weights import transposed_groups, weights
 from thalweg.penalty import Penalty
@@ -142,6 +143,9 @@ def _written(module: nn.Module, name: str | None, dropout: Any, found: dict[str,
     """
     if type(module).__module__.startswith("torch."):
         return f"nn.{module!r}"
+    if isinstance(module, LastAxis):
+        add_sources(LastAxis, found)
+        return f"LastAxis({_written(module.norm, None, dropout, found)})"
     if isinstance(module, SpatialRMSNorm):
         add_sources(SpatialRMSNorm, found)
         return repr(module)

@@ -229,11 +229,12 @@ class _Surgeon:
         """Return what makes a norm of what a layer or norm puts out, having made one."""
         module, shape = self.modules[name], self.seen.shapes[name]
         features, dims = _features(module, shape)
+        places = dims == 0 and len(shape) > 2
         every = (p for p in (*module.parameters(), *self.model.parameters()) if p.is_floating_point())
         like = None if (first := next(every, None)) is None else first.new_empty(0)
 
         def make(part: Ingredient, old: nn.Module) -> nn.Module:  # noqa: ARG001  see `Edit`
-            new: nn.Module = part.module(features, dims, like=like)  # type: ignore[attr-defined]
+            new: nn.Module = part.module(features, dims, places=places, like=like)  # type: ignore[attr-defined]
             return new
 
         try:

@@ -112,6 +112,9 @@ class Around:
     def change_gradients(self, batch: Split, steps: Sequence[int]) -> None:
         """Change the gradients that the models have just got, before the optimizers take them.
 
+        The penalty is that of the weights themselves, also where the loss's gradient is taken elsewhere: what SAM
+        looks for the worst of is the loss (Foret et al. 2021, equation 1).
+
         Args:
             batch: which gave them.
             steps: of each row, counted from 0.
