@@ -223,3 +223,11 @@ def test_a_loss_for_other_targets_is_refused():
     )
     with pytest.raises(InputError, match="the loss hinge takes classes, and the targets of task task are numbers"):
         check_made(task, recipe(loss=loss.hinge()))
+
+
+@pytest.mark.parametrize("way", [{"batch_size": 1}, {"batch_size": 6, "accumulate": 5}])
+def test_batch_norm_in_batches_of_one_is_refused(way):
+    task = small_digits(mlp)
+    check_made(task, recipe(norm=norm.layer(), **way))
+    with pytest.raises(InputError, match="batch norm has nothing to take a variance over in a batch of one"):
+        check_made(task, recipe(norm=norm.batch(), **way))

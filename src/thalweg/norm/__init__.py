@@ -33,7 +33,8 @@ CATALOGUE: dict[str, NormTechnique] = {
 
 __all__ = [
     "CATALOGUE", "Folding", "LastAxis", "Norm", "NormTechnique", "SpatialRMSNorm", "Standardise", "batch",
-    "batch_cumulative", "batch_untracked", "fold", "folding", "group", "instance", "layer", "precise_batch_norm", "removed", "rms",
+    "batch_cumulative", "batch_untracked", "fold", "folding", "group", "instance", "layer", "precise_batch_norm",
+    "removed", "rms",
 ]  # fmt: skip
 
 _LATER = {

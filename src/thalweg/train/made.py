@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from thalweg.dropout._rates import Rated
 from thalweg.init import Init
 from thalweg.key import Key
+from thalweg.norm import Norm
 from thalweg.prune import Prune
 from thalweg.recipe import Recipe
 from thalweg.surgery import Operation, operate
@@ -102,4 +103,7 @@ def check_made(task: Task, recipe: Recipe) -> None:
     if recipe.loss is not None:
         loss: Any = recipe.loss
         loss.check(task.train.targets, task.name)
+    if isinstance(recipe.norm, Norm) and recipe.norm.technique.over == "batch":
+        way = recipe.together()
+        recipe.norm.check(2, 0, way.batch_size // way.accumulate)
     masks_of(task, recipe, 0, model_of(task, recipe, 0))
