@@ -27,6 +27,6 @@ def write(directory: Path | str) -> Path:
     Traceback (most recent call last):
     thalweg.record.lock.StoreError: no-such-directory holds no study: there is no study.db in it
     """
-    from thalweg.report.page import write as write_page
+    from thalweg.report import lottery, page
 
-    return write_page(directory)
+    return (lottery if lottery.holds_one(directory) else page).write(directory)

@@ -157,7 +157,7 @@ def methods(study: Study) -> list[str]:
 
 
 def effects(study: Study, scale: Scale) -> list[dict[str, Any]]:
-    """Return the table: an ingredient a row, and for each way of trying it six cells, best first."""
+    """Return the table: an ingredient a row, and for each way of trying it three cells, best first."""
     return [
         {
             "label": part["label"],

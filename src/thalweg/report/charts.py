@@ -87,7 +87,7 @@ def _ranks(study: Study, scale: Scale, table: Table, line: Table | None) -> dict
     ]
     if seen:
         rule = look.source("line").encode(x=x("at:Q"))
-        name = rule.mark_text(align="left", dx=5, baseline="top", color="var(--soft)")
+        name = rule.mark_text(align="center", dy=-4, baseline="bottom", color="var(--soft)")
         layers = [
             rule.mark_rule(color="var(--bad)", strokeDash=[5, 3]),
             name.encode(y=alt.value(0), text="label:N"),

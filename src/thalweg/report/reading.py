@@ -103,7 +103,7 @@ class Study:
     @property
     def group(self) -> dict[str, str]:
         """Where the verdict sees each recipe: "first" (the best, and those tied with it), "behind", or nowhere."""
-        verdict = self.verdict or {}
+        verdict = {} if self.ablation else self.verdict or {}
         first = {verdict.get("best"), *(verdict.get("tied") or [])}
         judged = {name for name in self.names if self.judged.get((name, "chosen"), {}).get("mean") is not None}
         return {name: "first" if name in first else "behind" if name in judged else "" for name in self.names}

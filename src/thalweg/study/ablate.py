@@ -13,7 +13,7 @@ import numpy as np
 from thalweg import schedule
 from thalweg.errors import InputError
 from thalweg.gradient import Gradient
-from thalweg.recipe import OPTIONAL, ROLES, Recipe
+from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, Recipe
 from thalweg.record import Store
 from thalweg.schedule import Schedule
 from thalweg.study import contributions
@@ -48,7 +48,8 @@ class Part:
         if not self.instead:
             return f"full without {self.label}", f"plain with {self.label}"
         role, _, value = self.label.partition(" ")
-        return f"full with {role} {self.instead} for {value}", f"plain with {role} {value} for {self.instead}"
+        of = "" if role in CATALOGUES else f"{role} "  # a technique's name says enough
+        return f"full with {of}{self.instead} for {value}", f"plain with {of}{value} for {self.instead}"
 
 
 def ablate(
@@ -193,7 +194,8 @@ def _whole(role: str, full: Recipe, plain: Recipe, whole: Recipe, bare: Recipe) 
     empty = role in OPTIONAL and instead == "none"
     without = _replaced(whole, role, getattr(bare, role), f"full without its {role}")
     alone = _replaced(bare, role, getattr(whole, role), f"plain with {role} {value}")
-    return Part(f"{role} {value}", str(ours), "" if empty else instead, without, alone)
+    label = f"{role} {value}" if value != role else role
+    return Part(label, str(ours), "" if empty else instead, without, alone)
 
 
 def _word(value: Any) -> str:

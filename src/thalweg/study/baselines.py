@@ -68,7 +68,8 @@ class Baselines:
         if self.examples is None:
             return
         settings = min(protocol.trials or MOST, MOST)
-        whats = {name: CLASSICAL[name].what(self.examples.classes) for name in self.names}
+        classes = self.examples.classes
+        whats = {name: [CLASSICAL[name].shown(name, classes), CLASSICAL[name].what(classes)] for name in self.names}
         facts = {
             "settings": settings,
             "seen": self.examples.seen,
@@ -157,7 +158,7 @@ def against(store: Store, arms: Mapping[str, Arm], lead: str | None, metric: Map
     for fit in store.baselines():
         if fit.setting < facts["settings"]:
             fits.setdefault(fit.name, []).append(fit)
-    rows = [_row(name, what, fits.get(name, []), higher) for name, what in facts["models"].items()]
+    rows = [_row(name, said, fits.get(name, []), higher) for name, said in facts["models"].items()]
     scores = {row["name"]: row.pop("scores") for row in rows}
     pairs = _pairs(
         {name: np.asarray(arm.scores, float) for name, arm in arms.items() if arm.scores is not None},
@@ -175,10 +176,11 @@ def against(store: Store, arms: Mapping[str, Arm], lead: str | None, metric: Map
     return {"baselines": found, "sentences": _sentences(found, metric), "warnings": failed}
 
 
-def _row(name: str, what: str, fits: Sequence[BaselineRecord], higher: bool) -> dict[str, Any]:
+def _row(name: str, said: Sequence[str], fits: Sequence[BaselineRecord], higher: bool) -> dict[str, Any]:
     best = chosen_setting(fits, higher=higher)
     total = sum(fit.cpu_seconds for fit in fits)
-    row: dict[str, Any] = {"name": name, "what": what, "grid_seconds": total, "mean": None, "scores": None}
+    row: dict[str, Any] = {"name": name, "shown": said[0], "what": said[1], "grid_seconds": total}
+    row |= {"mean": None, "scores": None}
     if best is None:
         return row | {"reason": fits[0].reason if fits else "it was not fitted"}
     mine = [fit for fit in fits if fit.setting == best and fit.outcomes is not None]
@@ -234,7 +236,7 @@ def _sentences(found: Mapping[str, Any], metric: Mapping[str, Any]) -> list[str]
         return []
     count = found["settings"]
     chosen = f"the best of {count} settings by validation" if count > 1 else "at one setting"
-    lines = joined([f"{row['name']} {face.value(row['mean'], row['interval'])}" for row in rows])
+    lines = joined([f"{row['shown']} {face.value(row['mean'], row['interval'])}" for row in rows])
     said = [f"{'Lines' if len(rows) > 1 else 'The line'} to beat, {chosen}: {lines}."]
     standing: dict[str, list[str]] = {"ahead": [], "behind": [], "open": []}
     for row in rows:
@@ -243,11 +245,11 @@ def _sentences(found: Mapping[str, Any], metric: Mapping[str, Any]) -> list[str]
             continue
         size, ends = sign * pair["difference"], pair["crossed"] or pair["seeds"]
         if not pair["claimed"]:
-            standing["open"].append(row["name"])
+            standing["open"].append(row["shown"])
             continue
         turned = sorted(math.copysign(1, pair["difference"]) * end for end in ends)
         by = face.difference(abs(size), turned)
-        standing["ahead" if size > 0 else "behind"].append(f"{row['name']} by {by}")
+        standing["ahead" if size > 0 else "behind"].append(f"{row['shown']} by {by}")
     words = {"ahead": "is ahead of", "behind": "is behind", "open": "cannot be told apart from"}
     parts = [f"{words[kind]} {joined(names)}" for kind, names in standing.items() if names]
     return [*said, f"{found['lead']} {joined(parts)}."] if parts else said

@@ -41,6 +41,7 @@ class Classical:
         scales: whether it sees standardised inputs.
         draws: whether it draws random numbers, and so depends on a seed.
         probabilities: whether it has probabilities of classes.
+        turned: what stands in its place where targets are quantities, if that is no kind of its own.
     """
 
     classes: str
@@ -50,10 +51,15 @@ class Classical:
     scales: bool = True
     draws: bool = False
     probabilities: bool = True
+    turned: str = ""
 
     def what(self, classes: bool) -> str:
         """Return what it is, in words."""
         return self.classes if classes else self.quantities
+
+    def shown(self, name: str, classes: bool) -> str:
+        """Return its name as sentences have it."""
+        return f"{name} (as {self.turned})" if self.turned and not classes else name
 
 
 def _knn(settings: Mapping[str, Any], classes: bool, *, inputs: Any, **_: Any) -> Any:
@@ -75,7 +81,7 @@ def _logistic(settings: Mapping[str, Any], classes: bool, **_: Any) -> Any:
     return LogisticRegression(C=strength, max_iter=2000) if classes else Ridge(alpha=1 / strength)
 
 
-def _trees(settings: Mapping[str, Any], classes: bool, *, key: int, **_: Any) -> Any:
+def _trees(settings: Mapping[str, Any], classes: bool, *, key: int | None, **_: Any) -> Any:
     made = RandomForestClassifier if classes else RandomForestRegressor
     return made(n_estimators=100, **settings, random_state=key)
 
@@ -100,9 +106,9 @@ CLASSICAL: dict[str, Classical] = {
         _svm, probabilities=False,
     ),
     "logistic": Classical(
-        "logistic regression, L2 penalty", "ridge regression, in place of logistic",
+        "logistic regression, L2 penalty", "ridge regression, in place of logistic regression",
         _grid("C")((1.0,), (0.1,), (10.0,), (0.01,), (100.0,), (0.001,), (1000.0,), (0.0001,)),
-        _logistic,
+        _logistic, turned="ridge",
     ),
     "trees": Classical(
         "random forest of 100 trees", "random forest of 100 regression trees",
@@ -130,7 +136,7 @@ def fitted(name: str, setting: int, key: int, inputs: Any, targets: np.ndarray) 
     scaling = model.scales and isinstance(inputs, np.ndarray)  # bags of tokens have unit length instead
     seen = StandardScaler().fit_transform(inputs) if scaling else inputs
     plain = model.make(model.settings[setting], classes, inputs=seen, key=key)
-    declared = " ".join(repr(plain).split())
+    declared = " ".join(repr(model.make(model.settings[setting], classes, inputs=seen, key=None)).split())
     made = plain
     if name == "svm" and not classes:  # its margin and penalty are in units of the targets
         made = MultiOutputRegressor(plain) if targets.ndim > 1 else plain

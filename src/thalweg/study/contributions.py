@@ -190,16 +190,19 @@ class _Words:
             why = "one seed shows no effect: any may be the seed's" if self.verdict["seeds"] else "nothing was judged"
             return [f"{where}, {why}."]
         if len(self.parts) == 1:
-            told = [self._family("out", where)]
+            told = self._family("out", where, where)
         else:
-            told = [
-                self._family("out", f"{where}, in the full recipe"),
-                self._family("in", "Put into the plain recipe alone"),
-            ]
+            told = self._family("out", f"{where}, in the full recipe", where)
+            told += self._family("in", "Put into the plain recipe alone", "Put into the plain recipe alone")
         return [*told, self._means(), self._gaps(), self._costs()]
 
-    def _family(self, family: str, where: str) -> str:
-        """Say which ingredients are worth something, which cost something, and of which neither could be shown."""
+    def _family(self, family: str, where: str, at: str) -> list[str]:
+        """Say which ingredients are worth something, which cost something, and of which neither could be shown.
+
+        Args:
+            where: how a sentence on what is shown begins.
+            at: how one begins that has nothing to show.
+        """
         more: list[tuple[float, str]] = []
         less: list[tuple[float, str]] = []
         nothing, sizes = [], []
@@ -215,11 +218,12 @@ class _Words:
             by = self.face.difference(abs(size), sorted(math.copysign(1, size) * end for end in ends))
             (more if size > 0 else less).append((size, f"{part['label']} {'is worth' if size > 0 else 'costs'} {by}"))
         claims = [text for _, text in (*sorted(more, reverse=True), *sorted(less))]
-        said = [f"{joined(claims)} of {self.metric}"] if claims else []
+        said = [f"{where}, {joined(claims)} of {self.metric}."] if claims else []
         if nothing:
-            does = "does" if len(nothing) == 1 else "do"
-            said.append(f"what {joined(nothing)} {does} cannot be told from nothing{self._seen(sizes)}")
-        return f"{where}, {'; '.join(said) or 'nothing could be judged'}."
+            does = f"{'does' if len(nothing) == 1 else 'do'}{' there' if claims else ''}"
+            told = f"what {joined(nothing)} {does} cannot be told from nothing{self._seen(sizes)}."
+            said.append(f"W{told[1:]}" if claims else f"{at}, {told}")
+        return said or [f"{at}, nothing could be judged."]
 
     def _seen(self, sizes: Sequence[float | None]) -> str:
         known = sorted(size for size in sizes if size is not None)
@@ -287,4 +291,4 @@ class _Words:
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.2g}" if ratio < 9.95 else f"{ratio:.0f}"
+    return f"{ratio:.2f}" if ratio < 9.95 else f"{ratio:.0f}"
