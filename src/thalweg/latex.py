@@ -16,9 +16,11 @@ def latex(technique: Technique) -> list[str]:
     >>> latex(optim.sgd)
     ['x \\leftarrow x - \\alpha \\, g']
     """
-    # A schedule returns its multiplier; every other formula gives anew what it takes first.
+    # Most formulas give anew what they take first.
     first = technique.formula.__code__.co_varnames[0]
-    anew = "" if technique.kind == "schedule" else rf"{_name(first)} \leftarrow "
+    anew = _RETURNED.get(technique.kind, rf"{_name(first)} \leftarrow ")
+    if getattr(technique, "place", "") == "loss":
+        anew = r"\Omega = "
     lines = []
     statements = technique.statements()
     if technique.kind == "dropout":
@@ -27,6 +29,8 @@ def latex(technique: Technique) -> list[str]:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 lines.append(rf"{_name(name)} \leftarrow {_tex(value)}")
+            case ast.Return(value=ast.Tuple(elts=[*_, value])) if technique.kind == "stop":
+                lines.append(anew + _tex(value))
             case ast.Return(value=ast.Tuple(elts=[value, *_])):  # the rest is kept, or was measured on the way
                 lines.append(anew + _tex(value))
             case ast.Return(value=ast.expr() as value):
@@ -34,6 +38,13 @@ def latex(technique: Technique) -> list[str]:
             case _:
                 raise AssertionError(f"a formula is assignments and a return, not {ast.unparse(statement)}")
     return lines
+
+
+_RETURNED = {
+    "schedule": "", "loss": "L = ", "stop": r"\mathrm{stop} = ", "prune": "s = ", "init": r"w \leftarrow ",
+    "activation": "y = ", "norm": "y = ", "dropout": "y = ",
+}  # fmt: skip
+"""What kinds return that is not what they take first."""
 
 
 class _Shares(ast.NodeTransformer):
@@ -47,6 +58,7 @@ _GREEK = {
     "variance": r"\sigma^2", "mean_kept": r"\bar{x}_\mathrm{kept}", "variance_kept": r"\sigma^2_\mathrm{kept}",
     "parts": r"x_\mathrm{group}", "groups": "G", "slope": "a", "std": r"\sigma", "cut": "c", "sparsity": "s",
     "fan_in": r"n_\mathrm{in}", "fan_out": r"n_\mathrm{out}", "gain": r"\gamma", "branches": "L", "depth": "m",
+    "strength": r"\lambda", "smoothing": r"\varepsilon", "output": "f", "targets": "t", "losses": r"\ell",
     "leaving": "p", "keep": "m", "noise": r"\varepsilon", "square": "s",
     "lr": r"\alpha", "beta": r"\beta", "beta1": r"\beta_1", "beta2": r"\beta_2", "eps": r"\epsilon",
     "rho": r"\rho", "momentum": r"\rho", "weight_decay": r"\lambda", "psi": r"\psi", "mu": r"\mu",
@@ -71,8 +83,8 @@ def _name(name: str) -> str:
 _WORDS = {
     "orthogonal": "NewtonSchulz", "eigenvectors": "eigenvectors", "orthonormal": "QR", "spacing": "spacing",
     "aspect": "rows/columns", "longest": "longest", "erf": "erf", "erfinv": "erf^{-1}", "expm1": "expm1",
-    "count": "count", "divided": "group", "joined": "ungroup", "rank": "rank", "rows": "rows",
-    "diagonal": "I", "centred": "δ",
+    "log_softmax": "log\\,softmax", "count": "count", "divided": "group", "joined": "ungroup",
+    "rank": "rank", "rows": "rows", "diagonal": "I", "centred": "δ",
 }  # fmt: skip
 _RELATIONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=",
@@ -140,6 +152,23 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
             return rf"\left|{_tex(argument)}\right|"
         case ast.Call(func=ast.Name(id="total"), args=[argument]):
             return rf"\textstyle\sum \left({_tex(argument)}\right)"
+        case ast.Call(func=ast.Name(id="mean"), args=[argument, ast.Name(id="targets"), *among]):
+            over = rf"_{{{_tex(among[0])}}}" if among else ""
+            return rf"\operatorname{{mean}}{over}\left({_tex(argument)}\right)"
+        case ast.Call(func=ast.Name(id="at_class"), args=[of, targets]):
+            return (
+                rf"\left({_tex(of)}\right)_{{{_tex(targets)}}}"
+                if not isinstance(of, ast.Name)
+                else (rf"{_tex(of)}_{{{_tex(targets)}}}")
+            )
+        case ast.Call(func=ast.Name(id="over_others"), args=[of, targets]):
+            return rf"\textstyle\sum_{{j \ne {_tex(targets)}}} {_tex(of)}"
+        case ast.Call(func=ast.Name(id="class_mean"), args=[of]):
+            return rf"\operatorname{{mean}}_j\left({_tex(of)}\right)"
+        case ast.Call(func=ast.Name(id="each"), args=[output, targets]):
+            return rf"\ell\left({_tex(output)}, {_tex(targets)}\right)"
+        case ast.Call(func=ast.Name(id="least"), args=[of, _, share]):
+            return rf"{_tex(share)} \text{{ least }} {_tex(of)}"
         case ast.Call(func=ast.Name(id="mean"), args=[argument, *axes]):
             over = rf"_{{{_tex(axes[0])}}}" if axes else ""
             return rf"\operatorname{{mean}}{over}\left({_tex(argument)}\right)"

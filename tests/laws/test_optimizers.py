@@ -2,7 +2,6 @@
 
 import ast
 import copy
-import inspect
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from small import small_digits
 from thalweg import optim
 from thalweg.catalogue import describe
 from thalweg.errors import InputError
-from thalweg.latex import latex
 from thalweg.optim import _vocabulary, _vocabulary_whole
 from thalweg.optim._batch import Batch
 from thalweg.optim._executors import eager
@@ -389,24 +387,12 @@ def test_it_learns_digits(technique, linear_task):
 
 
 @by_name
-def test_it_says_what_it_is(technique):
-    assert technique.source
-    assert technique.summary.endswith((".", ":", "other."))
-    assert "Source:" in inspect.getdoc(technique.formula)
-    assert set(technique.space) <= set(technique.hyperparameters)
+def test_it_says_what_is_its_own(technique):
     assert "lr" in technique.space
-    for name, place in technique.space.items():
-        default = technique.hyperparameters[name]
-        assert place.low <= default <= place.high, f"the default of {name} lies outside its space"
-    assert set(technique.generalises) <= set(optim.CATALOGUE)
     page = describe("optimizer")
-    assert f"{technique.name}: " in page
-    assert technique.source in page
-    assert all(equation in page for equation in technique.equations)
     mine = page[page.index(f"\n{technique.name}: ") :].partition("\n\n")[0]
     assert ("fewer than two axes: " in mine) is (technique.vectors is not None)
     assert ("evaluated at (p - " in mine) is (technique.evaluate is not None)
-    assert len(latex(technique)) == len(technique.statements())
 
 
 @by_name

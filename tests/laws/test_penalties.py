@@ -1,7 +1,6 @@
 """Laws of penalties: a new one is covered at once."""
 
 import copy
-import inspect
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 from thalweg import optim, penalty
 from thalweg.errors import InputError
 from thalweg.optim._executors.rows import on_shapes
-from thalweg.technique import Choice, Ingredient, LogUniform
+from thalweg.technique import LogUniform
 
 TECHNIQUES = list(penalty.CATALOGUE.values())
 NUMBERS = [technique for technique in TECHNIQUES if technique.place == "loss"]
@@ -35,33 +34,6 @@ def network():
             "head": nn.Linear(3, 5),
         }
     ).double()
-
-
-@each(TECHNIQUES)
-def test_it_says_what_it_is(technique):
-    assert technique.kind == "penalty"
-    assert technique.source
-    assert technique.summary.endswith(".")
-    assert "Source:" in inspect.getdoc(technique.formula)
-    assert set(technique.space) == set(technique.hyperparameters)
-    for name, place in technique.space.items():
-        default = technique.hyperparameters[name]
-        assert default in place.values if isinstance(place, Choice) else place.low <= default <= place.high
-    for name in technique.hyperparameters:
-        with pytest.raises(InputError, match=f"{name} of {technique.name} takes a number"):
-            technique(**{name: -1.0})
-    assert all(name in penalty.CATALOGUE for name in technique.generalises)
-
-
-@each(TECHNIQUES)
-def test_its_ingredient_is_the_same_whoever_makes_it(technique):
-    """A recipe that is read makes ingredients of techniques it knows by name alone."""
-    one = technique()
-    assert isinstance(one, penalty.Penalty)
-    assert Ingredient(technique, {}) == one
-    assert isinstance(Ingredient(technique, {}), penalty.Penalty)
-    assert isinstance(one.resolved(), penalty.Penalty)
-    assert copy.deepcopy(one) == one
 
 
 @each(NUMBERS)

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from thalweg import schedule
-from thalweg.catalogue import describe
 from thalweg.errors import InputError
-from thalweg.latex import latex
 from thalweg.recipe import Recipe
 
 SCHEDULES = list(schedule.CATALOGUE.values())
@@ -173,14 +171,8 @@ def test_after_its_end_it_stays_or_goes_on_as_it_is_declared(technique):
 
 
 @by_name
-def test_it_says_what_it_is(technique):
-    assert technique.source
-    assert technique.summary.endswith(".")
+def test_its_space_is_within_its_limits(technique):
     assert "torch" in inspect.getdoc(technique.formula) or technique.name == "warmup"
-    assert f"{technique.name}: {technique.summary}" in describe("schedule")
-    assert all(latex(technique))
-    assert set(technique.space) <= set(technique.hyperparameters)
-    assert set(technique.generalises) <= set(schedule.CATALOGUE)
     for name, place in technique.space.items():
         technique(**{name: place.at(0.0)})
         technique(**{name: place.at(1.0)})

@@ -1,7 +1,5 @@
 """Laws of ways to stop: a new one is covered at once."""
 
-import copy
-import inspect
 import json
 import math
 import random
@@ -9,8 +7,6 @@ import random
 import pytest
 
 from thalweg import stop
-from thalweg.errors import InputError
-from thalweg.technique import Choice, Ingredient
 
 TECHNIQUES = list(stop.CATALOGUE.values())
 each = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
@@ -34,30 +30,6 @@ def watched(ingredient, metrics, **direction):
         if now:
             break
     return said
-
-
-@each
-def test_it_says_what_it_is(technique):
-    assert technique.kind == "stop"
-    assert technique.source
-    assert technique.summary.endswith(".")
-    assert "Source:" in inspect.getdoc(technique.formula)
-    for name, place in technique.space.items():
-        default = technique.hyperparameters[name]
-        assert default in place.values if isinstance(place, Choice) else place.low <= default <= place.high
-    for name in technique.hyperparameters:
-        with pytest.raises(InputError, match=f"{name} of {technique.name} takes a"):
-            technique(**{name: -1})
-
-
-@each
-def test_its_ingredient_is_the_same_whoever_makes_it(technique):
-    one = technique()
-    assert isinstance(one, stop.Stop)
-    assert Ingredient(technique, {}) == one
-    assert isinstance(Ingredient(technique, {}), stop.Stop)
-    assert isinstance(one.resolved(), stop.Stop)
-    assert copy.deepcopy(one) == one
 
 
 @each

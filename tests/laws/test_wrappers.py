@@ -10,14 +10,12 @@ from torch import nn
 
 from small import small_digits
 from thalweg import average, gradient, optim, wrapper
-from thalweg.catalogue import KINDS, describe
+from thalweg.catalogue import KINDS
 from thalweg.errors import InputError
-from thalweg.latex import latex
 from thalweg.notation import parse
 from thalweg.optim import _vocabulary
 from thalweg.optim._executors.rows import on_rows, on_shapes
 from thalweg.recipe import Recipe
-from thalweg.technique import Choice
 from thalweg.train import Member, train
 
 TECHNIQUES = [technique for role in ("gradient", "average", "wrapper") for technique in KINDS[role].values()]
@@ -41,25 +39,6 @@ def tensors_of(technique):
 def values_of(technique):
     values = technique.how(technique.hyperparameters)
     return {**values, "n": 3} if "n" in technique.given else values
-
-
-@by_name
-def test_it_says_what_it_is(technique):
-    assert technique.source
-    assert technique.summary.endswith(".")
-    assert "Source:" in inspect.getdoc(technique.formula)
-    assert set(technique.space) <= set(technique.hyperparameters)
-    for name, place in technique.space.items():
-        default = technique.hyperparameters[name]
-        inside = default in place.values if isinstance(place, Choice) else place.low <= default <= place.high
-        assert inside, f"the default of {name} lies outside its space"
-    page = describe(technique.kind)
-    assert f"{technique.name}: " in page
-    assert technique.source in page
-    assert all(equation in page for equation in technique.equations)
-    lines = latex(technique)
-    assert len(lines) == len(technique.statements())
-    assert all(r"\leftarrow" in line and line.count("{") == line.count("}") for line in lines)
 
 
 @by_name
