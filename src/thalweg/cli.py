@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thalweg.recipe import Recipe
-    from thalweg.study import Study
+    from thalweg.study import Lottery, Study
     from thalweg.task import Task
 
 __all__ = ["main"]
@@ -138,6 +138,40 @@ def ablate(
 
 
 @app.command()
+def lottery(
+    task: TaskName,
+    rounds: Annotated[int, typer.Option(help="how often is pruned")] = 10,
+    rate: Annotated[
+        float, typer.Option(help="the share of weights that go each time; half of it at the output")
+    ] = 0.2,
+    rewind: Annotated[int, typer.Option(metavar="STEP", help="to whose weights tickets go back")] = 0,
+    scope: Annotated[str, typer.Option(help="layer or global: among which weights the smallest go")] = "layer",
+    seeds: Annotated[int, typer.Option(help="how many tickets are drawn")] = 5,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="how is trained; adam at its defaults if not given")
+    ] = None,
+    target: Target = None,
+    epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+) -> None:
+    """Draw lottery tickets: how small a model can be, and whether its mask and first weights are what matters."""
+    with _stopping("what is done is kept, and the same command goes on from there"):
+        from thalweg.recipe import Recipe
+        from thalweg.study import lottery as draw
+
+        made, base = _task(task, target, epochs, None)
+        found = draw(
+            made, base if recipe is None else Recipe.from_file(recipe, base), rounds=rounds, rate=rate, rewind=rewind,
+            scope=scope, seeds=seeds, seed=seed, out=out, processes=processes, command=_command(),
+        )  # fmt: skip
+    _tell(found)
+    if found.verdict["smaller"]:
+        typer.echo(f"ticket: {found.directory / 'ticket.safetensors'}")
+
+
+@app.command()
 def train(
     task: TaskName,
     recipe: Annotated[Path, typer.Option(metavar="FILE.toml", help="the recipe; ranges take their defaults")],
@@ -227,7 +261,7 @@ def _names(text: str | None) -> list[str]:
     return [] if text is None else [name.strip() for name in text.split(",")]
 
 
-def _tell(study: Study) -> None:
+def _tell(study: Study | Lottery) -> None:
     """Print what a study may claim, and where its report is."""
     typer.echo(f"\n{study}\n")
     for warning in study.verdict["warnings"]:

@@ -3,8 +3,11 @@
 from thalweg.study.ablate import ablate
 from thalweg.study.before import explain
 from thalweg.study.budget import parse_duration
+from thalweg.study.lottery import Lottery, lottery
 from thalweg.study.script import export
 from thalweg.study.single import Trained, train
 from thalweg.study.study import Study, compare
 
-__all__ = ["Study", "Trained", "ablate", "compare", "explain", "export", "parse_duration", "train"]
+__all__ = [
+    "Lottery", "Study", "Trained", "ablate", "compare", "explain", "export", "lottery", "parse_duration", "train",
+]  # fmt: skip

@@ -99,7 +99,6 @@ def _pairs(arms: Mapping[str, Sequence[RunRecord]], alpha: float, higher: bool) 
     found = differences(S if higher else -S)
     each = pair_alpha(len(named), S.shape[1], alpha)
     seeds, crossed, claimed = found.seeds(each), found.crossed(each), found.claimed(each)
-    detectable = found.detectable(each)
     return [
         {
             "control": control,
@@ -107,7 +106,6 @@ def _pairs(arms: Mapping[str, Sequence[RunRecord]], alpha: float, higher: bool) 
             "seeds": None if seeds is None else [float(x) for x in seeds[i]],
             "crossed": None if crossed is None else [float(x) for x in crossed[i]],
             "claimed": bool(claimed[i]),
-            "detectable": None if detectable is None else float(detectable[i]),
         }
         for i, control in enumerate(CONTROLS)
     ]
@@ -163,10 +161,9 @@ class _Words:
         behind = [row for row in judged if any(pair["claimed"] for pair in row["pairs"])]
         if behind:
             return f"{where}, the ticket beats neither control, and is behind one {self._range(behind)}."
-        sizes = [pair["detectable"] for row in judged for pair in row["pairs"] if pair["detectable"] is not None]
-        seen = f" (a difference of {self.face.difference(float(np.median(sizes)))} would usually be seen)" * bool(
-            sizes
-        )
+        ends = [pair["crossed"] or pair["seeds"] for row in judged for pair in row["pairs"]]
+        half = self.face.difference(float(np.median([(high - low) / 2 for low, high in ends])))
+        seen = f": the intervals of its differences reach {half} to either side, in the median"
         return f"{where}, the ticket and its controls cannot be told apart at any of {len(judged)} levels{seen}."
 
     def others(self) -> str | None:
