@@ -8,7 +8,7 @@ import altair as alt
 
 from thalweg.report import look
 from thalweg.report.rows import spread
-from thalweg.report.scale import MISSING, short
+from thalweg.report.scale import MISSING
 
 if TYPE_CHECKING:
     from thalweg.report.reading import Study
@@ -61,7 +61,7 @@ def pictures(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, di
     titles = {
         "test": f"test {scale.name}, better by{_brackets(scale.steps)}",
         "gap": f"train − test{'' if study.higher_is_better else ', reversed'}, more by{_brackets(scale.steps)}",
-        "cost": "CPU seconds of a run’s steps, times",
+        "cost": "times the CPU seconds",
     }
     return {
         name: _chart(name, data[name], titles[kind], log=kind == "cost")
@@ -83,7 +83,8 @@ def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
     across = alt.Scale(domain=[low, high], nice=False, **kind)
     ticks: dict[str, Any] = {"tickCount": 5, "grid": True}
     if log:
-        steps = (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
+        near = (0.8, 0.9, 1, 1.1, 1.2, 1.3)
+        steps = near if high < 1.6 * low else (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100)
         ticks = {"values": [step for step in steps if low <= step <= high], "format": "~g", "grid": True}
     order = list(dict.fromkeys(table["ingredient"]))
     families = list(dict.fromkeys(table["family"]))
@@ -177,7 +178,7 @@ def _cells(effect: dict[str, Any], scale: Scale) -> list[dict[str, Any]]:
         text, interval = MISSING, ""
         if one is not None:
             ends = _ends(one, kind)
-            text = f"× {short(one['ratio'])}" if kind == "cost" else scale.difference(one["difference"])
+            text = f"× {_times(one['ratio'])}" if kind == "cost" else scale.difference(one["difference"])
             interval = _interval(ends, kind, scale)
         cells.append({"text": text, "interval": interval, "claimed": bool(one and one["claimed"])})
     return cells
@@ -212,17 +213,23 @@ def _interval(ends: list[float | None], kind: str, scale: Scale) -> str:
     if None in ends:
         return ""
     if kind == "cost":
-        return f"{short(ends[0])} to {short(ends[1])}"
+        return f"{_times(ends[0])} to {_times(ends[1])}"
     return spread(scale, ends, 1.0)
 
 
 def _said(effect: dict[str, Any], kind: str, scale: Scale) -> str:
     interval = _interval(_ends(effect, kind), kind, scale)
     size = (
-        f"× {short(effect['ratio'])}" if kind == "cost" else f"{scale.difference(effect['difference'])} {scale.steps}"
+        f"× {_times(effect['ratio'])}"
+        if kind == "cost"
+        else f"{scale.difference(effect['difference'])} {scale.steps}"
     )
     sure = "" if effect["claimed"] else "; cannot be told from nothing"
     return f"{size.strip()}{f' ({interval})' if interval else ''}{sure}"
+
+
+def _times(ratio: float | None) -> str:
+    return MISSING if ratio is None else f"{ratio:.2f}" if ratio < 9.95 else f"{ratio:.0f}"
 
 
 def _brackets(unit: str) -> str:

@@ -56,7 +56,7 @@ def best(study: Study, scale: Scale) -> Table:
     known = [row for row in _ordered(study) if row.get("mean") is not None]
     if not known:
         return {}
-    return {"at": [float(f"{known[0]['mean'] * scale.factor:.6g}")], "label": [known[0]["name"]]}
+    return {"at": [float(f"{known[0]['mean'] * scale.factor:.6g}")], "label": [f"baseline {known[0]['shown']}"]}
 
 
 def notes(study: Study) -> list[str]:

@@ -191,11 +191,9 @@ def _whole(role: str, full: Recipe, plain: Recipe, whole: Recipe, bare: Recipe) 
     value, instead = _word(ours), _word(theirs)
     if value == instead:  # the same technique, with other hyperparameters
         value, instead = str(ours), str(theirs)
-    empty = role in OPTIONAL and instead == "none"
-    without = _replaced(whole, role, getattr(bare, role), f"full without its {role}")
-    alone = _replaced(bare, role, getattr(whole, role), f"plain with {role} {value}")
     label = f"{role} {value}" if value != role else role
-    return Part(label, str(ours), "" if empty else instead, without, alone)
+    part = Part(label, str(ours), "" if role in OPTIONAL and instead == "none" else instead, whole, bare)
+    return _tried(part, role, getattr(bare, role), getattr(whole, role))
 
 
 def _word(value: Any) -> str:
@@ -222,9 +220,8 @@ def _elements(role: str, full: Recipe, whole: Recipe, bare: Recipe, neutral: Any
         )
         others = [(part,) if j != i else neutral(part) for j, part in enumerate(chain)]
         lone = [neutral(part) if j != i else (part,) for j, part in enumerate(chain)]
-        without = _replaced(whole, role, _chain(role, others, bare), f"full without {label}")
-        alone = _replaced(bare, role, _chain(role, lone, bare), f"plain with {label}")
-        found.append(Part(label, str(said[i]), "constant" if role == "schedule" else "", without, alone))
+        part = Part(label, str(said[i]), "constant" if role == "schedule" else "", whole, bare)
+        found.append(_tried(part, role, _chain(role, others, bare), _chain(role, lone, bare)))
     return found
 
 
@@ -241,8 +238,12 @@ def _steps(part: Any) -> dict[str, Any]:
     return {} if steps is None else {"steps": steps}
 
 
-def _replaced(recipe: Recipe, role: str, value: Any, name: str) -> Recipe:
-    try:
-        return replace(recipe, **{role: value}).resolved()
-    except InputError as error:
-        raise InputError(f"{name} is no recipe: {error}") from error
+def _tried(part: Part, role: str, without: Any, alone: Any) -> Part:
+    """Return a part of the full and the plain recipe as it is tried: with other values of its role."""
+    made = []
+    for name, recipe, value in zip(part.names(), (part.without, part.alone), (without, alone), strict=True):
+        try:
+            made.append(replace(recipe, **{role: value}).resolved())
+        except InputError as error:
+            raise InputError(f"{name} is no recipe: {error}") from error
+    return replace(part, without=made[0], alone=made[1])
