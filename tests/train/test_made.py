@@ -14,6 +14,7 @@ from thalweg import activation, dropout, init, loss, norm, optim, penalty, stop
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.train import Member, Population, train
+from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.made import check_made, model_of
 from thalweg.train.population import batches, order
 from thalweg.train.state import begin, packed, unpacked
@@ -40,6 +41,8 @@ ROLES = {
     "l1": {"penalty": penalty.l1(0.001)},
     "max-norm": {"penalty": penalty.max_norm(0.5)},
     "hinge": {"loss": loss.hinge()},
+    "variational dropout": {"dropout": dropout.variational(alpha=0.4)},
+    "sparse variational dropout": {"dropout": dropout.sparse_variational(weight=0.5, start=0.0, end=2.0)},
     "stop": {"stop": stop.patience(1), "epochs": 12, "optimizer": optim.sgd(lr=2.0)},
 }  # fmt: skip
 
@@ -231,3 +234,49 @@ def test_batch_norm_in_batches_of_one_is_refused(way):
     check_made(task, recipe(norm=norm.layer(), **way))
     with pytest.raises(InputError, match="batch norm has nothing to take a variance over in a batch of one"):
         check_made(task, recipe(norm=norm.batch(), **way))
+
+
+@pytest.mark.parametrize(
+    ("part", "grown"),
+    [
+        (dropout.variational(0.3, weight=2.0), lambda epoch: 2.0),
+        (dropout.sparse_variational(weight=3.0, start=0.0, end=2.0), lambda epoch: 3.0 * min(epoch / 2, 1)),
+    ],
+)
+def test_the_divergence_of_variational_layers_is_in_the_gradient(part, grown):
+    """Against a loop by hand with the same noise, and the divergence in its loss.
+
+    Its slope is up to 1e4 where a weight is small, which rounding is multiplied by.
+    """
+    task = small_digits(mlp, dtype=torch.float64)
+    one = recipe(dropout=part, epochs=4)
+    net, step = model_of(task, one, 0), 0
+    keys = np.array([(tw.Key(0) / "forward").integer(63)], dtype=np.uint64)
+    for epoch in range(4):
+        rows = torch.from_numpy(order(task, Member(one, 0), epoch))
+        for cut in batches(len(task.train), 32):
+            batch = task.train.at(rows[cut])
+            net.zero_grad()
+            with KeyedDropout(step_keys(keys, [step])[0]):
+                fit = F.cross_entropy(net(batch.inputs), batch.targets)
+            (fit + grown(epoch) * dropout.kl(net) / len(task.train)).backward()
+            step += 1
+            with torch.no_grad():
+                for p in net.parameters():
+                    p -= 0.1 * p.grad
+    for executor in ("one by one", "vmapped"):
+        (result, *_) = train(task, [Member(one, seed) for seed in range(3)], executor, keep_weights=True)
+        for name, x in net.state_dict().items():
+            torch.testing.assert_close(result.weights[name], x, rtol=1e-5, atol=1e-6)
+
+
+def test_thresholds_are_each_runs_own_and_noise_is_no_weight():
+    task = small_digits(mlp)
+    members = [Member(recipe(dropout=dropout.sparse_variational(threshold=t), penalty=penalty.l2(0.1)), 7)
+               for t in (-8.0, -3.0, 8.0)]  # fmt: skip
+    assert len({member.recipe.together() for member in members}) == 1
+    results = train(task, members, "vmapped", keep_weights=True)
+    assert results[0].valid < 0.3 < results[2].valid, "of the first, evaluation leaves out every weight"
+    plain = recipe(dropout=dropout.sparse_variational(threshold=8.0))
+    noise = train(task, [Member(plain, 7)] * 3, "vmapped", keep_weights=True)[2].weights["0.log_variance"]
+    assert torch.allclose(results[2].weights["0.log_variance"], noise, atol=0.02)

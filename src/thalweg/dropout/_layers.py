@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thalweg.dropout._asked import normal
+from thalweg.dropout._rates import Rated
 from thalweg.dropout._sparse_variational import sparse_variational
 from thalweg.dropout._variational import variational
 from thalweg.errors import InputError
@@ -22,9 +23,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Distributed(nn.Module):
+class Distributed(Rated):
     """What the layers have in common: how they are made of a plain one, and that they may be called without noise."""
 
+    rates: tuple[str, ...] = ()
     weight: Any
     bias: Any
 
@@ -110,8 +112,10 @@ class _SparseVariational(Distributed):
         log_variance: log σ², of the shape of ``weight``.
     """
 
+    rates = ("threshold",)
+    not_weights = ("log_variance",)
     log_variance: nn.Parameter
-    threshold: float
+    threshold: float | Tensor
 
     def _begin(self, threshold: float, log_variance: float) -> None:
         self.threshold = dict(sparse_variational(threshold=threshold).values)["threshold"]
@@ -229,13 +233,15 @@ class SparseVariationalConv2d(_SparseVariational, nn.Conv2d):
 
 def as_variational(layer: nn.Module, **values: float) -> nn.Module:
     """Return a layer with variational dropout in place of a plain one, whose parameters it has."""
+    values.pop("weight", None)  # of the loss, not of the layer
     return _in_place_of(layer, "variational", {nn.Linear: VariationalLinear, nn.Conv2d: VariationalConv2d}, values)
 
 
 def as_sparse_variational(layer: nn.Module, **values: float) -> nn.Module:
     """Return a layer with sparse variational dropout in place of a plain one, whose parameters it has."""
     kinds = {nn.Linear: SparseVariationalLinear, nn.Conv2d: SparseVariationalConv2d}
-    return _in_place_of(layer, "sparse_variational", kinds, values)
+    own = {name: value for name, value in values.items() if name not in ("weight", "start", "end")}  # the loss's
+    return _in_place_of(layer, "sparse_variational", kinds, own)
 
 
 def _in_place_of(layer: Any, name: str, kinds: Mapping[Any, Any], values: Mapping[str, float]) -> nn.Module:

@@ -26,6 +26,7 @@ class DropoutTechnique(Technique):
             a sequence that are the same.
         evaluated: the formula of evaluation, where that is another than ``x``.
         layer: what kind of layer it is put around or in place of; ``""`` for those that stand between layers.
+        diverges: whether its layers' weights are distributions, whose divergence from a prior belongs to the loss.
         made_of: what makes its module of such a layer: a file of this folder and a name in it, ``"_words:Name"``.
     """
 
@@ -33,6 +34,7 @@ class DropoutTechnique(Technique):
     shares: str = "nothing"
     evaluated: Callable[..., Any] | None = None
     layer: str = ""
+    diverges: bool = False
     made_of: str = ""
 
     @property
@@ -91,6 +93,7 @@ def dropout(
     shares: str = "nothing",
     evaluated: Callable[..., Any] | None = None,
     layer: str = "",
+    diverges: bool = False,
     made_of: str = "",
 ) -> Callable[[Callable[..., Any]], DropoutTechnique]:
     """Declare the decorated formula a dropout; see `DropoutTechnique` for what it takes and returns."""
@@ -99,7 +102,7 @@ def dropout(
         return DropoutTechnique(
             kind="dropout", formula=formula, source=source, space=dict(space),
             limits={"p": "[0, 1)", **(limits or {})}, draws=draws, shares=shares, evaluated=evaluated, layer=layer,
-            made_of=made_of,
+            diverges=diverges, made_of=made_of,
         )  # fmt: skip
 
     return declare

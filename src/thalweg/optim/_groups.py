@@ -102,7 +102,8 @@ def not_decayed(model: nn.Module, decay_embeddings: bool = True) -> set[int]:
     """Return which parameters `groups` keeps out of the decay, by their ``id``."""
     kinds: tuple[type, ...] = _NORMS if decay_embeddings else (*_NORMS, *_EMBEDDINGS)
     found = {id(p) for p in model.parameters() if p.dim() < 2}
-    return found | {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    found |= {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    return found | {id(getattr(m, name)) for m in model.modules() for name in getattr(m, "not_weights", ())}
 
 
 def _depths(model: nn.Module) -> dict[int, int]:

@@ -14,6 +14,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from thalweg.dropout import _asked
 from thalweg.dropout._technique import Dropout, DropoutTechnique
+from thalweg.errors import InputError
 from thalweg.init import Init, _rescale
 from thalweg.init._apply import numbers
 from thalweg.loss import Loss
@@ -153,6 +154,11 @@ def _written(module: nn.Module, name: str | None, dropout: Any, found: dict[str,
     technique, values = dropout.technique, dict(dropout.resolved())
     if not technique.layer and name is None:
         return _thinning(technique, values["p"], found)
+    if technique.diverges:
+        raise InputError(
+            f"the dropout {technique.name} cannot be written as plain PyTorch; thalweg.dropout.pruned(model) makes a "
+            "plain model of one that thalweg train has trained"
+        )
     _keyed(found)
     add_sources(type(module), found)
     if "technique.formula(" in found[type(module).__name__]:

@@ -250,10 +250,9 @@ class _Surgeon:
         if ingredient.name in _AROUND:
             self._around(ingredient, _AROUND[ingredient.name])
             return
-        if ingredient.technique.layer:  # type: ignore[attr-defined]
-            raise InputError(
-                f"dropout: {ingredient.name} adds to the loss, which no recipe does for it; use its layers by hand"
-            )
+        if ingredient.technique.diverges:  # type: ignore[attr-defined]
+            self._distribute(ingredient)
+            return
         order = self.seen.order
         tail: list[str] = []
         for name in reversed(order):
@@ -271,6 +270,24 @@ class _Surgeon:
                 self.changes.append(Change(name, "", f"{ingredient.name} before it"))
             else:
                 self.left.append(f"{_where(name)}: {type(self.modules[name]).__name__} is a layer of its own kind")
+
+    def _distribute(self, ingredient: Ingredient) -> None:
+        """Make the weights of every linear layer and convolution distributions."""
+        held = {edit.where for edit in self.edits if edit.role == "norm" and edit.place == "behind"}
+        found = [(name, module) for name, module in self.modules.items() if isinstance(module, nn.Linear | nn.Conv2d)]
+        if not found:
+            raise InputError(f"dropout: {ingredient.name} is for Linear or Conv2d, of which the model has none")
+        for name, module in found:
+            if name in held:
+                raise InputError(
+                    f"dropout: {ingredient.name} takes the place of {_where(name)}, behind which the recipe puts a "
+                    "norm; choose one of the two"
+                )
+            if type(module) in (nn.Linear, nn.Conv2d):
+                self._edit("dropout", name, "instead", _of_layer)
+                self.changes.append(Change(name, type(module).__name__, ingredient.name))
+            else:
+                self.left.append(f"{_where(name)}: {type(module).__name__} is a layer of its own kind")
 
     def _around(self, ingredient: Ingredient, kinds: tuple[type[nn.Module], ...]) -> None:
         """Put a technique that is for one kind of layer around each of them."""

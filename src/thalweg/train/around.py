@@ -26,6 +26,7 @@ from thalweg.penalty._rows import gradients as penalised
 from thalweg.recipe import Recipe
 from thalweg.task import Split
 from thalweg.technique import Ingredient
+from thalweg.train.divergence import Divergence
 from thalweg.train.pruned import PrunedRows
 from thalweg.train.step import Executor
 from thalweg.wrapper import WrapperTechnique
@@ -86,6 +87,7 @@ class Around:
         self.penalties = [group for group in penalties if group.technique.place == "loss"]
         self.constraints = [group for group in penalties if group.technique.place == "after"]
         self.places = places(models.module) if penalties else []
+        self.divergence = Divergence(recipes, models, epoch, len(train))
         self.pruned = PrunedRows(masks, models.names, models.shapes)
         for group in (*self.after, *self.averages):
             group.kept = models.parameters[group.rows]
@@ -130,6 +132,7 @@ class Around:
         for group in self.penalties:
             rows = _rows(models.parameters, group.rows)
             models.gradients[group.rows] += penalised(group.technique, rows, group.values, self.places)
+        self.divergence.add(steps)
         for group in (group for stage in self.stages for group in stage):
             asked = [models.gradients, models.parameters][: 1 + group.technique.takes_weights]
             changed = group.call(*(_rows(x, group.rows) for x in asked), shapes=models.shapes)

@@ -82,6 +82,10 @@ class Executor(Protocol):
         """Return each model's outputs in evaluation mode, without gradients, on the same inputs (example, …)."""
         ...
 
+    def named(self, row: Tensor) -> dict[str, Tensor]:
+        """Return a row as parameters by name; views."""
+        ...
+
     def model(self, row: int) -> dict[str, Tensor]:
         """Return one model's parameters and buffers by name, behind ``model/``; see `RunState`."""
         ...
