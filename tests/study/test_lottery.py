@@ -1,0 +1,445 @@
+"""Lottery tickets: the controls are real controls, what is rewound is what was there, and a kill changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg import optim, prune, report
+from thalweg.errors import InputError
+from thalweg.prune import remaining
+from thalweg.record import Store
+from thalweg.study import lottery, lottery_chain, lottery_engine
+from thalweg.study.lottery_chain import Chain, Terms, Ticket, fresh_seed, other_seed
+from thalweg.task import fingerprint
+from thalweg.train import Member, Population, begin
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.made import model_of
+from thalweg.train.pruned import copied
+from thalweg.train.state import masks_in
+
+RECIPE = tw.Recipe(optim.adam(lr=0.01), epochs=2)
+STEPS = 3
+"""Of an epoch: 180 examples in batches of 64 or fewer."""
+
+
+def net():
+    return nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 10))
+
+
+NAMES = ["0.weight", "2.weight", "4.weight"]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return small_digits(net)
+
+
+def draw(task, out, **more):
+    values = {"rounds": 3, "rate": 0.5, "seeds": 2, "processes": 1, "progress": False, **more}
+    return lottery(task, RECIPE, out=out, **values)
+
+
+@pytest.fixture(scope="module")
+def found(task, tmp_path_factory):
+    """One lottery with late rewinding, to the middle of an epoch."""
+    return draw(task, tmp_path_factory.mktemp("lottery") / "out", rewind=4)
+
+
+def chain_of(task, tmp_path, terms, executor="one by one", **more):
+    tickets = [Ticket(i, seed) for i, seed in enumerate(terms.run_seeds())]
+    tmp_path.mkdir(exist_ok=True)
+    return Chain(
+        task, RECIPE.resolved(), terms, fingerprint(task), tickets, executor=executor, together=8,
+        checkpoints=Checkpoints(tmp_path), tell=more.pop("tell", lambda _: None), **more,
+    )  # fmt: skip
+
+
+def counts(masks):
+    return {name: int(mask.sum()) for name, mask in masks.items()}
+
+
+# -- controls ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["layer", "global"])
+def level(request, task, tmp_path_factory):
+    """A chain at its second level, its ticket, and what that level begins with, by kind."""
+    terms = Terms(rounds=2, rate=0.5, seeds=1, rewind=4, scope=request.param)
+    chain = chain_of(task, tmp_path_factory.mktemp("chain"), terms)
+    (ticket,) = chain.tickets
+    seen = {}
+    for at in (0, 1):
+        runs = chain._runs(ticket)
+        chain._train(runs)
+        chain._end_level(ticket, runs)
+        seen[at] = {kind: chain.begin(ticket, kind, at + 1) for kind in lottery_chain.KINDS}
+    return chain, ticket, seen
+
+
+def test_controls_keep_as_many_weights_of_each_layer(level):
+    _, _, seen = level
+    for at in (0, 1):
+        masks = {kind: masks_in(state) for kind, state in seen[at].items()}
+        assert list(masks["ticket"]) == NAMES
+        for kind in ("random mask", "fresh weights", "other data order"):
+            assert counts(masks[kind]) == counts(masks["ticket"])
+        assert sum(counts(masks["one-shot"]).values()) == sum(counts(masks["ticket"]).values())
+    for name, mask in masks["ticket"].items():
+        assert not (mask & ~masks_in(seen[0]["ticket"])[name]).any(), "what is gone stays gone"
+    assert counts(masks["ticket"])["4.weight"] == round(0.75 * round(0.75 * 120))
+
+
+def test_the_random_mask_is_another_from_the_same_weights(level):
+    _, ticket, seen = level
+    own, random = seen[1]["ticket"], seen[1]["random mask"]
+    for name in NAMES:
+        mine, its = masks_in(own)[name], masks_in(random)[name]
+        assert 0 < int((mine & its).sum()) < int(mine.sum())
+        early = ticket.early.tensors[f"model/{name}"]
+        assert torch.equal(random.tensors[f"model/{name}"], early * its)
+        assert torch.equal(own.tensors[f"model/{name}"], early * mine)
+    assert not torch.equal(masks_in(random)["0.weight"], masks_in(seen[0]["random mask"])["0.weight"])
+    assert (random.step, random.member.seed) == (own.step, own.member.seed) == (4, ticket.seed)
+
+
+def test_fresh_weights_are_of_another_seed_under_the_tickets_mask(level):
+    chain, ticket, seen = level
+    fresh = seen[1]["fresh weights"]
+    other = model_of(chain.task, chain.recipe, fresh_seed(ticket.seed, 2)).state_dict()
+    first = model_of(chain.task, chain.recipe, ticket.seed).state_dict()
+    for name in NAMES:
+        mask = masks_in(seen[1]["ticket"])[name]
+        assert torch.equal(masks_in(fresh)[name], mask)
+        assert torch.equal(fresh.tensors[f"model/{name}"], other[name] * mask)
+        assert not (fresh.tensors[f"model/{name}"] == first[name])[mask].any()
+    assert not torch.equal(fresh.tensors["model/0.bias"], first["0.bias"])
+    assert (fresh.step, fresh.facts, fresh.member.seed) == (0, {}, ticket.seed)
+    seeds = {fresh_seed(seed, at) for seed in (1, 2) for at in (1, 2, 3)}
+    assert len(seeds) == 6
+
+
+def test_pruning_at_once_goes_by_the_whole_models_weights(level):
+    chain, ticket, seen = level
+    whole = chain._module(ticket, ticket.full)
+    mask = masks_in(seen[1]["one-shot"])
+    expected = prune.magnitude().masks(whole, keep=0.25, scope="layer")
+    if chain.terms.scope == "layer":
+        assert all(torch.equal(mask[name], expected[name]) for name in NAMES[:2])
+    assert not torch.equal(mask["0.weight"], masks_in(seen[1]["ticket"])["0.weight"])
+    assert torch.equal(masks_in(seen[0]["one-shot"])["0.weight"], masks_in(seen[0]["ticket"])["0.weight"])
+
+
+def test_the_other_data_order_is_all_that_is_different(level):
+    _, ticket, seen = level
+    own, other = seen[1]["ticket"], seen[1]["other data order"]
+    assert other.member.seed == other_seed(ticket.seed) != ticket.seed
+    assert all(torch.equal(x, other.tensors[name]) for name, x in own.tensors.items())
+
+
+# -- rewinding ---------------------------------------------------------------------------------------------------
+
+
+def steps_of(task, state):
+    """Return a run after each of its steps."""
+    found = []
+    population = Population(task, "vmapped", 1, [state])
+    list(population.run(on_step=lambda population: found.append(copied(population.snapshot()[0]))))
+    return found
+
+
+@pytest.mark.parametrize("step", [0, 2, 3, 4])
+def test_a_ticket_goes_back_to_what_the_run_was_at_that_step(task, tmp_path, step):
+    terms = Terms(rounds=1, rate=0.5, seeds=2, rewind=step)
+    chain = chain_of(task, tmp_path, terms, "vmapped")
+    runs = [run for ticket in chain.tickets for run in chain._runs(ticket)]
+    chain._train(runs)
+    for ticket in chain.tickets:
+        member = Member(chain.recipe, ticket.seed)
+        state = begin(task, member)
+        kept = [state, *steps_of(task, state)]
+        expected = kept[step]
+        assert ticket.early.step == step
+        assert ticket.early.tensors.keys() == expected.tensors.keys()
+        assert all(torch.equal(x, expected.tensors[name]) for name, x in ticket.early.tensors.items())
+        whole = chain._module(ticket, next(run.result for run in runs if run.ticket is ticket).weights)
+        ticket.masks = lottery_chain.next_masks(whole, terms, None)
+        back = chain.begin(ticket, "ticket", 1)
+        assert back.step == step
+        if step:
+            gone = torch.cat(
+                [
+                    ~ticket.masks[name].flatten()
+                    if name in ticket.masks
+                    else torch.zeros(p.numel(), dtype=torch.bool)
+                    for name, p in net().named_parameters()
+                ]
+            )
+            for i in (0, 1):
+                assert not back.tensors[f"optimizer/{i}"][gone].any()
+                same = back.tensors[f"optimizer/{i}"][~gone] == expected.tensors[f"optimizer/{i}"][~gone]
+                assert same.all()
+        # What stands at an epoch's end is kept once that has been judged, so that it begins the next one.
+        assert chain._place(back) == step % STEPS
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------
+
+
+def test_a_lottery_leaves_levels_and_words(found):
+    levels = found.verdict["levels"]
+    total = 64 * 24 + 24 * 12 + 120
+    assert [row["weights"] for row in levels] == [total, 768 + 144 + 90, 384 + 72 + 68, 192 + 36 + 51]
+    assert [set(row["kinds"]) for row in levels[1:]] == [set(lottery_chain.KINDS)] * 3
+    assert set(levels[0]["kinds"]) == {"ticket", "other data order"}
+    assert all(row["barrier"]["low"] <= row["barrier"]["mean"] <= row["barrier"]["high"] for row in levels)
+    assert str(found).startswith("On small digits, the ticket")
+    with Store(found.directory) as store:
+        runs = store.runs(curves=True)
+        entries = store.entries("chosen")
+    assert len(runs) == 2 * (2 + 4 + 5 + 5)
+    late = [runs[e.run] for e in entries if e.setting and e.recipe != "fresh weights"]
+    assert all(np.isnan(run.curve.valid[:2]).all() and np.isfinite(run.curve.valid[2:]).all() for run in late)
+    assert all(np.isfinite(runs[e.run].curve.valid).all() for e in entries if e.recipe == "fresh weights")
+    assert {run.steps for run in runs.values()} == {2 * STEPS}
+    same = {e.repeat: e.run for e in entries if (e.recipe, e.setting) == ("ticket", 1)}
+    assert same == {e.repeat: e.run for e in entries if (e.recipe, e.setting) == ("one-shot", 1)}
+    assert not Checkpoints(found.directory).names()
+
+
+def same_records(one, other):
+    with Store(one) as first, Store(other) as second:
+        mine, its = first.runs(curves=True, outcomes=True), second.runs(curves=True, outcomes=True)
+        assert mine.keys() == its.keys()
+        for name, run in mine.items():
+            assert np.array_equal(run.outcomes, its[name].outcomes)
+            assert np.array_equal(run.curve.valid, its[name].curve.valid, equal_nan=True)
+            assert (run.train, run.valid, run.test, run.steps) == tuple(
+                getattr(its[name], x) for x in ("train", "valid", "test", "steps")
+            )
+        levels = [store.get("verdict")["levels"] for store in (first, second)]
+        assert levels[0] == levels[1]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Nothing is exported and one executor is chosen: this asks for seconds, and another test looks at it."""
+    from thalweg.study import lottery_ends
+
+    monkeypatch.setattr(lottery_ends, "_export", lambda *_: "not here")
+
+
+@pytest.fixture
+def as_planned(monkeypatch, found):
+    """Plans are that of the first lottery, so that bits can be compared."""
+    from thalweg.train.planner import Plan
+
+    with Store(found.directory) as store:
+        plan = Plan(**store.get("plan")["lottery"])
+    monkeypatch.setattr(sys.modules["thalweg.study.lottery"], "measure", lambda *_, **__: plan)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8, 17])
+def test_a_kill_changes_no_bit(task, found, tmp_path, monkeypatch, quick, as_planned, steps):
+    """Before the early step, after it, at the next level, and further on; with a checkpoint after every step."""
+    whole, left = lottery_chain.Watch.step, [False, *[True] * steps]
+
+    def step(self, lane, population):
+        self.seconds = 0
+        whole(self, lane, population)
+        if left and not left.pop():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(lottery_chain.Watch, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        draw(task, tmp_path, rewind=4)
+    assert Checkpoints(tmp_path).names()
+    again = draw(task, tmp_path, rewind=4)
+    same_records(found.directory, tmp_path)
+    assert again.verdict["sentences"][:2] == found.verdict["sentences"][:2]
+    assert not Checkpoints(tmp_path).names()
+
+
+def test_what_goes_on_is_not_done_again(task, tmp_path, monkeypatch, quick, as_planned):
+    """A run that was interrupted goes on from its step."""
+    whole, left, taken = lottery_chain.Watch.step, [False, *[True] * 4], []
+
+    def step(self, lane, population):
+        self.seconds = 0
+        taken.append(population.snapshot()[0].step)
+        whole(self, lane, population)
+        if left and not left.pop():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(lottery_chain.Watch, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        draw(task, tmp_path, rounds=1)
+    assert taken == [1, 2, 3, 4, 5]
+    draw(task, tmp_path, rounds=1)
+    assert taken[5] == 6
+    before = len(taken)
+    draw(task, tmp_path, rounds=1)
+    assert len(taken) == before
+
+
+def test_two_processes_give_the_same_records(task, found, tmp_path, quick, as_planned):
+    draw(task, tmp_path, rewind=4, processes=2)
+    same_records(found.directory, tmp_path)
+
+
+def test_a_process_that_dies_goes_on_from_where_it_was_kept(task, found, tmp_path, monkeypatch, quick, as_planned):
+    whole, marker = Chain._end_level, tmp_path / "died"
+
+    def end_level(self, ticket, runs):
+        whole(self, ticket, runs)
+        if ticket.level == 2 and ticket.place == 0 and not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Chain, "_end_level", end_level)
+    draw(task, tmp_path / "out", rewind=4, processes=2)
+    assert marker.exists()
+    same_records(found.directory, tmp_path / "out")
+
+
+def test_a_process_that_dies_twice_is_said(task, tmp_path, monkeypatch, quick):
+    monkeypatch.setattr(Chain, "_end_level", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(InputError, match=r"died \(exit code -9\).*twice; what is recorded is kept"):
+        draw(task, tmp_path, processes=2)
+    assert lottery_engine.PATIENCE > 60
+
+
+# -- what is left ------------------------------------------------------------------------------------------------
+
+
+def test_the_smaller_model_asks_for_nothing_of_ours(task, found):
+    """It is loaded by PyTorch alone, and by hand from its weights; it gives the metric that was said."""
+    facts = found.verdict["smaller"]
+    torch.save((task.test.inputs, task.test.targets), found.directory / "test.pt")
+    program = """
+import json, sys, torch
+from safetensors.torch import load_file
+inputs, targets = torch.load("test.pt")
+model = torch.export.load("ticket.pt2").module()
+print(json.dumps([(model(inputs).argmax(1) == targets).double().mean().item(), "thalweg" in sys.modules]))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=found.directory, capture_output=True, text=True, check=True
+    )
+    assert json.loads(told.stdout) == [pytest.approx(facts["test"][1]), False]
+    weights = load_file(found.directory / "ticket.safetensors")
+    shapes = json.loads((found.directory / "ticket.json").read_text())["shapes"]
+    assert {name: list(x.shape) for name, x in weights.items()} == shapes
+    layers = [nn.Linear(weights[f"{i}.weight"].shape[1], weights[f"{i}.weight"].shape[0]) for i in (0, 2, 4)]
+    model = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    model.load_state_dict(weights)
+    with torch.no_grad():
+        right = (model(task.test.inputs).argmax(1) == task.test.targets).double().mean().item()
+    assert right == pytest.approx(facts["test"][1])
+    assert facts["test"][0] == pytest.approx(facts["test"][1], abs=0.02)
+    assert sum(x.numel() for x in weights.values()) == facts["parameters"][1] <= facts["parameters"][0]
+    assert facts["share"] == found.verdict["levels"][facts["level"]]["share"]
+
+
+def test_idle_units_go(task, tmp_path, quick):
+    """With few weights left the model is really smaller, and its weights are within the masks."""
+    made = draw(task, tmp_path, rounds=5, rate=0.6, seeds=1)
+    facts = made.verdict["smaller"]
+    if facts["level"] == 5:
+        assert facts["parameters"][1] < facts["parameters"][0]
+    assert any(one["after"] < one["before"] for one in facts["units"].values()) == bool(facts["units"])
+    assert remaining({"": torch.ones(2, dtype=torch.bool)}) == 1.0
+
+
+def test_the_report_asks_for_no_torch(found):
+    program = "import sys; from thalweg import report; print(report.write('.'), 'torch' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=found.directory, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["report.html", "False"]
+    page = (found.directory / "report.html").read_text()
+    assert found.verdict["sentences"][0].replace("\u00a0", " ") in page.replace("\u00a0", " ")
+    assert 'id="figure-remaining"' in page
+    assert 'id="figure-barrier"' in page
+
+
+def test_an_unfinished_lottery_has_a_page_that_says_so(task, tmp_path, monkeypatch, quick):
+    def end_level(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Chain, "_end_level", end_level)
+    with pytest.raises(KeyboardInterrupt):
+        draw(task, tmp_path)
+    assert "Unfinished: 2 of 32 runs" in report.write(tmp_path).read_text()
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        return self.two(torch.relu(self.one(x)))[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "message"),
+    [
+        (net, {"rate": 1.0}, "rate takes a share of the weights above 0 and below 1, not 1.0"),
+        (net, {"rate": 0}, "rate takes a share of the weights above 0 and below 1, not 0"),
+        (net, {"rounds": 0}, "rounds takes a whole number from 1 up, not 0"),
+        (net, {"rounds": 40}, "rounds: after 14 of them 4 of 1944 weights are left, too few to take"),
+        (net, {"rewind": 6}, "rewind takes a step of the run, which has 6, and not its last: not 6"),
+        (net, {"rewind": -1}, "rewind takes a whole number from 0 up, not -1"),
+        (net, {"scope": "layers"}, 'unknown scope "layers"; did you mean "layer"'),
+        (net, {"seeds": True}, "seeds takes a whole number from 1 up, not True"),
+        (Tied, {}, "magnitude prunes no tied weights, and one.weight is two.weight too"),
+        (lambda: nn.BatchNorm1d(64), {}, "found nothing in BatchNorm1d"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_sentence_and_nothing_is_written(model, more, message, tmp_path):
+    with pytest.raises(InputError, match=message) as error:
+        draw(small_digits(model), tmp_path / "out", **more)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_recipe_that_prunes_is_refused(task, tmp_path):
+    with pytest.raises(InputError, match="the lottery prunes by itself; leave prune = snip out of the recipe"):
+        lottery(task, tw.Recipe(prune=prune.snip()), out=tmp_path / "out", progress=False)
+
+
+def test_a_model_that_diverges_has_no_tickets(task, tmp_path):
+    wild = tw.Recipe(optim.sgd(lr=3e38), epochs=1)
+    with pytest.raises(InputError, match=r"the whole model diverged on seed .*; give a recipe that trains it"):
+        lottery(task, wild, rounds=1, seeds=1, out=tmp_path, processes=1, progress=False)
+
+
+def test_another_lottery_is_refused(task, found, tmp_path):
+    for more, message in [
+        ({"rounds": 4}, "holds a lottery with rounds 3 and not 4; choose another --out"),
+        ({"scope": "global", "seeds": 3}, "scope layer and not global, seeds 2 and not 3; choose another --out"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            draw(task, found.directory, rewind=4, **more)
+    with pytest.raises(InputError, match="holds a lottery with another recipe; choose another --out"):
+        lottery(task, tw.Recipe(epochs=3), rounds=3, rate=0.5, seeds=2, rewind=4, out=found.directory, progress=False)
+    with pytest.raises(InputError, match="choose another --out"):
+        tw.compare(
+            task, [RECIPE, tw.Recipe(optim.sgd(), epochs=2)], trials=1, seeds=2, out=found.directory, progress=False
+        )
+    with pytest.raises(InputError, match=r"\S"):
+        tw.export(found.directory)
