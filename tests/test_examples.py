@@ -72,6 +72,24 @@ def test_noise_falls_as_one_over_the_batch(run, tmp_path):
     assert (tmp_path / "gradient_noise.svg").exists()
 
 
+def test_batch_norm_smooths_and_does_not_shift_less(run, tmp_path):
+    found = run("batch_norm")
+    assert found["loss"]["batch norm"] < 0.3 * found["loss"]["plain"]
+    assert found["beta"]["batch norm"] < 0.7 * found["beta"]["plain"]
+    assert found["moved"]["batch norm"] < 0.2 * found["moved"]["plain"]
+    assert found["cosine"]["batch norm"] < found["cosine"]["plain"]
+    factor, predicted = found["growth"]["batch"]
+    assert predicted == pytest.approx(1.211, abs=1e-3)
+    assert factor == pytest.approx(predicted, rel=0.02)
+    assert found["growth"]["layer"][0] == pytest.approx(1, abs=0.02)
+    raw, standardised = found["rise"]
+    assert raw > 100
+    assert standardised < 1.1
+    assert {path.stem for path in tmp_path.glob("*.svg")} == {
+        "smoothness", "shift", "gradient_growth", "sensitivity",
+    }  # fmt: skip
+
+
 def test_state_costs_what_is_declared(run):
     table = run("cost_table")
     assert table.keys() == optim.CATALOGUE.keys()

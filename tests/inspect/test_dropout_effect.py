@@ -84,8 +84,10 @@ def test_the_picture_is_written(ending, tmp_path):
     found.save(path)
     assert path.stat().st_size > 1000
     panels = found.chart().to_dict()["hconcat"]
-    assert [panel["encoding"]["y"]["field"] for panel in panels] == ["active", "mean"]
-    (values,) = found.chart().to_dict()["datasets"].values()
+    assert [panel["encoding"]["y"]["field"] for panel in panels] == ["active", "mean", "operations", "milliseconds"]
+    values, costs = (found.chart().to_dict()["datasets"][panels[i]["data"]["name"]] for i in (0, 2))
+    assert [row["operations"] for row in costs] == [found.operations[0], 0, found.operations[1], found.added]
+    assert [row["milliseconds"] for row in costs[::2]] == [1e3 * seconds for seconds in found.seconds]
     assert [(row["layer"], row["pass"]) for row in values][:2] == [("2", "without dropout"), ("2", "at rate 0.5")]
     assert [row["active"] for row in values] == [share for a in found.activations for share in a.active]
 

@@ -66,6 +66,29 @@ def test_it_is_definition_2_1_with_copies_of_the_model():
             assert layer.moved[step] == pytest.approx(math.sqrt(square.sum() / scale), rel=1e-3)
 
 
+def test_a_step_begins_with_the_buffers_that_the_last_one_left():
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net()
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, x):
+            self.count += 1
+            return self.net(x) * self.count
+
+    def still(parameters):
+        return torch.optim.SGD(parameters, lr=0.0)
+
+    def loss(y, _):
+        return y.mean()
+
+    data = batches(count=1)
+    layer = inspect.shift(Counted(), still, data, loss, steps=3).layers[0]
+    assert layer.gradient == pytest.approx(layer.gradient[0] * np.array([1.0, 2.0, 3.0]), rel=1e-5)
+    assert not layer.difference.any()
+
+
 def test_layers_that_are_frozen_shift_none():
     model = net()
     model[:2].requires_grad_(False)

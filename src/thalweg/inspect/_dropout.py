@@ -92,7 +92,7 @@ class DropoutEffect:
         )
 
     def chart(self) -> alt.HConcatChart:
-        """Return the picture: how many numbers are active before each layer, and their mean, without and with."""
+        """Return the picture, without dropout and with: what is active before each layer, its mean, and the cost."""
         import altair as alt
 
         names = ("without dropout", f"at rate {self.rate:g}")
@@ -101,18 +101,40 @@ class DropoutEffect:
             for a in self.activations
             for i, name in enumerate(names)
         ]
+        colour = alt.Color("pass:N", title=None, sort=None, scale=alt.Scale(range=["#8a8f98", "#2b6cb0"]))
         base = alt.Chart(alt.InlineData(values=rows)).mark_bar()
         base = base.encode(
             x=alt.X("layer:N", title="before layer", sort=None, axis=alt.Axis(labelAngle=0)),
             xOffset=alt.XOffset("pass:N", sort=None),
-            color=alt.Color("pass:N", title=None, sort=None, scale=alt.Scale(range=["#8a8f98", "#2b6cb0"])),
+            color=colour,
         )
         share = alt.Scale(domain=[0, 1])
         panels = [
             base.encode(y=alt.Y("active:Q", title="share that is not 0", scale=share, axis=alt.Axis(format="%"))),
             base.encode(y=alt.Y("mean:Q", title="mean")),
         ]
-        chart = alt.hconcat(*(panel.properties(width=300, height=220) for panel in panels))
+        costs = [
+            {"pass": name, "of": of, "operations": count, "milliseconds": 1e3 * seconds}
+            for name, layers, added, seconds in zip(
+                names, self.operations, (0, self.added), self.seconds, strict=True
+            )
+            for of, count in (("layers", layers), ("dropout", added))
+        ]
+        cost = alt.Chart(alt.InlineData(values=costs)).mark_bar()
+        cost = cost.encode(
+            x=alt.X("pass:N", title=None, sort=None, axis=alt.Axis(labels=False, ticks=False)), color=colour
+        )
+        whole = cost.encode(
+            y=alt.Y("sum(operations):Q", title="operations", axis=alt.Axis(format="~s")),
+            opacity=alt.Opacity("of:N", title=None, sort=None, scale=alt.Scale(range=[1.0, 0.5])),
+        )
+        time_ = cost.transform_filter(alt.datum.of == "layers").encode(
+            y=alt.Y("milliseconds:Q", title="forward pass, ms")
+        )
+        chart = alt.hconcat(
+            *(panel.properties(width=240, height=220) for panel in panels),
+            *(panel.properties(width=90, height=220) for panel in (whole, time_)),
+        )
         assert isinstance(chart, alt.HConcatChart)
         return chart
 

@@ -1,0 +1,366 @@
+"""What norms and dropout do: how much sooner, how sparse, how likely, and at what cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import torch
+from scipy import stats
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from torch import Tensor, nn, set_num_threads
+from torch.nn import functional as F
+
+import bias_speed
+import thalweg as tw
+from clock import met, table
+from thalweg import dropout, norm
+from thalweg.task import Split
+from thalweg.train import Member, Result, train
+from thalweg.train.made import model_of
+
+HERE = Path(__file__).parent
+
+
+def section() -> str:
+    set_num_threads(1)
+    parts = [f"### {title}\n\n{measure()}" for title, measure in PARTS.items()]
+    return "\n\n".join(["## Inductive biases", *parts])
+
+
+def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, layer: Any = nn.Linear) -> nn.Sequential:
+    """Return a fully connected network."""
+    parts: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        parts += [layer(a, b), activation()]
+    return nn.Sequential(*parts[:-1])
+
+
+def digits(model: Callable[[], nn.Module], loss: Any = F.cross_entropy) -> tw.Task:
+    data = load_digits(return_X_y=True)
+    return tw.Task(model=model, data=data, loss=loss, metric=tw.accuracy, standardize=True, name="digits")
+
+
+# -- batch norm: how much sooner --------------------------------------------------------------------------
+
+SOONER = 2.0
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
+TUNING, SEEDS, EPOCHS = 3, 10, 30
+NETS: dict[str, tuple[tuple[int, ...], type[nn.Module]]] = {
+    "64-64-10, ReLU": ((64, 64, 10), nn.ReLU),
+    "64-100-100-100-10, ReLU": ((64, 100, 100, 100, 10), nn.ReLU),
+    "64-100-100-100-10, sigmoid": ((64, 100, 100, 100, 10), nn.Sigmoid),
+}
+"""The task's own network, a deeper one, and the one of Ioffe & Szegedy 2015, section 4.1."""
+
+WAYS = {"plain": None, "batch norm": norm.batch()}
+SOONER_PICTURE = HERE / "sooner.svg"
+
+
+@dataclass(frozen=True)
+class Course:
+    """Validation accuracy over epochs, shape ``(seeds, epochs + 1)``, at the learning rate that was chosen."""
+
+    rate: float
+    valid: np.ndarray
+
+
+def sooner() -> str:
+    courses = {name: {way: _course(name, way) for way in WAYS} for name in NETS}
+    steps = len(range(0, len(digits(lambda: mlp((64, 10))).train), 64))
+    _draw_sooner(courses, steps)
+    rows = []
+    for name, both in courses.items():
+        plain, normed = (both[way].valid.mean(0) for way in WAYS)
+        ours, theirs = _reached(normed, plain[-1]), _reached(plain, plain[-1])
+        own = [_sooner(p, n) for p, n in zip(*(both[way].valid for way in WAYS), strict=True)]
+        ratio = _sooner(plain, normed)
+        rows.append([
+            name, *(f"{both[way].rate:g}" for way in WAYS), f"{plain[-1]:.2%}", f"{normed[-1]:.2%}",
+            str(steps * (theirs or 0)), "never" if ours is None else str(steps * ours), f"{ratio:.1f}",
+            f"{np.median(own):.1f}", f"≥ {SOONER:g}", met(ratio >= SOONER),
+        ])  # fmt: skip
+    head = [
+        "network", "rate, plain", "rate, batch norm", "plain ends at", "batch norm ends at", "plain there at step",
+        "batch norm there at step", "sooner by", "median of the seeds' own", "target", "",
+    ]  # fmt: skip
+    return f"""SGD, {EPOCHS} epochs of {steps} steps, validation accuracy after each, means of {SEEDS} seeds. Each way
+has the rate of {", ".join(f"{rate:g}" for rate in RATES)} with which it ends best, on {TUNING} seeds of their own.
+The step is the first at which the mean is as high as that of plain training at its end; plain training is held to
+the same.
+
+{table(head, rows)}
+
+![Validation accuracy over the steps]({SOONER_PICTURE.name})"""
+
+
+def _course(name: str, way: str) -> Course:
+    sizes, activation = NETS[name]
+    task = digits(lambda: mlp(sizes, activation))
+    seeds = range(1000, 1000 + TUNING)
+    tried = _valid(task, [(rate, seed) for rate in RATES for seed in seeds], way).reshape(len(RATES), TUNING, -1)
+    ends = np.nan_to_num(tried[:, :, -1]).mean(1)
+    rate = RATES[int(ends.argmax())]
+    return Course(rate, _valid(task, [(rate, seed) for seed in range(SEEDS)], way))
+
+
+def _valid(task: tw.Task, runs: Sequence[tuple[float, int]], way: str) -> np.ndarray:
+    members = [
+        Member(tw.Recipe(tw.optim.sgd(lr=rate), epochs=EPOCHS, norm=WAYS[way]).resolved(), seed)
+        for rate, seed in runs
+    ]
+    found = [result.curve.valid for result in train(task, members, "vmapped")]
+    return np.stack([np.pad(v, (0, EPOCHS + 1 - len(v)), constant_values=0.0) for v in found])  # what diverged ends
+
+
+def _sooner(plain: np.ndarray, normed: np.ndarray) -> float:
+    """Return how many times sooner one course is where the other ends than that one itself; 0 if it never is."""
+    own, other = _reached(plain, plain[-1]), _reached(normed, plain[-1])
+    return 0.0 if own is None or other is None else own / other
+
+
+def _reached(valid: np.ndarray, height: float) -> int | None:
+    """Return the first epoch at whose end a course is so high, from 1."""
+    there = np.flatnonzero(valid[1:] >= height)
+    return int(there[0]) + 1 if len(there) else None
+
+
+def _draw_sooner(courses: dict[str, dict[str, Course]], steps: int) -> None:
+    rows = []
+    for name, both in courses.items():
+        for way, course in both.items():
+            low, high = np.quantile(course.valid, [0.1, 0.9], axis=0)
+            for i, mean in enumerate(course.valid.mean(0)):
+                row = {"network": name, "way": way, "step": steps * i, "mean": mean, "low": low[i], "high": high[i]}
+                rows.append({**row, "end": both["plain"].valid[:, -1].mean()})
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("step:Q", title="step"),
+        color=alt.Color("way:N", title=None, sort=list(WAYS), scale=alt.Scale(range=["#8a8f98", "#2b6cb0"])),
+    )
+    y = alt.Y("mean:Q", title="validation accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.7, 1]))
+    line = base.mark_line(clip=True).encode(y=y)
+    band = base.mark_area(opacity=0.2, clip=True).encode(y=alt.Y("low:Q", title="validation accuracy"), y2="high:Q")
+    rule = base.mark_rule(strokeDash=[3, 3], color="#8a8f98").encode(y="end:Q", color=alt.value("#8a8f98"))
+    chart = alt.layer(band, line, rule).properties(width=230, height=200)
+    chart.facet(column=alt.Column("network:N", title=None, sort=list(NETS))).properties(background="white").save(
+        SOONER_PICTURE
+    )
+
+
+# -- sparse variational dropout ---------------------------------------------------------------------------
+
+GONE, LOST = 0.95, 1.5
+WEIGHTS = {(64, 300, 100, 10): (0.02, 0.05, 0.1, 0.3), (64, 64, 10): (0.1, 0.3, 1.0)}
+SPARSE_SEEDS, SPARSE_EPOCHS = 5, {(64, 300, 100, 10): 150, (64, 64, 10): 300}
+BEGINS, WHOLE = 0.1, 0.4
+SPARSE_PICTURE = HERE / "sparse.svg"
+
+
+class Divergent(nn.Module):
+    """A network of sparse variational layers that in training returns its divergence too, in parts of the loss.
+
+    Args:
+        sizes: of its layers.
+        weight: of the divergence, once it is whole.
+        examples: N, by which a mean loss has the divergence divided.
+        steps: of the training; the weight grows from `BEGINS` to `WHOLE` of them.
+    """
+
+    def __init__(self, sizes: Sequence[int], weight: float, examples: int, steps: int) -> None:
+        super().__init__()
+        self.net = mlp(sizes, layer=dropout.SparseVariationalLinear)
+        self.weight, self.examples, self.steps = weight, examples, steps
+        self.register_buffer("step", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.net(x)
+        if not self.training:
+            return y
+        grown = ((self.step / self.steps - BEGINS) / (WHOLE - BEGINS)).clamp(0.0, 1.0)
+        self.step += 1
+        return y, self.weight * grown * dropout.kl(self.net) / self.examples
+
+
+def divergent_loss(output: Any, targets: Tensor) -> Tensor:
+    """Return the cross entropy, and in training the divergence."""
+    if isinstance(output, tuple):
+        return F.cross_entropy(output[0], targets) + output[1]
+    return F.cross_entropy(output, targets)
+
+
+def sparse() -> str:
+    rows, points = [], []
+    for sizes, weights in WEIGHTS.items():
+        name, epochs = "-".join(map(str, sizes)), SPARSE_EPOCHS[sizes]
+        recipe = tw.Recipe(tw.optim.adam(lr=1e-3), tw.schedule.linear(), epochs=epochs).resolved()
+        members = [Member(recipe, seed) for seed in range(SPARSE_SEEDS)]
+        plain = np.mean([result.test for result in train(digits(lambda s=sizes: mlp(s)), members, "vmapped")])
+        rows.append([name, "plain", "", f"{plain:.2%}", "", "", "", ""])
+        good = False
+        for weight in weights:
+            gone, accuracy = _sparse(sizes, weight, members)
+            lost = 100 * float(plain - accuracy)
+            points.append({"network": name, "weight": weight, "gone": gone, "lost": lost})
+            good = good or (gone >= GONE and lost <= LOST)
+            rows.append([name, f"{weight:g}", f"{gone:.1%}", f"{accuracy:.2%}", f"{lost:.2f}", "", "", ""])
+        rows[-1][5:] = [f"≥ {GONE:.0%} gone for ≤ {LOST:g} points", "at some weight", met(good)]
+    _draw_sparse(points)
+    lengths = " and ".join(f"{epochs} epochs for {'-'.join(map(str, s))}" for s, epochs in SPARSE_EPOCHS.items())
+    head = ["network", "weight of KL", "weights gone", "test accuracy", "points lost", "target", "", ""]
+    return f"""Adam with rate 0.001, in a line to 0, as the plain network beside it is trained; means of
+{SPARSE_SEEDS} seeds, {lengths}.
+The weight of the divergence is 0 in the first {BEGINS:.0%} of the steps and whole after {WHOLE:.0%}; log σ² starts
+at −10, weights with log α ≥ 3 are gone, and no layer is left out.
+
+{table(head, rows)}
+
+![Points of accuracy lost over the share of weights gone]({SPARSE_PICTURE.name})"""
+
+
+def _sparse(sizes: Sequence[int], weight: float, members: Sequence[Member]) -> tuple[float, float]:
+    """Return the share of weights that are gone, and the test accuracy of what is left."""
+    examples = len(digits(lambda: mlp(sizes)).train)
+    steps = len(range(0, examples, 64)) * members[0].recipe.sizes()[1]
+    task = digits(lambda: Divergent(sizes, weight, examples, steps), divergent_loss)
+    found = train(task, members, "vmapped", keep_weights=True)
+    gone, right = [], []
+    for result in found:
+        model = task.model(0)
+        assert result.weights is not None
+        model.load_state_dict(result.weights)
+        plain = dropout.pruned(model.eval())
+        zeros = sum(int((layer.weight == 0).sum()) for layer in plain.modules() if isinstance(layer, nn.Linear))
+        gone.append(zeros / sum(a * b for a, b in pairwise(sizes)))
+        with torch.no_grad():
+            right.append((plain(task.test.inputs).argmax(1) == task.test.targets).double().mean().item())
+    return float(np.mean(gone)), float(np.mean(right))
+
+
+def _draw_sparse(points: Sequence[dict[str, Any]]) -> None:
+    base = alt.Chart(alt.InlineData(values=list(points))).encode(
+        x=alt.X("gone:Q", title="weights gone", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False)),
+        y=alt.Y("lost:Q", title="points of test accuracy lost", scale=alt.Scale(zero=False)),
+        color=alt.Color("network:N", title=None, sort=None),
+    )
+    line = base.mark_line(point=True).encode(order="weight:Q")
+    text = base.mark_text(dy=-9, fontSize=9).encode(text=alt.Text("weight:Q"))
+    wanted = alt.InlineData(values=[{"gone": GONE, "to": 1.0, "lost": LOST, "down": 0.0}])
+    area = alt.Chart(wanted).mark_rect(opacity=0.12, color="#2f855a")
+    area = area.encode(x="gone:Q", x2="to:Q", y="lost:Q", y2="down:Q")
+    alt.layer(area, line, text).properties(width=420, height=240, background="white").save(SPARSE_PICTURE)
+
+
+# -- MC dropout -------------------------------------------------------------------------------------------
+
+SPLITS, SAMPLES = 10, 200
+DROPPED, LENGTHS = (0.0, 0.1, 0.2, 0.4), (10, 20, 40, 80)
+PRECISIONS = np.geomspace(0.5, 8.0, 13)
+
+
+def sampled() -> str:
+    rows = []
+    for name, likelihoods in (("breast_cancer", _cancer), ("diabetes", _diabetes)):
+        found = np.array([likelihoods(split) for split in range(SPLITS)])  # deterministic, sampled, its own one pass
+        for what, other in (("a network without dropout", 0), ("its own single pass, in evaluation", 2)):
+            each = found[:, 1] - found[:, other]
+            half = stats.t.ppf(0.975, SPLITS - 1) * each.std(ddof=1) / SPLITS**0.5
+            rows.append([
+                name, what, f"{found[:, other].mean():.4f}", f"{found[:, 1].mean():.4f}",
+                f"{each.mean():+.4f} ± {half:.4f}", f"{(each > 0).sum()} of {SPLITS}",
+                *(["better", met(each.mean() > half)] if other == 0 else ["", ""]),
+            ])  # fmt: skip
+    head = ["data", "beside", "log-likelihood", "MC dropout", "difference, 95%", "splits", "target", ""]
+    return f"""Predictive log-likelihood of a test example in nats, by the mean density of {SAMPLES} passes
+(`dropout.predict`), over {SPLITS} splits; the MLP of the task, 32-32, Adam. On the validation split of each, either
+way chooses when to end ({", ".join(map(str, LENGTHS))} epochs), the precision of quantities, and MC dropout its rate
+of {", ".join(map(str, DROPPED[1:]))}. All of a split train in one population, from the same initial weights.
+
+{table(head, rows)}"""
+
+
+def _cancer(split: int) -> tuple[float, float, float]:
+    task = tw.Task(
+        model=lambda: mlp((30, 32, 32, 2)), data=load_breast_cancer(return_X_y=True), loss=F.cross_entropy,
+        metric=tw.accuracy, standardize=True, seed=split, name="breast_cancer",
+    )  # fmt: skip
+    return _likelihoods(task, split)
+
+
+def _diabetes(split: int) -> tuple[float, float, float]:
+    inputs, targets = load_diabetes(return_X_y=True)
+    rows = tw.split(len(targets), (0.6, 0.2, 0.2), seed=split)
+    targets = ((targets - targets[rows[0]].mean()) / targets[rows[0]].std())[:, None]
+    parts = dict(zip(("train", "valid", "test"), ((inputs[r], targets[r]) for r in rows), strict=True))
+    task = tw.Task(
+        model=lambda: mlp((10, 32, 32, 1)), loss=F.mse_loss, metric=tw.squared_error, standardize=True,
+        name="diabetes", **parts,
+    )  # fmt: skip
+    return _likelihoods(task, split)
+
+
+def _likelihoods(task: tw.Task, split: int) -> tuple[float, float, float]:
+    """Return the mean test log-likelihood of the deterministic network, of MC dropout, and of its single pass."""
+    recipes = [
+        tw.Recipe(tw.optim.adam(), epochs=epochs, batch_size=32, dropout=dropout.mc(p)).resolved()
+        for p in DROPPED
+        for epochs in LENGTHS
+    ]
+    found = train(task, [Member(recipe, split) for recipe in recipes], "vmapped", keep_weights=True)
+    models = [_model(task, recipe, split, result) for recipe, result in zip(recipes, found, strict=True)]
+    plain, thinned = models[: len(LENGTHS)], models[len(LENGTHS) :]
+    (one, *of_one), (several, *of_several) = _best(task, plain, _single), _best(task, thinned, _several)
+    _, *of_its_own = _best(task, [several], _single)
+    return (
+        _single(one, task.test, *of_one), _several(several, task.test, *of_several),
+        _single(several, task.test, *of_its_own),
+    )  # fmt: skip
+
+
+def _model(task: tw.Task, recipe: tw.Recipe, seed: int, result: Result) -> nn.Module:
+    model = model_of(task, recipe, seed)
+    assert result.weights is not None
+    model.load_state_dict(result.weights)
+    return model.eval()
+
+
+Likelihood = Callable[..., float]
+"""From a model, a split and, for quantities, a precision to the mean log-likelihood of its targets."""
+
+
+def _best(task: tw.Task, models: Sequence[nn.Module], likelihood: Likelihood) -> tuple[Any, ...]:
+    """Return the model, and the precision of quantities, under which the validation split is likeliest."""
+    precisions = [(float(p),) for p in PRECISIONS] if task.valid.targets.is_floating_point() else [()]
+    tried = [(model, *precision) for model in models for precision in precisions]
+    return max(tried, key=lambda one: likelihood(one[0], task.valid, *one[1:]))
+
+
+@torch.no_grad()
+def _single(model: nn.Module, part: Split, precision: float | None = None) -> float:
+    y: Tensor = model(part.inputs).double()
+    if precision is None:
+        return -float(F.cross_entropy(y, part.targets))
+    error = float(((y - part.targets) ** 2).mean())
+    return 0.5 * (math.log(precision) - math.log(2 * math.pi) - precision * error)
+
+
+def _several(model: nn.Module, part: Split, precision: float | None = None) -> float:
+    found = dropout.predict(model, part.inputs, SAMPLES, targets=part.targets, precision=precision, batch_size=4096)
+    assert found.log_likelihood is not None
+    return float(found.log_likelihood.mean())
+
+
+# -- all of them ------------------------------------------------------------------------------------------
+
+PARTS: dict[str, Callable[[], str]] = {
+    "What norms and dropout cost": bias_speed.text,
+    "How much sooner with batch norm": sooner,
+    "Sparse variational dropout": sparse,
+    "MC dropout": sampled,
+}
+"""What is measured, by title."""
