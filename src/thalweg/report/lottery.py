@@ -90,6 +90,7 @@ def _tables(verdict: dict[str, Any], scale: Scale) -> dict[str, dict[str, list[A
         name: []
         for name in ("recipe", "share", "weights", "mid", "low", "high", "step", "step_low", "step_high", "claimed")
     }
+    total = verdict["levels"][0]["weights"]
     for row in verdict["levels"]:
         for place, kind in enumerate(KINDS):
             # Every line begins at the whole model.
@@ -98,7 +99,8 @@ def _tables(verdict: dict[str, Any], scale: Scale) -> dict[str, dict[str, list[A
                 continue
             wins = bool(row["pairs"]) and all(pair["claimed"] and pair["difference"] > 0 for pair in row["pairs"])
             values = {
-                "recipe": place, "share": _round(100 * row["share"]), "weights": row["weights"],
+                "recipe": place, "share": _round(100 * arm.get("weights", row["weights"]) / total),
+                "weights": round(arm.get("weights", row["weights"])),
                 **{name: _times(arm[key], scale) for name, key in _BAND.items()},
                 **{name: _round(arm[name]) for name in ("step", "step_low", "step_high")},
                 "claimed": int(kind == "ticket" and wins),
@@ -134,22 +136,22 @@ def _round(value: float | None) -> float | None:
 
 def _charts(scale: Scale, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     table = data["remaining"]
-    x = _across(table["share"])
+    low = min(share for place, share in zip(table["recipe"], table["share"], strict=True) if place == 0)
+    x = _across(low)
     made = {"remaining": _remaining(scale, table, x, whole="whole" in data), "step": _step(x, table)}
     if "barrier" in data:
         made["barrier"] = _barrier(scale, data["barrier"], x)
     return made
 
 
-def _across(shares: list[float]) -> alt.X:
+def _across(low: float) -> alt.X:
     """The weights that are left, in the logarithm, the whole model on the left."""
-    low = min(shares)
     few = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
-    ticks = [t for t in (few if low < 25 else range(100, 20, -10)) if t >= low * 0.999]
+    ticks = [t for t in (few if low < 25 else range(100, 20, -10)) if t >= 0.8 * low]
     return alt.X(
         "share:Q",
         title="weights that are left (%)",
-        scale=alt.Scale(type="log", domain=[100, low], nice=False),
+        scale=alt.Scale(type="log", domain=[100, 0.8 * low], nice=False),
         axis=alt.Axis(values=ticks, format="~g"),
     )
 

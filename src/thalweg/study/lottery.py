@@ -19,9 +19,10 @@ from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.facts import environment, task_facts
 from thalweg.study.lanes import lane_left
-from thalweg.study.lottery_chain import KINDS, Chain, Terms, Ticket, identity, next_masks
-from thalweg.study.lottery_ends import leave_smaller
+from thalweg.study.lottery_chain import Chain
+from thalweg.study.lottery_ends import leave_smallest
 from thalweg.study.lottery_engine import Forked
+from thalweg.study.lottery_ticket import KINDS, Terms, Ticket, identity, kinds_at, next_masks, next_units
 from thalweg.study.plan import check_schedules
 from thalweg.study.planning import plan_facts, sentences
 from thalweg.study.progress import Bar, Quiet, Show
@@ -114,9 +115,9 @@ def lottery(
     directory = Path(out) if out is not None else Path(f"{task.name}-lottery")
     show: Show = Bar() if progress else Quiet()
     with one_thread():
-        left = _check(task, resolved, terms)
+        left, no_units = _check(task, resolved, terms)
         prints = fingerprint(task)
-        facts = {**asdict(terms), "left": left, "recipe": resolved.toml()}
+        facts = {**asdict(terms), "left": left, "no_units": no_units, "recipe": resolved.toml()}
         plan = None
         try:
             if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
@@ -160,8 +161,12 @@ def _check_terms(terms: Terms) -> None:
         raise unknown("scope", terms.scope, ("layer", "global"))
 
 
-def _check(task: Task, recipe: Recipe, terms: Terms) -> list[int]:
-    """Refuse what cannot be trained or pruned; return how many weights are left at each level."""
+def _check(task: Task, recipe: Recipe, terms: Terms) -> tuple[list[int], str]:
+    """Refuse what cannot be trained or pruned.
+
+    Returns:
+        How many weights are left at each level, and why no whole units can be taken out, or nothing.
+    """
     check(task)
     if recipe.prune is not None:
         raise InputError(f"the lottery prunes by itself; leave prune = {recipe.prune.name} out of the recipe")
@@ -169,7 +174,8 @@ def _check(task: Task, recipe: Recipe, terms: Terms) -> list[int]:
     steps = recipe.sizes()[1] * steps_per_epoch(task, recipe)
     if terms.rewind >= steps:
         raise InputError(f"rewind takes a step of the run, which has {steps}, and not its last: not {terms.rewind}")
-    masks = next_masks(model_of(task, recipe, terms.run_seeds()[0]), terms, None)
+    module = model_of(task, recipe, terms.run_seeds()[0])
+    masks = next_masks(module, terms, None)
     sizes = {name: mask.numel() for name, mask in masks.items()}
     left = counts(sizes, 1 - terms.rate, terms.rounds, scope=terms.scope, half_output=True)
     for level in range(1, len(left)):
@@ -178,7 +184,11 @@ def _check(task: Task, recipe: Recipe, terms: Terms) -> list[int]:
                 f"rounds: after {level - 1} of them {left[level]} of {left[0]} weights are left, too few to take a "
                 f"share of {terms.rate:g} away; take fewer"
             )
-    return left
+    try:
+        next_units(module, terms, None)
+    except InputError as error:
+        return left, str(error)
+    return left, ""
 
 
 def _continue(store: Store, task: Task, prints: Mapping[str, str], facts: Mapping[str, Any]) -> None:
@@ -197,7 +207,7 @@ def _continue(store: Store, task: Task, prints: Mapping[str, str], facts: Mappin
     differ = [
         f"{name} {old[name]} and not {value}"
         for name, value in facts.items()
-        if old[name] != value and name != "left"
+        if old[name] != value and name not in ("left", "no_units")
     ]
     if differ:
         raise InputError(f"{where} holds a lottery with {', '.join(differ)}; choose another --out")
@@ -223,6 +233,7 @@ class _Work:
         self.task, self.recipe, self.terms, self.prints = task, recipe, terms, prints
         self.plan, self.processes, self.store, self.show = plan, processes, store, show
         self.checkpoints = Checkpoints(store.directory)
+        self.units = not store.get("lottery")["no_units"]
 
     def run(self) -> Lottery:
         """Train what is missing; then the verdict, the smaller model and the report."""
@@ -243,12 +254,13 @@ class _Work:
         return Lottery(self.store.directory, self.store.get("verdict"), write(self.store.directory))
 
     def _entries(self) -> list[Entry]:
-        """Return every run by kind, level and seed; pruned once, all at once is the ticket."""
+        """Return every run by kind, level and seed; the first time, pruning all at once is the ticket."""
         found = []
         for level in range(self.terms.rounds + 1):
-            for kind in KINDS if level else ("ticket", KINDS[-1]):
-                trained = "ticket" if kind == "one-shot" and level == 1 else kind
-                for place, seed in enumerate(self.terms.run_seeds()):
+            for place, seed in enumerate(self.terms.run_seeds()):
+                kinds = kinds_at(level, place, units=self.units)
+                for kind in [*kinds, "one-shot"] if level == 1 else kinds:
+                    trained = "ticket" if kind == "one-shot" and level == 1 else kind
                     name = identity(self.prints, self.recipe, self.terms, trained, level, seed)
                     found.append(Entry("chosen", kind, level, place, name))
         return found
@@ -308,7 +320,7 @@ class _Work:
         chain = partial(
             Chain, self.task, self.recipe, self.terms, self.prints, executor=self.plan.executor,
             together=self.plan.together if self.plan.executor != "one by one" else 1, checkpoints=self.checkpoints,
-            done=done, begun=begun,
+            done=done, begun=begun, units=self.units,
         )  # fmt: skip
         if groups == 1:
             chain(tickets, tell=tell).run()
@@ -327,26 +339,7 @@ class _Work:
     def _ends(self) -> dict[str, Any]:
         """Return what the tickets left: lines between data orders, and the smallest that is as good, made smaller."""
         tickets = [Ticket.kept(self.checkpoints, i, seed) for i, seed in enumerate(self.terms.run_seeds())]
-        sign = 1.0 if self.task.metric.higher_is_better else -1.0
-        known = [ticket for ticket in tickets if ticket.facts.get("level")]
-        facts: dict[str, Any] | None = None
-        if known:
-
-            def worth(ticket: Ticket) -> tuple[bool, int, float]:
-                valid, full = sign * ticket.facts["valid"], sign * ticket.facts["full"]
-                return valid >= full, ticket.facts["level"] if valid >= full else 0, valid
-
-            best = max(known, key=worth)
-            found = leave_smaller(
-                self.task, self.recipe, best.seed, best.best, best.best_masks, self.store.directory
-            )  # fmt: skip
-            level = best.facts["level"]
-            left = self.store.get("lottery")["left"]
-            facts = {
-                **found,
-                "seed": best.place,
-                "level": level,
-                "share": left[level] / left[0],
-                "held": worth(best)[0],
-            }
-        return {"barriers": [ticket.barriers for ticket in tickets], "smaller": facts}
+        weights = self.store.get("lottery")["left"][0]
+        smaller = leave_smallest(self.task, self.recipe, tickets, weights, self.store.directory)
+        units_left = [ticket.facts["left"] for ticket in tickets]
+        return {"barriers": [t.barriers for t in tickets], "units_left": units_left, "smaller": smaller}

@@ -6,7 +6,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from thalweg import prune
 from thalweg.errors import InputError
 from thalweg.prune import Smaller
 from thalweg.recipe import Recipe
+from thalweg.study.lottery_ticket import Ticket
 from thalweg.task import Task, apply
 from thalweg.task.reading import leaves
 from thalweg.train.made import model_of
 from thalweg.train.population import outcomes
 
-__all__ = ["barrier", "leave_smaller"]
+__all__ = ["barrier", "leave_smallest"]
 
 POINTS = 30
 """On the line between two tickets, both ends included."""
@@ -71,42 +72,92 @@ def barrier(
     return [sign * error for error in found.errors]
 
 
-def leave_smaller(
-    task: Task, recipe: Recipe, seed: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], directory: Path
-) -> dict[str, Any]:
-    """Take the units of no use out of a ticket, write what is left, and return its facts.
+def leave_smallest(
+    task: Task, recipe: Recipe, tickets: Sequence[Ticket], weights: int, directory: Path
+) -> dict[str, Any] | None:
+    """Write the smallest model that is as good as its whole model on the validation split, and return its facts.
 
-    Written are ``ticket.safetensors``, its weights; ``ticket.json``, how many units each layer has; and where
-    ``torch.export`` can follow it ``ticket.pt2``, the model itself, which ``torch.export.load`` reads and which needs
-    neither this library nor the file that defines the model.
+    It is a ticket, or one whose whole units were taken: the one with the fewest parameters once units of no use are
+    out. Where none is as good, it is the best of them; None where there are none.
+
+    Args:
+        task, recipe: of the lottery.
+        tickets: all of them.
+        weights: that can be pruned in the whole model.
+        directory: the study's.
+    """
+    sign = 1.0 if task.metric.higher_is_better else -1.0
+
+    def worth(ticket: Ticket, part: str) -> tuple[bool, int, float]:
+        facts, full = ticket.facts[part], sign * ticket.facts["full"]
+        valid = sign * facts["valid"]
+        return valid >= full, facts["level"] if valid >= full else 0, valid
+
+    found = []
+    for part, kind in (("best", "ticket"), ("small", "whole units")):
+        known = [ticket for ticket in tickets if ticket.facts.get(part)]
+        if known:
+            ticket = max(known, key=lambda ticket: worth(ticket, part))
+            masks = getattr(ticket, f"{part}_masks")
+            made = _Made(task, recipe, ticket.seed, getattr(ticket, part), masks)
+            kept = sum(int(mask.sum()) for mask in masks.values())
+            facts = {
+                "kind": kind, "seed": ticket.place, "level": ticket.facts[part]["level"], "share": kept / weights,
+                "held": worth(ticket, part)[0],
+            }  # fmt: skip
+            found.append((facts, made))
+    if not found:
+        return None
+    facts, made = min(found, key=lambda one: (not one[0]["held"], one[1].parameters()))
+    return {**facts, **made.leave(directory)}
+
+
+class _Made:
+    """A ticket, and what is left of it without units that are of no use.
 
     Args:
         task, recipe, seed: of the ticket.
         weights: its state dict.
         masks: which weights stay, by the parameters' names.
-        directory: the study's.
     """
-    whole = model_of(task, recipe, seed)
-    whole.load_state_dict(dict(weights))
-    found = prune.smaller(whole, masks)
-    small = found.model.eval()
-    seconds = _seconds(task, whole.eval(), small)
-    layers = {name: {"before": before, "after": after} for name, (before, after) in found.units.items()}
-    shapes = {name: list(x.shape) for name, x in small.state_dict().items()}
-    content = {name: x.detach().clone().contiguous() for name, x in small.state_dict().items()}
-    _write(directory / "ticket.safetensors", save(content))
-    _write(directory / "ticket.json", json.dumps({"units": layers, "shapes": shapes}, indent=1).encode())
-    return {
-        "units": layers,
-        "left": dict(found.left),
-        "parameters": [_count(whole), _count(small)],
-        "kept": sum(int((p != 0).sum()) for p in small.parameters()),
-        "bytes": [_bytes(whole), _bytes(small)],
-        "seconds": seconds,
-        "batch": _batch(task),
-        "test": [_metric(task, whole), _metric(task, small)],
-        "exported": _export(task, found, directory / "ticket.pt2"),
-    }
+
+    def __init__(
+        self, task: Task, recipe: Recipe, seed: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> None:
+        self.task = task
+        self.whole = model_of(task, recipe, seed)
+        self.whole.load_state_dict(dict(weights))
+        self.found = prune.smaller(self.whole.eval(), masks)
+        self.small = self.found.model.eval()
+
+    def parameters(self) -> int:
+        """Return how many parameters the smaller model has."""
+        return _count(self.small)
+
+    def leave(self, directory: Path) -> dict[str, Any]:
+        """Write the smaller model into a study's directory, and return its facts.
+
+        Written are ``ticket.safetensors``, its weights; ``ticket.json``, how many units each layer has; and where
+        ``torch.export`` can follow it ``ticket.pt2``, the model itself, which ``torch.export.load`` reads and which
+        needs neither this library nor the file that defines the model.
+        """
+        small, found = self.small, self.found
+        layers = {name: {"before": before, "after": after} for name, (before, after) in found.units.items()}
+        shapes = {name: list(x.shape) for name, x in small.state_dict().items()}
+        content = {name: x.detach().clone().contiguous() for name, x in small.state_dict().items()}
+        _write(directory / "ticket.safetensors", save(content))
+        _write(directory / "ticket.json", json.dumps({"units": layers, "shapes": shapes}, indent=1).encode())
+        return {
+            "units": layers,
+            "left": dict(found.left),
+            "parameters": [_count(self.whole), _count(small)],
+            "kept": sum(int((p != 0).sum()) for p in small.parameters()),
+            "bytes": [_bytes(self.whole), _bytes(small)],
+            "seconds": _seconds(self.task, self.whole, small),
+            "batch": _batch(self.task),
+            "test": [_metric(self.task, self.whole), _metric(self.task, small)],
+            "exported": _export(self.task, found, directory / "ticket.pt2"),
+        }
 
 
 def _count(module: nn.Module) -> int:

@@ -13,7 +13,8 @@ from typing import Any
 from thalweg.errors import InputError
 from thalweg.record import StoreError
 from thalweg.study.children import Child, fork
-from thalweg.study.lottery_chain import Chain, Ticket
+from thalweg.study.lottery_chain import Chain
+from thalweg.study.lottery_ticket import Ticket
 from thalweg.train.checkpoint import Checkpoints
 
 __all__ = ["Forked"]

@@ -39,6 +39,8 @@ def from_store(store: Store) -> dict[str, Any] | None:
         arms = {kind: found for (kind, at), found in places.items() if at == level}
         row: dict[str, Any] = {"level": level, "weights": left, "share": left / said["left"][0]}
         row["kinds"] = {kind: _arm(found, higher) for kind, found in arms.items()}
+        if units := [seed[level - 1] for seed in said.get("units_left") or [] if 0 < level <= len(seed)]:
+            row["kinds"].get("whole units", {})["weights"] = float(np.mean(units))
         row["pairs"] = _pairs(arms, alpha, higher) if level else []
         row["barrier"] = _barrier(said.get("barriers"), level, higher)
         levels.append(row)
@@ -146,18 +148,18 @@ class _Words:
             return f"{where}, no level could be judged: runs have no scores."
         if self.wins:
             most = max(self.wins, key=lambda row: min(pair["difference"] for pair in row["pairs"]))
-            by = [f"the {p['control']} by {self._size(p)}" for p in most["pairs"]]
+            by = [f"{_THE[p['control']]} by {self._size(p)}" for p in most["pairs"]]
             which = f"at {len(self.wins)} of {len(judged)} levels" if len(judged) > 1 else ""
             which = which.replace(f"{len(judged)} of {len(judged)}", f"all {len(judged)}")
             return (
                 f"{where}, the winning ticket beats both controls {which}, {self._range(self.wins)}: "
                 f"at {_share(most)} of the weights, {' and '.join(by)}."
             )
-        some = [c for c in CONTROLS if any(_ahead(pair) for row in judged for pair in row["pairs"] if _is(pair, c))]
-        if some:
-            rest = "".join(f"the {c}" for c in CONTROLS if c not in some)
-            not_it = rest or "both controls at the same level"
-            return f"{where}, the ticket beats {joined([f'the {c}' for c in some])}, but not {not_it}."
+        some = {c: self._levels(judged, c) for c in CONTROLS}
+        if beaten := [control for control, rows in some.items() if rows]:
+            told = joined([f"{_THE[control]} {self._at_most(some[control], control)}" for control in beaten])
+            rest = [self._not_beaten(judged, control) for control in CONTROLS if control not in beaten]
+            return f"{where}, the ticket beats {told}{''.join(rest) or ', but at no level both at once'}."
         behind = [row for row in judged if any(pair["claimed"] for pair in row["pairs"])]
         if behind:
             return f"{where}, the ticket beats neither control, and is behind one {self._range(behind)}."
@@ -165,6 +167,23 @@ class _Words:
         half = self.face.difference(float(np.median([(high - low) / 2 for low, high in ends])))
         seen = f": the intervals of its differences reach {half} to either side, in the median"
         return f"{where}, the ticket and its controls cannot be told apart at any of {len(judged)} levels{seen}."
+
+    def _levels(self, rows: Sequence[Mapping[str, Any]], control: str) -> list[Mapping[str, Any]]:
+        """Return the levels at which the ticket beats a control."""
+        return [row for row in rows if any(_is(pair, control) and _ahead(pair) for pair in row["pairs"])]
+
+    def _at_most(self, rows: Sequence[Mapping[str, Any]], control: str) -> str:
+        """Say at which levels it beats a control, and by how much at most."""
+        row, pair = _largest(rows, control)
+        where = self._range(rows)
+        least = f" at {_share(row)}" if len(rows) > 1 else ""
+        return f"{where}, by {self._size(pair)}{least}"
+
+    def _not_beaten(self, rows: Sequence[Mapping[str, Any]], control: str) -> str:
+        """Say that it is ahead of a control nowhere, and what was seen where the difference is largest."""
+        row, pair = _largest(rows, control)
+        seen = f"the largest difference is {self._size(pair)}, at {_share(row)}"
+        return f", but at no level is it ahead of {_THE[control]}: {seen}"
 
     def others(self) -> str | None:
         """Where it beats one control alone, or is behind."""
@@ -178,7 +197,7 @@ class _Words:
                 if r not in self.wins and any(_is(p, control) and _ahead(p) for p in r["pairs"])
             ]
             if rows:
-                found.append(f"the {control} alone {self._range(rows)}")
+                found.append(f"{_THE[control]} alone {self._range(rows)}")
         behind = [r for r in self.levels if any(p["claimed"] and p["difference"] < 0 for p in r["pairs"])]
         text = f"It beats {' and '.join(found)}." if found else ""
         return f"{text} It is behind a control {self._range(behind)}.".strip() if behind else text or None
@@ -223,7 +242,13 @@ class _Words:
         if not facts:
             return None
         (before, after), (slow, fast) = facts["parameters"], facts["seconds"]
-        head = f"The ticket that is left has {100 * facts['share']:.3g}\u00a0% of the weights"
+        what = "ticket" if facts["kind"] == "ticket" else "model without whole units"
+        held = "no worse than its whole model" if facts["held"] else "nearest to its whole model"
+        head = (
+            f"The smallest {what} that is {held} in validation has {100 * facts['share']:.3g}\u00a0% of the weights"
+        )
+        if not facts["held"]:
+            head = head.replace("smallest ", "", 1)
         if before == after:
             why = next(iter(facts["left"].items()), None)
             because = f" ({why[0]}: {why[1]})" if why else ""
@@ -260,6 +285,15 @@ _SHOWN = {
     "ticket": "the ticket", "random mask": "the random mask", "fresh weights": "fresh weights",
     "one-shot": "pruning all at once",
 }  # fmt: skip
+
+
+_THE = {"random mask": "the random mask", "fresh weights": "fresh weights"}
+
+
+def _largest(rows: Sequence[Mapping[str, Any]], control: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the level at which the ticket is farthest ahead of a control, and the pair."""
+    every = [(row, pair) for row in rows for pair in row["pairs"] if _is(pair, control)]
+    return max(every, key=lambda both: both[1]["difference"])
 
 
 def _ahead(pair: Mapping[str, Any]) -> bool:
