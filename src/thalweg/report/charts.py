@@ -29,7 +29,7 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
     """
     made: dict[str, dict[str, Any]] = {}
     if "ranks" in data:
-        made["ranks"] = _ranks(study, scale, data["ranks"], data.get("line"))
+        made["ranks"] = _ranks(study, scale, data)
     if "valid" in data:
         made["valid"] = _courses("valid", study, scale.axis, data, higher=study.higher_is_better)
     if "loss" in data:
@@ -49,12 +49,19 @@ def _number(scale: Scale) -> str:
 # -- who is ahead --------------------------------------------------------------------------------------
 
 
-def _ranks(study: Study, scale: Scale, table: Table, line: Table | None) -> dict[str, Any]:
-    """Mean, interval over seeds (thick) and over seeds and test examples (thin), best on top; the line to beat."""
+def _ranks(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]:
+    """Mean, interval over seeds (thick) and over seeds and test examples (thin), best on top; the line to beat.
+
+    A line so far from all recipes that it would press them together is left out, of the data too.
+    """
+    table = data["ranks"]
     ends = [v for name in ("mean", "beyond", "low", "high") for v in table[name] if v is not None]
-    if line is not None and abs(line["at"][0] - (max(ends) + min(ends)) / 2) < 1.5 * (max(ends) - min(ends)):
-        ends += line["at"]
-    seen = line is not None and min(ends) <= line["at"][0] <= max(ends)
+    if "line" in data:
+        (at,) = data["line"]["at"]
+        if abs(at - (max(ends) + min(ends)) / 2) < 1.5 * (max(ends) - min(ends)):
+            ends.append(at)
+        else:
+            del data["line"]
     pad = 0.04 * (max(ends) - min(ends)) or 1e-6
     domain = [min(ends) - pad, max(ends) + pad]
     across = alt.Scale(domain=domain, nice=False, zero=False, range=[0, alt.ExprRef("width - 64")])
@@ -85,7 +92,7 @@ def _ranks(study: Study, scale: Scale, table: Table, line: Table | None) -> dict
             x=alt.value(alt.ExprRef("width")), text="text:N", color=alt.value("var(--ink)")
         ),
     ]
-    if seen:
+    if "line" in data:
         rule = look.source("line").encode(x=x("at:Q"))
         name = rule.mark_text(align="center", dy=-4, baseline="bottom", color="var(--soft)")
         layers = [

@@ -78,6 +78,7 @@ def render(study: Study) -> str:
         effects=ablation.effects(study, scale),
         families=ablation.FAMILIES,
         lines=lines.lines(study, scale),
+        ruled="line" in data,
         line_notes=lines.notes(study),
         legend=[_swatch(i, name) for i, name in enumerate(study.names)],
         resolved=[_resolved(study, name) for name in study.names],
