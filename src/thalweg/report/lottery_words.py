@@ -38,17 +38,18 @@ def methods(study: Study, said: dict[str, Any]) -> list[str]:
     rest = ", as the optimizer’s state was," if said["rewind"] else ""
     split = ", ".join(f"{sizes.get(name, 0):,} for {word}" for name, word in _SPLITS.items())
     rounds, rate = said["rounds"], f"{100 * said['rate']:g}\u00a0%"
-    text = f"""The task’s examples were split once: {split}. A model is trained; the smallest {rate}
-of the weights {within}, and half that share in the output layer, are pruned; what is left goes back to
-{rewound}{rest} and is trained again, {rounds} times. Biases and what belongs to norms are not pruned. Random mask: as many weights of each
-layer, by lot, from the same weights. Fresh weights: the ticket’s mask, from first weights of another seed.
-One-shot: as many weights, all pruned at once by the whole model’s trained weights. Whole units: output units
-with the smallest norms, as large a share of them in each round, from the same weights. All see the same
-batches in the same order, seed by seed. Differences are paired by seed and test example; their 95\u00a0%
-intervals hold for all pairs of a level at once (max-T) and for all levels (Bonferroni). A level is won where
-both of the ticket’s intervals lie above 0. The barrier is that of the test metric on the straight line, in 30
-steps, between the trained weights of a ticket and of the same ticket trained on its data in another order. A
-run that diverged is scored as the untrained model."""
+    text = f"""The task’s examples were split once: {split}. A model is trained; the smallest {rate} of the weights
+{within}, and half that share in the output layer, are pruned; what is left goes back to
+{rewound}{rest} and is trained again, {rounds} times. Biases and what belongs to norms are not
+pruned. Random mask: as many weights of each layer, by lot, from the same weights. Fresh weights:
+the ticket’s mask, from first weights of another seed. One-shot: as many weights, all pruned at once
+by the whole model’s trained weights. Whole units: output units with the smallest norms, as large a
+share of them in each round, from the same weights. All see the same batches in the same order, seed
+by seed. Differences are paired by seed and test example; their 95\u00a0% intervals hold for all
+pairs of a level at once (max-T) and for all levels (Bonferroni). A level is won where both of the
+ticket’s intervals lie above 0. The barrier is that of the test metric on the straight line, in 30
+steps, between the trained weights of a ticket and of the same ticket trained on its data in another
+order. A run that diverged is scored as the untrained model."""
     return [text.replace("\n", " ")]
 
 
