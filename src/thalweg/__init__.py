@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )  # fmt: skip
     from thalweg.key import Key
     from thalweg.recipe import Recipe
-    from thalweg.study import Study, compare, export
+    from thalweg.study import Study, ablate, compare, export
     from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, split, squared_error, standardize
     from thalweg.technique import Choice, LogUniform, Uniform
 
@@ -37,7 +37,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "key": ["Key"],
     "recipe": ["Recipe"],
-    "study": ["Study", "compare", "export"],
+    "study": ["Study", "ablate", "compare", "export"],
     "task": ["Metric", "Task", "absolute_error", "accuracy", "load_task", "split", "squared_error", "standardize"],
     "technique": ["Choice", "LogUniform", "Uniform"],
 }
@@ -49,10 +49,10 @@ _PARTS = (
 )  # fmt: skip
 
 __all__ = [
-    "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "absolute_error",
-    "accuracy", "activation", "average", "compare", "dropout", "export", "gradient", "init", "load_task", "loss",
-    "norm", "optim", "penalty", "schedule", "split", "squared_error", "standardize", "stop", "surgery", "unknown",
-    "wrapper",
+    "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "ablate",
+    "absolute_error", "accuracy", "activation", "average", "compare", "dropout", "export", "gradient", "init",
+    "load_task", "loss", "norm", "optim", "penalty", "schedule", "split", "squared_error", "standardize",
+    "stop", "surgery", "unknown", "wrapper",
 ]  # fmt: skip
 
 
