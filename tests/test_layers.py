@@ -13,7 +13,7 @@ import thalweg
 SOURCE = Path(thalweg.__file__).parent
 KINDS = [
     "optim", "schedule", "gradient", "average", "wrapper", "penalty", "loss", "stop", "prune", "activation", "norm",
-    "init", "dropout",
+    "init", "dropout", "augment",
 ]  # fmt: skip
 LIBRARY = ["errors", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "surgery", "train"]
 MAY_IMPORT = {
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     # How large weights are to be is said by the activation that follows.
     "init": ["errors", "technique", "key", "graph", "optim", "activation"],
     "dropout": ["errors", "technique", "key", "optim"],
+    "augment": ["errors", "technique", "key"],
     "recipe": ["errors", "technique", "key", *KINDS],
     "task": ["errors", "technique", "key", *KINDS],
     "latex": ["errors", "technique", "key", *KINDS, "recipe"],

@@ -1,0 +1,40 @@
+"""What a policy does to a sample, in words and numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from thalweg.augment._program import Step, steps
+from thalweg.augment.image._plane import Plane
+
+if TYPE_CHECKING:
+    from thalweg.augment._technique import Policy
+
+__all__ = ["explained"]
+
+
+def explained(policy: Policy, sample: int, epoch: int, seed: int, height: int | None, width: int | None) -> str:
+    """See `Policy.explain`."""
+    lines = []
+    for step in steps(policy, "image"):
+        drawn = step.drawn(seed, epoch, sample)
+        said = "left out" if drawn is None else _said(step, drawn, height, width)
+        lines.append(f"{step.technique.name}: {said}")
+        if drawn is not None and step.technique.sized is not None and height is not None and width is not None:
+            height, width = step.technique.sized(height, width, **step.values)
+    return "\n".join(lines)
+
+
+def _said(step: Step, drawn: list[float], height: int | None, width: int | None) -> str:
+    technique = step.technique
+    numbers = ", ".join(f"u{i + 1} = {u:.4f}" for i, u in enumerate(drawn))
+    if technique.stage == "geometry" and height is not None and width is not None:
+        plane = technique.formula(*drawn, height, width, **step.values)
+        assert isinstance(plane, Plane)
+        rows = [plane.m[i : i + 3] for i in range(0, 6 if plane.affine else 9, 3)]
+        return "; ".join([*([numbers] if numbers else []), "map " + " | ".join(_row(row) for row in rows)])
+    return numbers or "done"
+
+
+def _row(row: Any) -> str:
+    return " ".join(f"{x:.4g}" for x in row)

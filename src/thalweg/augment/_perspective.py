@@ -1,0 +1,30 @@
+from thalweg.augment._technique import augmentation
+from thalweg.augment.image._plane import grown, square_to
+from thalweg.technique import Uniform
+
+
+@augmentation(
+    stage="geometry",
+    source="common practice; its map is that of Heckbert 1989, Fundamentals of Texture Mapping, section 2.2.3",
+    space={"distortion": Uniform(0.05, 0.5)},
+    limits={"distortion": "[0, 1)"},
+)
+def perspective(u1, u2, u3, u4, u5, u6, u7, u8, height, width, *, distortion=0.3, p=0.5):
+    """Seen from aside: each corner moves inwards, by up to ``distortion`` of half a side along both sides.
+
+    Parallel lines do not stay so, as they do under ``affine``.
+
+    Source: torchvision: ``RandomPerspective`` with ``distortion_scale``, where corners move by whole pixels.
+    """
+    x, y = distortion * (width - 1) / 2, distortion * (height - 1) / 2
+    corners = square_to(
+        x * u1,
+        y * u2,
+        width - 1 - x * u3,
+        y * u4,
+        width - 1 - x * u5,
+        height - 1 - y * u6,
+        x * u7,
+        height - 1 - y * u8,
+    )
+    return corners @ grown(1 / max(width - 1, 1), 1 / max(height - 1, 1))

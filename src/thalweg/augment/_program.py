@@ -1,0 +1,73 @@
+"""A policy made ready: its steps with their numbers, and what each sample draws for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thalweg.augment._draws import place_key, uniform_arrays, uniforms
+from thalweg.errors import InputError
+from thalweg.technique import Distribution
+
+if TYPE_CHECKING:
+    from thalweg.augment._technique import AugmentTechnique, Policy
+
+__all__ = ["Step", "steps"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One augmentation of a policy.
+
+    Attributes:
+        technique: whose formula.
+        values: its hyperparameters, but ``p``.
+        p: how likely it is to happen.
+        place: in the policy, counted from 0.
+    """
+
+    technique: AugmentTechnique
+    values: dict[str, Any]
+    p: float
+    place: int
+
+    def drawn(self, seed: int, epoch: int, sample: int) -> list[float] | None:
+        """Return a sample's random numbers, or None if nothing happens to it."""
+        first, *rest = uniforms(_key(seed, self.place), epoch, sample, 1 + self.technique.draws)
+        return rest if first < self.p else None
+
+    def drawn_arrays(self, keys: np.ndarray, epochs: Any, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which of many samples something happens to, bool, and their random numbers, ``(…, draws)``."""
+        found = uniform_arrays(keys, epochs, samples, 1 + self.technique.draws)
+        return found[..., 0] < self.p, found[..., 1:]
+
+    def keys(self, seeds: Any) -> np.ndarray:
+        """Return the step's keys under some seeds, of their shape."""
+        each = [_key(int(seed), self.place) for seed in np.ravel(seeds)]
+        return np.array(each, np.uint64).reshape(np.shape(seeds))
+
+
+_key = lru_cache(1 << 16)(place_key)
+
+
+@lru_cache(1024)
+def steps(policy: Policy, medium: str) -> tuple[Step, ...]:
+    """Return a policy's steps.
+
+    Raises:
+        InputError: one that is for another medium, or a hyperparameter that is still a range.
+    """
+    found = []
+    for place, part in enumerate(policy.parts):
+        technique: Any = part.technique
+        if technique.medium != medium:
+            what = {"image": "pictures", "text": "texts"}
+            raise InputError(f"{part.name} is for {what[technique.medium]}, and these are {what[medium]}")
+        if ranges := [name for name, value in part.values if isinstance(value, Distribution)]:
+            raise InputError(f"{ranges[0]} of {part.name} is a range to search; give it a value")
+        values = {**technique.hyperparameters, **dict(part.values)}
+        found.append(Step(technique, values, float(values.pop("p", 1.0)), place))
+    return tuple(found)

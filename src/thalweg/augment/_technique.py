@@ -1,0 +1,136 @@
+"""What an augmentation is: a formula from random numbers to what happens to a sample; policies are chains of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from thalweg.errors import InputError
+from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+__all__ = ["AugmentTechnique", "Policy", "augmentation"]
+
+
+@dataclass(frozen=True, repr=False)
+class AugmentTechnique(Technique):
+    """A formula of one of several forms; its arguments ``u1``, ``u2``, … are random numbers from 0 up to 1.
+
+    Attributes:
+        medium: ``image`` or ``text``.
+        stage: what the formula returns. ``geometry``: a map of the plane, from places of the input to places of the
+            output (`thalweg.augment.image._plane`); it takes ``height`` and ``width``. ``level``: from each level
+            ``x``, 0 to 1, to another, which is then cut to 0 to 1. ``own``: it changes pixels in a way of its own.
+        sized: for geometry that changes the size, the function from height, width and the hyperparameters to the
+            output's.
+    """
+
+    medium: str = "image"
+    stage: str = "own"
+    sized: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
+
+    def __call__(self, *positional: Any, **values: Any) -> Policy:  # type: ignore[override]
+        return Policy((Ingredient(self, by_name(self, positional, values)),))
+
+    @property
+    def draws(self) -> int:
+        """How many random numbers a sample takes, beside the one that decides whether anything happens."""
+        return sum(name[0] == "u" and name[1:].isdigit() for name in inspect.signature(self.formula).parameters)
+
+
+@dataclass(frozen=True, repr=False)
+class Policy(Chain):
+    """Augmentations one after the other; ``>>`` appends. What happens to a sample follows from its key alone.
+
+    >>> from thalweg import augment
+    >>> policy = augment.flip() >> augment.ssr(rotate=15.0)
+    >>> policy
+    flip >> ssr(rotate=15.0)
+    >>> print(policy.explain(3, epoch=1, seed=0, height=32, width=32))  # doctest: +ELLIPSIS
+    flip: ...
+    """
+
+    def __post_init__(self) -> None:
+        for part in self.parts:
+            if part.technique.kind != "augment":
+                raise InputError(f"{part.name} is no augmentation, such as augment.flip()")
+
+    def __call__(self, image: np.ndarray, *, sample: int = 0, epoch: int = 0, seed: int = 0) -> np.ndarray:
+        """Return a picture after augmentation.
+
+        Args:
+            image: uint8, ``(height, width)`` or ``(height, width, channels)``.
+            sample: its number in the data.
+            epoch: the pass over the data.
+            seed: the run's.
+
+        Raises:
+            InputError: an array of another type or shape, an empty one, or a hyperparameter that is still a range.
+
+        >>> import numpy as np
+        >>> from thalweg import augment
+        >>> picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
+        >>> augment.flip(p=1.0)(picture)[0]
+        array([3, 2, 1, 0], dtype=uint8)
+        """
+        from thalweg.augment.image._pixels import augmented
+
+        return augmented(self, image, sample, epoch, seed)
+
+    def batch(self, images: Tensor, samples: Any, *, epoch: Any = 0, seed: Any = 0) -> Tensor:
+        """Return a batch of pictures after augmentation, each with draws of its own.
+
+        Args:
+            images: floats from 0 to 1, ``(N, channels, height, width)``, on any device.
+            samples: N whole numbers: theirs in the data.
+            epoch, seed: one for all, or N of them.
+
+        Raises:
+            InputError: as for a call.
+        """
+        from thalweg.augment.image._tensors import augmented
+
+        return augmented(self, images, samples, epoch, seed)
+
+    def explain(
+        self, sample: int, epoch: int = 0, *, seed: int = 0, height: int | None = None, width: int | None = None
+    ) -> str:
+        """Return what happens to a sample, a line for each step.
+
+        Args:
+            sample, epoch, seed: as for a call.
+            height, width: of the picture.
+        """
+        from thalweg.augment._explain import explained
+
+        return explained(self, sample, epoch, seed, height, width)
+
+
+def augmentation(
+    *,
+    source: str,
+    stage: str,
+    medium: str = "image",
+    space: Mapping[str, Distribution] | None = None,
+    limits: Mapping[str, str] | None = None,
+    generalises: tuple[str, ...] = (),
+    sized: Callable[..., tuple[int, int]] | None = None,
+) -> Callable[[Callable[..., Any]], AugmentTechnique]:
+    """Declare the decorated formula an augmentation; see `AugmentTechnique` for what it takes and returns.
+
+    Every one has a hyperparameter ``p``: how likely it is that anything happens to a sample.
+    """
+
+    def declare(formula: Callable[..., Any]) -> AugmentTechnique:
+        return AugmentTechnique(
+            kind="augment", formula=formula, source=source, space=dict(space or {}),
+            limits={"p": "[0, 1]", **(limits or {})}, generalises=generalises, medium=medium, stage=stage,
+            sized=sized,
+        )  # fmt: skip
+
+    return declare

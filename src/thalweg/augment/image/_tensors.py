@@ -1,0 +1,103 @@
+"""A policy on a batch of float pictures, each with draws of its own: neighbours become one warp a sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thalweg.augment._program import Step, steps
+from thalweg.augment.image._pixels import warped
+from thalweg.augment.image._plane import Plane
+from thalweg.errors import InputError
+
+if TYPE_CHECKING:
+    from thalweg.augment._technique import Policy
+
+__all__ = ["augmented"]
+
+_Drawn = tuple[Step, np.ndarray, np.ndarray]
+
+
+def augmented(policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: Any) -> Tensor:
+    """See `Policy.batch`."""
+    _check(images)
+    numbers = np.asarray(samples)
+    if numbers.shape != (len(images),):
+        raise InputError(f"batch takes a number for each of {len(images)} pictures, not {numbers.shape}")
+    pending: list[_Drawn] = []
+    for step in steps(policy, "image"):
+        if pending and pending[0][0].technique.stage != step.technique.stage:
+            images, pending = _carried_out(images, pending), []
+        pending.append((step, *step.drawn_arrays(step.keys(seeds), np.asarray(epochs), numbers)))
+    return _carried_out(images, pending) if pending else images.clone()
+
+
+def _carried_out(images: Tensor, pending: list[_Drawn]) -> Tensor:
+    if pending[0][0].technique.stage == "level":
+        for step, happens, drawn in pending:
+            us = [_column(drawn[:, i], images) for i in range(drawn.shape[1])]
+            changed = step.technique.formula(images, *us, **step.values).clamp(0.0, 1.0)
+            images = torch.where(_column(happens, images), changed, images)
+        return images
+    height, width = images.shape[-2:]
+    plane: Plane | None = None
+    for step, happens, drawn in pending:
+        mine = step.technique.formula(*drawn.T, height, width, **step.values)
+        mine = mine if happens.all() else mine.where(happens)
+        plane = mine if plane is None else mine @ plane
+        if step.technique.sized is not None:
+            height, width = step.technique.sized(height, width, **step.values)
+    assert plane is not None
+    return _warped(images, plane, height, width)
+
+
+def _column(x: np.ndarray, images: Tensor) -> Tensor:
+    """Return one number a sample, of the pictures' type where it is no bool, to be broadcast against them."""
+    column = torch.from_numpy(np.ascontiguousarray(x)).to(images.device)
+    return (column if column.dtype == torch.bool else column.to(images.dtype)).view(-1, 1, 1, 1)
+
+
+def _warped(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
+    if images.device.type == "cpu" and not images.requires_grad and images.dtype == torch.float32:
+        return _warped_one_by_one(images, plane, height, width)
+    return _sampled(images, plane, height, width)
+
+
+def _warped_one_by_one(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
+    """Return each picture warped by OpenCV, which is several times quicker than a grid of torch's."""
+    found = torch.empty(len(images), images.shape[1], height, width)
+    matrices = plane.array(len(images))
+    layers = images.permute(0, 2, 3, 1).contiguous().numpy()
+    for image, m, place in zip(layers, matrices, found, strict=True):
+        own = Plane(*m.ravel().tolist())
+        place.copy_(torch.from_numpy(warped(image, own, height, width)).permute(2, 0, 1))
+    return found
+
+
+def _sampled(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
+    """Return pictures taken from where each place comes from, bilinear; 0 where nothing does."""
+    back = torch.from_numpy(plane.inverse().array(len(images))).to(images.device)
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64, device=images.device),
+        torch.arange(width, dtype=torch.float64, device=images.device),
+        indexing="ij",
+    )
+    places = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3) @ back.transpose(1, 2)
+    places = places[..., :2] / places[..., 2:]
+    size = torch.tensor([images.shape[-1], images.shape[-2]], dtype=torch.float64, device=images.device)
+    grid = ((2 * places + 1) / size - 1).view(len(images), height, width, 2)
+    return F.grid_sample(images, grid.to(images.dtype), align_corners=False, padding_mode="zeros")
+
+
+def _check(images: Any) -> None:
+    if not isinstance(images, Tensor) or images.dim() != 4:
+        what = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"batch takes pictures (N, channels, height, width), not {what}")
+    if not images.is_floating_point():
+        raise InputError(f"batch takes floats from 0 to 1, not {images.dtype}; divide levels by 255")
+    if not images.numel():
+        raise InputError(f"the batch is empty: its shape is {tuple(images.shape)}")
