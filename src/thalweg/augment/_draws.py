@@ -61,4 +61,5 @@ def uniform_arrays(keys: Any, epochs: Any, samples: Any, count: int) -> np.ndarr
 def _mixed_arrays(z: np.ndarray) -> np.ndarray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(_FIRST)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(_SECOND)
-    return z ^ (z >> np.uint64(31))
+    found: np.ndarray = z ^ (z >> np.uint64(31))
+    return found
