@@ -101,6 +101,17 @@ def test_the_pictures_are_valid_and_fit_their_data(
     assert ("turned so that more is better" in page.text) == (not higher)
 
 
+def test_an_interval_far_wider_than_the_others_does_not_press_them_together(ablation: Study) -> None:
+    wild = effect(0.01, claimed=False)
+    wild["test"] |= {"crossed": [-900.0, 900.0]}
+    part = {"label": "penalty l2", "said": "l2", "instead": "", "out": wild, "in": effect(0.0, claimed=False)}
+    specifications, data = drawn(ablation([*PARTS, part]))
+    low, high = next(units(specifications["ablation_test"]))["encoding"]["x"]["scale"]["domain"]
+    assert -10 < low < -6
+    assert 7 < high < 10
+    assert max(data["ablation_test"]["high"]) == 90000.0  # it is told as it is
+
+
 def test_an_unfinished_ablation_shows_the_runs_that_are_there(study: Study) -> None:
     directory = study(NAMES, stop=12)
     with Store(directory, write=True) as store:

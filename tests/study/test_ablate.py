@@ -286,6 +286,20 @@ def test_costs_and_gaps_are_said_where_they_are_shown():
     assert "x0 takes 1.9" in text
 
 
+def test_what_would_have_been_seen_leaves_out_what_is_out_of_the_ordinary():
+    rng, told = np.random.default_rng(4), ingredients(4)
+    names = ["full", "plain", *(part["out"][1] for part in told), *(part["in"][0] for part in told)]
+    found = of(ACCURACY, {name: records(rng) for name in names}, told)
+    words = contributions._Words(found, "it")
+    assert (
+        words._seen([0.01, 0.012, 0.011, 1000.0])
+        == " (an effect of 1.2 points would have been seen in 4 studies of 5)"
+    )
+    assert "of 1.0 points to 2.0 points, by ingredient, would" in words._seen([0.01, 0.02, None])
+    assert words._seen([2.0, 3.0]) == " (so few seeds would have shown no effect, however large)"
+    assert words._seen([None]) == ""
+
+
 def test_one_seed_claims_nothing():
     rng, told = np.random.default_rng(3), ingredients(1)
     runs = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
+import numpy as np
 
 from thalweg.report import look
 from thalweg.report.rows import spread
@@ -72,8 +74,7 @@ def pictures(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, di
 
 def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
     """One ingredient a row, one mark for each way of trying it; filled where the interval leaves out no effect."""
-    ends = [v for column in ("mid", "low", "high") for v in table[column] if v is not None] + [1.0 if log else 0.0]
-    low, high = min(ends), max(ends)
+    low, high = _span(table, 1.0 if log else 0.0, log=log)
     if log:
         low, high = min(low / 1.1, 0.8), max(high * 1.1, 1.25)
     else:
@@ -106,16 +107,31 @@ def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
     )
     hollow = {"condition": {"test": "datum.claimed", "value": 1.0}, "value": 0.0}
     rule = look.source(f"{name}_rule").mark_rule(color="var(--soft)").encode(x=x("at:Q"))
-    thin = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(x=x("low:Q"), x2="high:Q")
+    thin = (
+        base.transform_filter("isValid(datum.low)")
+        .mark_rule(strokeWidth=1.5, clip=True)
+        .encode(x=x("low:Q"), x2="high:Q")
+    )
     thick = (
         base.transform_filter("isValid(datum.seeds_low)")
-        .mark_rule(strokeWidth=5, opacity=0.4)
+        .mark_rule(strokeWidth=5, opacity=0.4, clip=True)
         .encode(x=x("seeds_low:Q"), x2="seeds_high:Q")
     )
     back = base.mark_point(filled=True, size=62, opacity=1.0).encode(x=x("mid:Q"), color=alt.value("var(--paper)"))
     point = base.mark_point(filled=False, size=62, strokeWidth=1.6).encode(x=x("mid:Q"))
     full = base.mark_point(filled=True, size=62).encode(x=x("mid:Q"), opacity=hollow)
     return look.layered([rule, thin, thick, back, point, full], height=ROW * len(order) // (3 - len(families)) + 8)
+
+
+def _span(table: Table, nothing: float, *, log: bool) -> tuple[float, float]:
+    """Return the part of the axis that holds all marks, and all intervals but for those out of the ordinary."""
+    rows = [row for row in zip(table["low"], table["mid"], table["high"], strict=True) if None not in row]
+    turned = [[math.log(value) if log else value for value in row] for row in rows]
+    usual = 3 * float(np.median([high - low for low, _, high in turned])) if rows else 0.0
+    ends = [nothing, *table["mid"]]
+    for row, (low, _, high) in zip(rows, turned, strict=True):
+        ends += row if high - low <= usual else []
+    return min(ends), max(ends)
 
 
 def told(scale: Scale, data: dict[str, Table]) -> dict[str, str]:

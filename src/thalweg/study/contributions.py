@@ -226,16 +226,18 @@ class _Words:
         return said or [f"{at}, nothing could be judged."]
 
     def _seen(self, sizes: Sequence[float | None]) -> str:
+        """Say how large an effect would have been seen; those out of the ordinary left out, as in verdicts."""
         known = sorted(size for size in sizes if size is not None)
+        known = [size for size in known if size <= 3 * np.median(known)]
         if not known:
             return ""
         if not self.face.is_possible(known[0]):
             return " (so few seeds would have shown no effect, however large)"
         ends = [self.face.difference(size) for size in (known[0], known[-1])]
-        some = (
-            ends[0] if known[-1] < 1.5 * known[0] or ends[0] == ends[1] else f"{ends[0]} to {ends[1]}, by ingredient,"
-        )
-        return f" (an effect of {some} would have been seen in 4 studies of 5)"
+        if known[-1] < 1.5 * known[0] or ends[0] == ends[1]:
+            return f" (an effect of {ends[1]} would have been seen in 4 studies of 5)"
+        most = f" to {ends[1]}" if self.face.is_possible(known[-1]) else " and more"
+        return f" (an effect of {ends[0]}{most}, by ingredient, would have been seen in 4 studies of 5)"
 
     def _means(self) -> str:
         """Say where the full and the plain recipe stand."""
