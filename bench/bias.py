@@ -132,25 +132,31 @@ def _reached(valid: np.ndarray, height: float) -> int | None:
 
 
 def _draw_sooner(courses: dict[str, dict[str, Course]], steps: int) -> None:
-    rows = []
+    panels = []
     for name, both in courses.items():
+        end = float(both["plain"].valid[:, -1].mean())
+        rows = []
         for way, course in both.items():
             low, high = np.quantile(course.valid, [0.1, 0.9], axis=0)
-            for i, mean in enumerate(course.valid.mean(0)):
-                row = {"network": name, "way": way, "step": steps * i, "mean": mean, "low": low[i], "high": high[i]}
-                rows.append({**row, "end": both["plain"].valid[:, -1].mean()})
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("step:Q", title="step"),
-        color=alt.Color("way:N", title=None, sort=list(WAYS), scale=alt.Scale(range=["#8a8f98", "#2b6cb0"])),
-    )
-    y = alt.Y("mean:Q", title="validation accuracy", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.7, 1]))
-    line = base.mark_line(clip=True).encode(y=y)
-    band = base.mark_area(opacity=0.2, clip=True).encode(y=alt.Y("low:Q", title="validation accuracy"), y2="high:Q")
-    rule = base.mark_rule(strokeDash=[3, 3], color="#8a8f98").encode(y="end:Q", color=alt.value("#8a8f98"))
-    chart = alt.layer(band, line, rule).properties(width=230, height=200)
-    chart.facet(column=alt.Column("network:N", title=None, sort=list(NETS))).properties(background="white").save(
-        SOONER_PICTURE
-    )
+            rows += [
+                {"way": way, "step": steps * i, "mean": mean, "low": low[i], "high": high[i]}
+                for i, mean in enumerate(course.valid.mean(0))
+            ]
+        base = alt.Chart(alt.InlineData(values=rows)).encode(
+            x=alt.X("step:Q", title="step"),
+            color=alt.Color("way:N", title=None, sort=list(WAYS), scale=alt.Scale(range=["#8a8f98", "#2b6cb0"])),
+        )
+        scale = alt.Scale(domain=[1 - 4 * (1 - end), 1], nice=False)
+        mean, low = (
+            alt.Y(f"{what}:Q", title="validation accuracy", axis=alt.Axis(format=".0%", tickCount=5), scale=scale)
+            for what in ("mean", "low")
+        )
+        band = base.mark_area(opacity=0.2, clip=True).encode(y=low, y2="high:Q")
+        line = base.mark_line(clip=True).encode(y=mean)
+        rule = alt.Chart(alt.InlineData(values=[{"end": end}])).mark_rule(strokeDash=[3, 3], color="#8a8f98")
+        chart = alt.layer(band, line, rule.encode(y="end:Q"), title=name)
+        panels.append(chart.properties(width=230, height=200))
+    alt.hconcat(*panels).properties(background="white").save(SOONER_PICTURE)
 
 
 # -- sparse variational dropout ---------------------------------------------------------------------------
@@ -258,54 +264,55 @@ def _draw_sparse(points: Sequence[dict[str, Any]]) -> None:
 
 # -- MC dropout -------------------------------------------------------------------------------------------
 
-SPLITS, SAMPLES = 10, 200
+SPLITS, SAMPLES = 10, 100
 DROPPED, LENGTHS = (0.0, 0.1, 0.2, 0.4), (10, 20, 40, 80)
-PRECISIONS = np.geomspace(0.5, 8.0, 13)
+PRECISIONS = np.geomspace(0.5, 4.0, 10)
 
 
 def sampled() -> str:
     rows = []
-    for name, likelihoods in (("breast_cancer", _cancer), ("diabetes", _diabetes)):
-        found = np.array([likelihoods(split) for split in range(SPLITS)])  # deterministic, sampled, its own one pass
-        for what, other in (("a network without dropout", 0), ("its own single pass, in evaluation", 2)):
-            each = found[:, 1] - found[:, other]
-            half = stats.t.ppf(0.975, SPLITS - 1) * each.std(ddof=1) / SPLITS**0.5
-            rows.append([
-                name, what, f"{found[:, other].mean():.4f}", f"{found[:, 1].mean():.4f}",
-                f"{each.mean():+.4f} ± {half:.4f}", f"{(each > 0).sum()} of {SPLITS}",
-                *(["better", met(each.mean() > half)] if other == 0 else ["", ""]),
-            ])  # fmt: skip
-    head = ["data", "beside", "log-likelihood", "MC dropout", "difference, 95%", "splits", "target", ""]
+    for name, task in (("breast_cancer", _cancer), ("diabetes", _diabetes)):
+        found = [_likelihoods(task(split), split) for split in range(SPLITS)]
+        for how in found[0]:
+            for other in ("a network without dropout", "its own single pass"):
+                pairs = np.array([(one[how][other], one[how]["MC dropout"]) for one in found])
+                each = pairs[:, 1] - pairs[:, 0]
+                half = stats.t.ppf(0.975, SPLITS - 1) * each.std(ddof=1) / SPLITS**0.5
+                goal = ["better", met(each.mean() > half)] if other == "a network without dropout" else ["", ""]
+                rows.append([
+                    name, how, other, *(f"{mean:.4f}" for mean in pairs.mean(0)), f"{each.mean():+.4f} ± {half:.4f}",
+                    f"{(each > 0).sum()} of {SPLITS}", *goal,
+                ])  # fmt: skip
+    head = ["data", "trained", "beside", "its", "MC dropout's", "difference, 95%", "better on", "target", ""]
     return f"""Predictive log-likelihood of a test example in nats, by the mean density of {SAMPLES} passes
-(`dropout.predict`), over {SPLITS} splits; the MLP of the task, 32-32, Adam. On the validation split of each, either
-way chooses when to end ({", ".join(map(str, LENGTHS))} epochs), the precision of quantities, and MC dropout its rate
-of {", ".join(map(str, DROPPED[1:]))}. All of a split train in one population, from the same initial weights.
+(`dropout.predict`), means of {SPLITS} splits; the MLP of the task, 32-32, Adam with its defaults, batches of 32. The
+precision of quantities, and MC dropout's rate of {", ".join(map(str, DROPPED[1:]))}, are chosen by the likelihood of
+the validation split; in the rows that say so, either way chooses by it how many epochs of
+{", ".join(map(str, LENGTHS))} it trains, too. All of a split train in one population, from the same initial weights.
 
 {table(head, rows)}"""
 
 
-def _cancer(split: int) -> tuple[float, float, float]:
-    task = tw.Task(
+def _cancer(split: int) -> tw.Task:
+    return tw.Task(
         model=lambda: mlp((30, 32, 32, 2)), data=load_breast_cancer(return_X_y=True), loss=F.cross_entropy,
         metric=tw.accuracy, standardize=True, seed=split, name="breast_cancer",
     )  # fmt: skip
-    return _likelihoods(task, split)
 
 
-def _diabetes(split: int) -> tuple[float, float, float]:
+def _diabetes(split: int) -> tw.Task:
     inputs, targets = load_diabetes(return_X_y=True)
     rows = tw.split(len(targets), (0.6, 0.2, 0.2), seed=split)
     targets = ((targets - targets[rows[0]].mean()) / targets[rows[0]].std())[:, None]
     parts = dict(zip(("train", "valid", "test"), ((inputs[r], targets[r]) for r in rows), strict=True))
-    task = tw.Task(
+    return tw.Task(
         model=lambda: mlp((10, 32, 32, 1)), loss=F.mse_loss, metric=tw.squared_error, standardize=True,
         name="diabetes", **parts,
     )  # fmt: skip
-    return _likelihoods(task, split)
 
 
-def _likelihoods(task: tw.Task, split: int) -> tuple[float, float, float]:
-    """Return the mean test log-likelihood of the deterministic network, of MC dropout, and of its single pass."""
+def _likelihoods(task: tw.Task, split: int) -> dict[str, dict[str, float]]:
+    """Return mean test log-likelihoods: of those trained to the end, and where each way chooses its epochs."""
     recipes = [
         tw.Recipe(tw.optim.adam(), epochs=epochs, batch_size=32, dropout=dropout.mc(p)).resolved()
         for p in DROPPED
@@ -314,12 +321,22 @@ def _likelihoods(task: tw.Task, split: int) -> tuple[float, float, float]:
     found = train(task, [Member(recipe, split) for recipe in recipes], "vmapped", keep_weights=True)
     models = [_model(task, recipe, split, result) for recipe, result in zip(recipes, found, strict=True)]
     plain, thinned = models[: len(LENGTHS)], models[len(LENGTHS) :]
+    last = len(LENGTHS) - 1
+    return {
+        f"{LENGTHS[-1]} epochs": _beside(task, plain[last:], thinned[last :: len(LENGTHS)]),
+        "as long as it chooses": _beside(task, plain, thinned),
+    }
+
+
+def _beside(task: tw.Task, plain: Sequence[nn.Module], thinned: Sequence[nn.Module]) -> dict[str, float]:
+    """Return the mean test log-likelihoods of those that are best on the validation split."""
     (one, *of_one), (several, *of_several) = _best(task, plain, _single), _best(task, thinned, _several)
     _, *of_its_own = _best(task, [several], _single)
-    return (
-        _single(one, task.test, *of_one), _several(several, task.test, *of_several),
-        _single(several, task.test, *of_its_own),
-    )  # fmt: skip
+    return {
+        "a network without dropout": _single(one, task.test, *of_one),
+        "its own single pass": _single(several, task.test, *of_its_own),
+        "MC dropout": _several(several, task.test, *of_several),
+    }
 
 
 def _model(task: tw.Task, recipe: tw.Recipe, seed: int, result: Result) -> nn.Module:
