@@ -460,3 +460,22 @@ def test_another_lottery_is_refused(task, found, tmp_path):
         )
     with pytest.raises(InputError, match=r"\S"):
         tw.export(found.directory)
+
+
+def test_the_command_says_what_came_of_it(tmp_path, monkeypatch, capsys, quick):
+    from thalweg import cli
+
+    said = f"wine --rounds 1 --epochs 2 --seeds 2 --processes 1 --out {tmp_path / 'out'}"
+    monkeypatch.setattr(sys, "argv", ["thalweg", "lottery", *said.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr()
+    assert ended.value.code == 0
+    assert "On wine, the ticket" in told.out
+    assert f"ticket: {tmp_path / 'out' / 'ticket.safetensors'}" in told.out
+    assert "runs on wine: 1 round from 1,536 weights down to 1,238" in told.err.replace("\n", "")
+    monkeypatch.setattr(sys, "argv", ["thalweg", "lottery", "wine", "--rate", "2", "--out", str(tmp_path / "other")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "thalweg: rate takes a share of the weights above 0 and below 1, not 2.0\n"

@@ -149,11 +149,11 @@ class _Words:
         if self.wins:
             most = max(self.wins, key=lambda row: min(pair["difference"] for pair in row["pairs"]))
             by = [f"{_THE[p['control']]} by {self._size(p)}" for p in most["pairs"]]
-            which = f"at {len(self.wins)} of {len(judged)} levels" if len(judged) > 1 else ""
-            which = which.replace(f"{len(judged)} of {len(judged)}", f"all {len(judged)}")
+            how_many = f"at {len(self.wins)} of {len(judged)} levels"
+            where_all = f", {self._range(self.wins)}" if len(self.wins) > 1 else ""
             return (
-                f"{where}, the winning ticket beats both controls {which}, {self._range(self.wins)}: "
-                f"at {_share(most)} of the weights, {' and '.join(by)}."
+                f"{where}, the winning ticket beats both controls {how_many}{where_all}: at {_share(most)} of the "
+                f"weights, {' and '.join(by)}."
             )
         some = {c: self._levels(judged, c) for c in CONTROLS}
         if beaten := [control for control, rows in some.items() if rows]:
@@ -165,8 +165,9 @@ class _Words:
             return f"{where}, the ticket beats neither control, and is behind one {self._range(behind)}."
         ends = [pair["crossed"] or pair["seeds"] for row in judged for pair in row["pairs"]]
         half = self.face.difference(float(np.median([(high - low) / 2 for low, high in ends])))
+        which = f" at any of {len(judged)} levels" if len(judged) > 1 else ""
         seen = f": the intervals of its differences reach {half} to either side, in the median"
-        return f"{where}, the ticket and its controls cannot be told apart at any of {len(judged)} levels{seen}."
+        return f"{where}, the ticket and its controls cannot be told apart{which}{seen}."
 
     def _levels(self, rows: Sequence[Mapping[str, Any]], control: str) -> list[Mapping[str, Any]]:
         """Return the levels at which the ticket beats a control."""
