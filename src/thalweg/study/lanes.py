@@ -10,9 +10,9 @@ from typing import Any
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord
 from thalweg.task import Task
-from thalweg.train import Member, Population, Result, RunState, begin
+from thalweg.train import Member, Population, Result, RunState
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.state import packed, unpacked
+from thalweg.train.state import begin_all, packed, unpacked
 from thalweg.train.step import quiet_fallback
 
 __all__ = [
@@ -119,7 +119,8 @@ def train_lane(task: Task, lane: Lane, watch: Watch, on_record: Callable[[RunRec
     """
 
     def ready(states: Sequence[RunState]) -> list[RunState]:
-        return [state if state.tensors else begin(task, state.member) for state in states]
+        new = iter(begin_all(task, [state.member for state in states if not state.tensors]))
+        return [state if state.tensors else next(new) for state in states]
 
     population = Population(task, lane.executor, lane.slots, ready(lane.states))
     for member, result in population.run(

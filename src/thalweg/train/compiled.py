@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
 from thalweg import cache
@@ -30,7 +31,7 @@ from thalweg.task.reading import each, leaves
 from thalweg.train.dropout import step_keys
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
-from thalweg.train.vmapped import Rest, Vmapped, filled_up
+from thalweg.train.vmapped import Rest, Vmapped, filled_up, rest_of
 
 __all__ = [
     "Compiled",
@@ -71,24 +72,51 @@ class Compiled(Vmapped):
         super().__init__(task, filled_up(states, slots))
         form = replace(self.together, batch_size=1, accumulate=1)
         self.graphs = _GRAPHS.setdefault(task, {}).setdefault(form, {})
+        self.traceable: Callable[..., Any] = vmap(grad_and_value(self._loss_of_row, has_aux=True))
+
+    def _loss_of_row(self, row: Tensor, rest: Rest, inputs: Any, targets: Tensor, key: Tensor) -> tuple[Tensor, Rest]:
+        return self._loss(self.named(row), rest, inputs, targets, key)
+
+    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
+        """See `Executor`."""
+        parts = self.parts(batch.targets.shape[1])
+        if len(parts) > 1 or len(self.passes(len(self.parameters), parts[0].stop)) > 1:
+            return super().differentiate(batch, steps)
+        self._switch(training=True)
+        keys = step_keys(self.mask_keys, steps)
+        # What the code has written is taken as it is: to copy it would take some hundredths of a small step.
+        self.gradients, losses, self.rest = self._taken(
+            self.parameters, self.rest, batch.inputs, batch.targets, keys
+        )  # fmt: skip
+        return losses
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`; takes as long as a step of all rows."""
-        keys = step_keys(self.mask_keys, steps)
-        return self._passed(self.parameters.index_copy(0, rows, weights), self.rest, batch, keys)[0][rows]
+        keys, found = step_keys(self.mask_keys, steps), torch.empty_like(self.gradients)
+        self._passed(self.parameters.index_copy(0, rows, weights), self.rest, batch, keys, found)
+        return found[rows]
 
     def outputs(self, inputs: Any) -> list[Tensor]:
         """See `Executor`; a chunk is filled up to `CHUNK` examples, for which alone there is code."""
         count = len(leaves(inputs)[0])
         if count > CHUNK or not self.fills_up():
             return super().outputs(inputs)
-        fill = torch.arange(CHUNK).clamp(max=count - 1)
-        found = self._call(("evaluate", len(self.parameters), CHUNK), self.evaluation(_at(inputs, fill)))[0]
-        return list(found[:, :count].unbind(0))
+        inputs, found = _at(inputs, torch.arange(CHUNK).clamp(max=count - 1)), list[Tensor]()
+        for some, own in self.passes(len(self.parameters), CHUNK):
+            found += self._call(("evaluate", own, CHUNK), self.evaluation(some, inputs))[0].unbind(0)
+        return [outputs[:count] for outputs in found]
 
     def _differentiated(
+        self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor, gradients: Tensor
+    ) -> tuple[Tensor, Rest]:
+        found, losses, after = self._taken(weights, rest, inputs, targets, keys)
+        gradients.copy_(found)
+        return losses, after
+
+    def _taken(
         self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor
     ) -> tuple[Tensor, Tensor, Rest]:
+        """Return the gradients, the losses, and what the models hold beside their weights after a step."""
         size = ("step", len(weights), targets.shape[1])
         gradients, losses, *after = self._call(size, (weights, rest, inputs, targets, keys))
         return gradients, losses, dict(zip(rest, after, strict=True))
@@ -101,14 +129,14 @@ class Compiled(Vmapped):
             found: list[Tensor] = code([x.contiguous() for x in pytree.tree_leaves(given)])
         return found
 
-    def training(self, batch: Split) -> Any:
-        """Return what the first step is a function of."""
-        keys = step_keys(self.mask_keys, [0] * len(self.mask_keys))
-        return self.parameters, self.rest, batch.inputs, batch.targets, keys
+    def training(self, some: slice, batch: Split) -> Any:
+        """Return what the first step of some models is a function of."""
+        keys = step_keys(self.mask_keys[some], [0] * (some.stop - some.start))
+        return self.parameters[some], rest_of(self.rest, some), batch.inputs, batch.targets, keys
 
-    def evaluation(self, inputs: Any) -> Any:
-        """Return what an evaluation is a function of."""
-        return self.parameters, self.rest, inputs
+    def evaluation(self, some: slice, inputs: Any) -> Any:
+        """Return what an evaluation of some models is a function of."""
+        return self.parameters[some], rest_of(self.rest, some), inputs
 
     def fills_up(self) -> bool:
         """Return whether the outputs are one tensor, each example's its own, whatever else is in its chunk."""
@@ -148,7 +176,7 @@ class Traced:
         self.example = [x.contiguous() for x in leaves]
 
         def step(*flat: Any) -> list[Tensor]:
-            gradients, (losses, rest) = models.uncompiled(*pytree.tree_unflatten(flat, spec))
+            gradients, (losses, rest) = models.traceable(*pytree.tree_unflatten(flat, spec))
             return [gradients, losses, *rest.values()]
 
         def evaluate(*flat: Any) -> list[Tensor]:
@@ -252,8 +280,8 @@ def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _P
     """
     models = Compiled(task, beginnings(task, slots, together.recipe().resolved()))
     pieces = {cut.stop - cut.start for size in sizes for cut in models.parts(size)}
-    wanted: list[Size] = [("step", slots, size) for size in sorted(pieces)]
-    wanted += [("evaluate", slots, CHUNK)] * models.fills_up()
+    wanted: list[Size] = [("step", models.passes(slots, size)[0][1], size) for size in sorted(pieces)]
+    wanted += [("evaluate", models.passes(slots, CHUNK)[0][1], CHUNK)] * models.fills_up()
     for size in wanted:
         if size not in models.graphs:
             models.graphs[size] = Traced(models, size, _example(models, size))
@@ -264,8 +292,8 @@ def _example(models: Compiled, size: Size) -> Any:
     train = models.task.train
     some = torch.arange(size[2]) % len(train)
     if size[0] == "step":
-        return models.training(train.at(some.repeat(size[1], 1)))
-    return models.evaluation(train.at(some).inputs)
+        return models.training(slice(0, size[1]), train.at(some.repeat(size[1], 1)))
+    return models.evaluation(slice(0, size[1]), train.at(some).inputs)
 
 
 def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> None:

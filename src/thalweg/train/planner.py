@@ -11,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from thalweg import optim
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Together
-from thalweg.task import Task, apply
+from thalweg.task import Task
 from thalweg.train.compiled import Traced, compile_steps, no_compiler, traced
 from thalweg.train.executors import EXECUTORS
-from thalweg.train.made import loss_of, model_of
-from thalweg.train.passes import autocast, parts
+from thalweg.train.footprint import saved_bytes
+from thalweg.train.passes import parts
 from thalweg.train.population import batches, outcomes
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
@@ -215,7 +214,7 @@ def _sizes(task: Task, together: Together) -> list[int]:
 def obstacle(error: Exception) -> str:
     """Return what stood in the way: torch's own first sentence, or plainer words for its longest one."""
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    if ".item()" in text:
+    if ".item()" in text or "data-dependent control flow" in text:
         return "its forward takes a number out of a tensor, by .item() or by an if on the tensor's values"
     return text.partition(". ")[0][:200]
 
@@ -265,20 +264,10 @@ def _fitting(task: Task, together: Together, processes: int, memory: float | Non
 
 def _bytes(task: Task, together: Together) -> tuple[int, int]:
     """Return the bytes of a model's weights, and what a step of one run touches: weights, state and activations."""
-    recipe = together.recipe().resolved()
-    module, loss = model_of(task, recipe, 0).train(), loss_of(task, recipe)
-    weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    kept: dict[int, int] = {}
-
-    def keep(x: Tensor) -> Tensor:
-        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-        return x
-
+    weights = sum(x.numel() * x.element_size() for x in task.model(0).parameters())
     size = batches(len(task.train), together.batch_size)[0].stop
-    batch = task.train.at(parts(size, together.accumulate, together.batch_size)[0])
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x), autocast(together, torch.device("cpu")):
-        loss(apply(module, batch.inputs), batch.targets)
-    return weights, 4 * weights + sum(kept.values())
+    part = parts(size, together.accumulate, together.batch_size)[0]
+    return weights, 4 * weights + saved_bytes(task, together, part.stop)
 
 
 def _free() -> int:

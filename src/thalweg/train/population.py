@@ -26,7 +26,7 @@ from thalweg.task import Metric, Split, Task
 from thalweg.train.around import Around, kept_for_each_weight
 from thalweg.train.bucket import bucketed
 from thalweg.train.executors import EXECUTORS
-from thalweg.train.state import Member, RunState, begin, masks_in
+from thalweg.train.state import Member, RunState, begin, begin_all, masks_in
 from thalweg.train.step import CHUNK, Executor, OneByOne, quiet_fallback
 from thalweg.train.stopping import Stopping
 
@@ -105,8 +105,11 @@ def train(
         keep_weights: return each model's final state dict.
         on_epoch: called after every epoch.
     """
-    states = [begin(task, Member(one.recipe, one.seed, str(i))) for i, one in enumerate(members)]
-    population = Population(task, executor, len(members), states, keep_weights=keep_weights)
+    population = Population(
+        task, executor, len(members),
+        begin_all(task, [Member(one.recipe, one.seed, str(i)) for i, one in enumerate(members)]),
+        keep_weights=keep_weights,
+    )  # fmt: skip
     found = {int(member.identity): result for member, result in population.run(on_epoch=lambda _: on_epoch())}
     return [found[i] for i in range(len(members))]
 
@@ -215,6 +218,7 @@ class _Rows:
             start = _means(self.models, task.valid, task.metric)
             for row, seen in enumerate(self.valid):
                 self.valid[row] = seen or [float(start[row])]
+        self.orders = torch.empty(len(self.models.parameters), len(task.train), dtype=torch.int64)
         self._order()
 
     # -- going on ------------------------------------------------------------------------------------
@@ -263,10 +267,9 @@ class _Rows:
     def _order(self) -> None:
         if self.members[0].recipe.bucket != "none" and not isinstance(self.models, OneByOne):
             raise RuntimeError("vmap cannot take batches of different lengths together")
-        orders = [
-            order(self.task, member, done // self.epoch) for member, done in zip(self.members, self.done, strict=True)
-        ]
-        self.orders = torch.from_numpy(np.stack(orders + [orders[-1]] * len(self.padding)))
+        for row, (member, done) in enumerate(zip(self.members, self.done, strict=True)):
+            self.orders[row] = torch.from_numpy(order(self.task, member, done // self.epoch))
+        self.orders[len(self.members) :] = self.orders[len(self.members) - 1]
 
     def step(self, cut: slice) -> None:
         """Take one step with every run."""
@@ -422,14 +425,17 @@ def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationS
     return found
 
 
-JUDGED = 1 << 22
-"""Numbers that models put out before they are judged: a metric is called once for many chunks."""
+JUDGED = 1 << 17
+"""Numbers that models put out before they are judged: a metric is called once for a few chunks."""
 
 
-def outcomes(models: Executor, split: Split, metric: Metric, chunk: int = CHUNK) -> np.ndarray:
+def outcomes(
+    models: Executor, split: Split, metric: Metric, chunk: int = CHUNK, judged: float = JUDGED
+) -> np.ndarray:
     """Return the metric of every example, float32, shape ``(runs, examples)``; or ``(runs, 1)``.
 
-    The latter where the metric has one value for a whole split. Examples pass ``chunk`` at a time.
+    The latter where the metric has one value for a whole split. Examples pass ``chunk`` at a time, and are judged
+    when the models have put out ``judged`` numbers.
     """
     pieces, held, begun, numbers = [], [], 0, 0
     for start in range(0, len(split), chunk):
@@ -437,12 +443,12 @@ def outcomes(models: Executor, split: Split, metric: Metric, chunk: int = CHUNK)
         held.append(models.outputs(split.at(slice(start, end)).inputs))
         plain = all(isinstance(output, Tensor) for output in held[-1])  # a module alone may return what it likes
         numbers += sum(output.numel() for output in held[-1]) if plain else 0
-        if plain and numbers < JUDGED and end < len(split):
+        if plain and numbers < judged and end < len(split):
             continue
         targets = split.at(slice(begun, end)).targets
         values = [metric.outcomes(_joined(outputs), targets) for outputs in zip(*held, strict=True)]
         if values[0].dim() == 0 and begun == 0 < end < len(split):
-            return outcomes(models, split, metric, len(split))
+            return outcomes(models, split, metric, chunk if plain else len(split), math.inf)
         pieces.append(torch.stack(values).reshape(len(values), -1).float().numpy())
         held, begun, numbers = [], end, 0
     return np.concatenate(pieces, axis=1)

@@ -16,7 +16,18 @@ from thalweg.recipe import Recipe
 from thalweg.task import Task
 from thalweg.train.made import masks_of, model_of
 
-__all__ = ["Member", "RunState", "begin", "beginnings", "masks_in", "of_module", "packed", "pruned", "unpacked"]
+__all__ = [
+    "Member",
+    "RunState",
+    "begin",
+    "begin_all",
+    "beginnings",
+    "masks_in",
+    "of_module",
+    "packed",
+    "pruned",
+    "unpacked",
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,26 @@ def begin(task: Task, member: Member) -> RunState:
     return pruned(RunState(member, tensors=of_module(module)), masks_of(task, member.recipe, member.seed, module))
 
 
+def begin_all(task: Task, members: Sequence[Member]) -> list[RunState]:
+    """Return runs before their first step; their tensors lie side by side, so that their memory is given back whole.
+
+    Args:
+        task: whose models.
+        members: with the same shapes.
+    """
+    blocks: dict[str, Tensor] = {}
+    states = []
+    for row, member in enumerate(members):
+        state = begin(task, member)
+        tensors = {}
+        for name, x in state.tensors.items():
+            if name not in blocks:
+                blocks[name] = x.new_empty((len(members), *x.shape))
+            tensors[name] = blocks[name][row].copy_(x)
+        states.append(replace(state, tensors=tensors))
+    return states
+
+
 def masks_in(state: RunState) -> dict[str, Tensor]:
     """Return which weights of a run stay, by the parameters' names; empty where none are pruned."""
     return {name.removeprefix("mask/"): x for name, x in state.tensors.items() if name.startswith("mask/")}
@@ -81,7 +112,7 @@ def pruned(state: RunState, masks: Mapping[str, Tensor]) -> RunState:
 def beginnings(task: Task, count: int, recipe: Recipe | None = None) -> list[RunState]:
     """Return so many runs before their first step, of one resolved recipe; of the task's defaults if not given."""
     one = recipe if recipe is not None else Recipe().resolved()
-    return [begin(task, Member(one, seed)) for seed in range(count)]
+    return begin_all(task, [Member(one, seed) for seed in range(count)])
 
 
 def of_module(module: nn.Module) -> dict[str, Tensor]:

@@ -112,9 +112,11 @@ class Rows:
         self.names = list(mine)
         self.shapes = [tuple(p.shape) for p in mine.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.parameters = torch.stack(
-            [torch.cat([state.tensors[f"model/{name}"].reshape(-1) for name in self.names]) for state in states]
-        )
+        first = states[0].tensors[f"model/{self.names[0]}"]
+        self.parameters = torch.empty(len(states), sum(self.sizes), dtype=first.dtype, device=first.device)
+        for row, state in zip(self.parameters, states, strict=True):
+            for name, place in self.named(row).items():
+                place.copy_(state.tensors[f"model/{name}"])
         self.gradients = torch.zeros_like(self.parameters)
         self.keys = [Key(state.member.seed) / "forward" for state in states]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
@@ -152,9 +154,9 @@ class Rows:
         raise NotImplementedError
 
     def named(self, row: Tensor) -> dict[str, Tensor]:
-        """Return a row as parameters by name; views."""
-        pieces = torch.split(row, self.sizes)
-        return {n: piece.view(s) for piece, n, s in zip(pieces, self.names, self.shapes, strict=True)}
+        """Return a row, or each of many, as parameters by name; views."""
+        pieces = torch.split(row, self.sizes, -1)
+        return {n: x.view(*row.shape[:-1], *s) for x, n, s in zip(pieces, self.names, self.shapes, strict=True)}
 
 
 class OneByOne(Rows):

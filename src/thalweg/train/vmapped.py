@@ -1,4 +1,8 @@
-"""Losses and gradients of many models at once: ``torch.func.vmap`` over the user's unmodified module."""
+"""Losses and gradients of many models at once: ``torch.func.vmap`` over the user's unmodified module.
+
+Gradients are autograd's, of what vmap makes of all models, and not those of ``torch.func.grad`` inside it: that keeps
+what a step computes until its end, for gradients of gradients.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vmap
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
-from thalweg.task.reading import each
+from thalweg.task.reading import each, leaves
 from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.passes import InFloat32, autocast, part_keys
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
 from thalweg.train.step import FEWEST, Rows, drawn
 
-__all__ = ["Rest", "Vmapped", "filled_up"]
+__all__ = ["Rest", "Vmapped", "filled_up", "rest_of"]
 
 Rest = dict[str, Tensor]
 """What models hold beside the weights that are trained, by name, each with an axis of rows before it."""
@@ -51,54 +56,99 @@ class Vmapped(Rows):
         rest = [name for name in names if name not in mine]
         self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in states]) for name in rest}
         self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped
-        self.uncompiled: Callable[..., Any] = vmap(grad_and_value(self._loss, has_aux=True))
+        self.losses: Callable[..., tuple[Tensor, Rest]] = vmap(self._loss)
         self.predict = vmap(self._evaluate, in_dims=(0, 0, None))
 
-    def _output(self, row: Tensor, rest: dict[str, Tensor], inputs: Any) -> Any:
-        own = {**self.named(row), **rest}
+    def _output(self, own: dict[str, Tensor], inputs: Any) -> Any:
         return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
 
-    def _evaluate(self, row: Tensor, rest: dict[str, Tensor], inputs: Any) -> Any:
+    def _evaluate(self, row: Tensor, rest: Rest, inputs: Any) -> Any:
         with KeyedDropout(self.no_key, REPLACED):
-            return self._output(row, rest, inputs)
+            return self._output({**self.named(row), **rest}, inputs)
 
     def _loss(
-        self, row: Tensor, rest: dict[str, Tensor], inputs: Any, targets: Tensor, key: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+        self, own: dict[str, Tensor], rest: Rest, inputs: Any, targets: Tensor, key: Tensor
+    ) -> tuple[Tensor, Rest]:
         rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
         mixed = InFloat32() if self.together.precision == "bf16" else nullcontext()
-        with autocast(self.together, row.device), KeyedDropout(key, REPLACED), mixed:
-            loss = self.loss(self._output(row, rest, inputs), targets)
-        return loss.to(row.dtype), rest
+        with autocast(self.together, targets.device), KeyedDropout(key, REPLACED), mixed:
+            loss = self.loss(self._output({**own, **rest}, inputs), targets)
+        return loss.to(self.parameters.dtype), rest
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         keys = step_keys(self.mask_keys, steps)
-        self.gradients, losses, self.rest = self._passed(self.parameters, self.rest, batch, keys)
+        losses, self.rest = self._passed(self.parameters, self.rest, batch, keys, self.gradients)
         return losses
 
-    def _passed(self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor) -> tuple[Tensor, Tensor, Rest]:
-        """Return a batch's gradients, its losses, and what the models hold beside their weights after it."""
+    def _passed(
+        self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor, gradients: Tensor
+    ) -> tuple[Tensor, Rest]:
+        """Write a batch's gradients; return its losses, and what the models hold beside their weights after it."""
         self._switch(training=True)
+        found = [
+            (own, self._some(weights[some], rest_of(rest, some), batch.at(some), keys[some], gradients[some]))
+            for some, own in self.passes(len(weights), self.parts(batch.targets.shape[1])[0].stop)
+        ]
+        if len(found) == 1:
+            return found[0][1]
+        after = {name: torch.cat([after[name][:own] for own, (_, after) in found]) for name in rest}
+        return torch.cat([losses[:own] for own, (losses, _) in found]), after
+
+    def passes(self, count: int, examples: int) -> list[tuple[slice, int]]:
+        """Return which of so many models pass together, so that those that wait have no activations.
+
+        Args:
+            count: of models, with those that are spare.
+            examples: of each.
+
+        Returns:
+            Slices of rows, each with spare ones at its end, and how many of its rows are to be used. What a slice
+            says of its spare rows is overwritten by the next.
+        """
+        real = count - self.spare
+        some = at_once(saved_bytes(self.task, self.together, examples), real, alike=not self.spare)
+        starts = range(0, real, some)
+        ends = [*starts[1:], real]
+        owns = [end - start for start, end in zip(starts, ends, strict=True)]
+        owns[-1] += self.spare  # nobody asks, but there are so many rows
+        return [(slice(start, end + self.spare), own) for start, end, own in zip(starts, ends, owns, strict=True)]
+
+    def _some(
+        self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor, gradients: Tensor
+    ) -> tuple[Tensor, Rest]:
+        """Do what `_passed` does, of models that pass together."""
         count = batch.targets.shape[1]
         cuts = self.parts(count)
         if len(cuts) == 1:
-            return self._differentiated(weights, rest, batch.inputs, batch.targets, keys)
-        gradients, losses = torch.zeros_like(weights), torch.zeros_like(weights[:, 0])
+            return self._differentiated(weights, rest, batch.inputs, batch.targets, keys, gradients)
+        found, losses = torch.empty_like(gradients), torch.zeros_like(weights[:, 0])
+        gradients.zero_()
         for i, cut in enumerate(cuts):
             part = Split(each(batch.inputs, partial(_columns, cut=cut)), _columns(batch.targets, cut))
-            found, loss, rest = self._differentiated(weights, rest, part.inputs, part.targets, part_keys(keys, i))
+            loss, rest = self._differentiated(weights, rest, part.inputs, part.targets, part_keys(keys, i), found)
             share = (cut.stop - cut.start) / count
             gradients.add_(found, alpha=share)
             losses.add_(loss, alpha=share)
-        return gradients, losses, rest
+        return losses, rest
 
     def _differentiated(
-        self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor
-    ) -> tuple[Tensor, Tensor, Rest]:
-        """Return what `_passed` does, of a part of a batch."""
-        gradients, (losses, rest) = self.uncompiled(weights, rest, inputs, targets, keys)
-        return gradients, losses.detach(), rest
+        self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor, gradients: Tensor
+    ) -> tuple[Tensor, Rest]:
+        """Do what `_passed` does, of a part of a batch."""
+        return self.uncompiled(weights, rest, inputs, targets, keys, gradients)
+
+    def uncompiled(
+        self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor, gradients: Tensor
+    ) -> tuple[Tensor, Rest]:
+        """Do what `_passed` does, of a part of a batch, operation by operation."""
+        with torch.enable_grad():
+            own = {name: x.detach().requires_grad_() for name, x in self.named(weights).items()}
+            losses, rest = self.losses(own, rest, inputs, targets, keys)
+            found = torch.autograd.grad(losses, list(own.values()), torch.ones_like(losses), materialize_grads=True)
+        for place, gradient in zip(self.named(gradients).values(), found, strict=True):
+            place.copy_(gradient)
+        return losses.detach(), {name: value.detach() for name, value in rest.items()}
 
     def _switch(self, *, training: bool) -> None:
         if self.module.training != training:  # to walk through all layers at each step takes a twentieth of it
@@ -108,8 +158,10 @@ class Vmapped(Rows):
         """See `Executor`."""
         some, mine = _filled_up(rows)
         keys = step_keys(self.mask_keys, steps)[mine]
-        rest = {name: value[mine] for name, value in self.rest.items()}
-        return self._passed(weights[some], rest, batch.at(mine), keys)[0][: len(rows)]
+        weights = weights[some]
+        found = torch.empty_like(weights)
+        self._passed(weights, rest_of(self.rest, mine), batch.at(mine), keys, found)
+        return found[: len(rows)]
 
     @contextmanager
     def evaluated(self, rows: Tensor, weights: Tensor, split: Split) -> Iterator[None]:
@@ -125,7 +177,7 @@ class Vmapped(Rows):
     def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
         self._switch(training=False)
         mine = _filled_up(rows)[1]
-        rest = {key: value[mine] for key, value in self.rest.items()}
+        rest = rest_of(self.rest, mine)
         counts = []
 
         def seen(row: Tensor, rest: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -142,11 +194,14 @@ class Vmapped(Rows):
     def outputs(self, inputs: Any) -> list[Tensor]:
         """See `Executor`."""
         self._switch(training=False)
-        with torch.no_grad():
-            outputs = self.predict(self.parameters, self.rest, inputs)
-        if not isinstance(outputs, Tensor):
-            raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
-        return list(outputs.unbind(0))
+        found: list[Tensor] = []
+        for some, own in self.passes(len(self.parameters), len(leaves(inputs)[0])):
+            with torch.no_grad():
+                outputs = self.predict(self.parameters[some], rest_of(self.rest, some), inputs)
+            if not isinstance(outputs, Tensor):
+                raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
+            found += outputs[:own].unbind(0)
+        return found
 
     def model(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
@@ -165,6 +220,11 @@ class Vmapped(Rows):
 def _columns(x: Tensor, cut: slice) -> Tensor:
     """Return some examples of every row, laid out as a batch is, for which code is compiled."""
     return x[:, cut].contiguous()
+
+
+def rest_of(rest: Rest, some: Tensor | slice) -> Rest:
+    """Return what some models hold."""
+    return {name: value[some] for name, value in rest.items()}
 
 
 def filled_up(states: Sequence[RunState], count: int) -> list[RunState]:

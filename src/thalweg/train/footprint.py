@@ -1,0 +1,79 @@
+"""What a step keeps in memory for its way back, and how many models are to take it at once."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from thalweg.key import Key
+from thalweg.recipe import Together
+from thalweg.task import Task, apply
+from thalweg.train.made import loss_of, model_of
+from thalweg.train.passes import autocast
+from thalweg.train.state import of_module
+
+__all__ = ["at_once", "saved_bytes"]
+
+PASS = 2 * 2**20
+"""Bytes, about, that models which pass together keep for their way back."""
+
+LEAST = 4
+"""Models that pass together, at least: what one call costs is shared by them."""
+
+
+def at_once(saved: int, count: int, *, alike: bool) -> int:
+    """Return how many of so many models are to pass together, so that those that wait keep nothing.
+
+    Args:
+        saved: bytes that one keeps; see `saved_bytes`.
+        count: how many there are.
+        alike: whether the count must be a multiple of it.
+
+    >>> at_once(40_000, 64, alike=False), at_once(700_000, 9, alike=False), at_once(700_000, 9, alike=True)
+    (32, 3, 9)
+    """
+    fit = max(LEAST, PASS // max(1, saved))
+    if alike:
+        return max((n for n in range(LEAST, min(fit, count) + 1) if count % n == 0), default=count)
+    return -(-count // -(-count // fit))
+
+
+_SAVED: WeakKeyDictionary[Task, dict[tuple[Together, int], int]] = WeakKeyDictionary()
+
+
+def saved_bytes(task: Task, together: Together, examples: int) -> int:
+    """Return the bytes that a model keeps of a forward pass for its way back; its weights do not count.
+
+    Args:
+        task: whose model.
+        together: what its recipe makes of it.
+        examples: that pass.
+    """
+    known = _SAVED.setdefault(task, {})
+    if (together, examples) not in known:
+        known[together, examples] = _saved(task, together, examples)
+    return known[together, examples]
+
+
+def _saved(task: Task, together: Together, examples: int) -> int:
+    recipe = together.recipe().resolved()
+    module, loss = model_of(task, recipe, 0).train(), loss_of(task, recipe)
+    own = {x.untyped_storage().data_ptr() for x in of_module(module).values()}
+    found: dict[int, int] = {}
+
+    def save(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = storage.nbytes()
+        return x
+
+    batch = task.train.at(torch.arange(examples) % len(task.train))
+    watching, mixed = (
+        torch.autograd.graph.saved_tensors_hooks(save, lambda x: x),
+        autocast(together, torch.device("cpu")),
+    )
+    with (Key(0) / "probe").seeded(), torch.enable_grad(), watching, mixed:
+        loss(apply(module, batch.inputs), batch.targets)
+    return sum(found.values())

@@ -1,0 +1,135 @@
+"""What a population holds in memory: models pass in groups, to the same bits; what is freed is given back."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import thalweg as tw
+from small import small_digits
+from thalweg import optim
+from thalweg.recipe import Recipe, Together
+from thalweg.train import EXECUTORS, Member, footprint, train
+from thalweg.train.footprint import at_once, saved_bytes
+from thalweg.train.population import outcomes
+from thalweg.train.state import begin, begin_all, beginnings
+
+MODELS = {
+    "gelu": lambda: nn.Sequential(nn.Linear(64, 7), nn.GELU(), nn.Linear(7, 10)),
+    "batch norm": lambda: nn.Sequential(nn.Linear(64, 7), nn.BatchNorm1d(7), nn.SiLU(), nn.Linear(7, 10)),
+    "dropout": lambda: nn.Sequential(nn.Linear(64, 7), nn.Sigmoid(), nn.Dropout(0.3), nn.Linear(7, 10)),
+    "convolution": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 3, 3), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 10)
+    ),
+}  # fmt: skip
+
+
+def members(count, **roles):
+    recipe = Recipe(optim.adam(lr=0.01), **{"epochs": 2, "batch_size": 50, **roles}).resolved()
+    return [Member(recipe, seed) for seed in range(count)]
+
+
+def same(one, other):
+    for mine, theirs in zip(one, other, strict=True):
+        assert all(torch.equal(x, theirs.weights[name]) for name, x in mine.weights.items())
+        assert np.array_equal(mine.outcomes, theirs.outcomes)
+        assert np.array_equal(mine.curve.train_loss, theirs.curve.train_loss, equal_nan=True)
+
+
+def in_groups(task, runs, monkeypatch, executor="vmapped"):
+    """Return what runs come to all at once, and in groups of four."""
+    found = []
+    for bytes_ in (2**40, 1):
+        monkeypatch.setattr(footprint, "PASS", bytes_)
+        models = EXECUTORS[executor](task, beginnings(task, len(runs), runs[0].recipe), len(runs))
+        assert (len(models.passes(len(models.parameters), 50)) > 1) == (bytes_ == 1)
+        found.append(train(task, runs, executor, keep_weights=True))
+    return found
+
+
+@pytest.mark.parametrize("count", [5, 8, 13])
+@pytest.mark.parametrize("model", MODELS)
+def test_models_that_pass_in_groups_come_to_the_same_bits(model, count, monkeypatch):
+    same(*in_groups(small_digits(MODELS[model]), members(count), monkeypatch))
+
+
+@pytest.mark.parametrize("roles", [{"accumulate": 3}, {"wrapper": tw.wrapper.sam()}, {"average": tw.average.swa()}])
+def test_groups_do_not_change_how_a_batch_passes_or_what_goes_around_a_step(roles, monkeypatch):
+    same(*in_groups(small_digits(MODELS["batch norm"]), members(9, **roles), monkeypatch))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gelu", "batch norm"])
+def test_compiled_models_that_pass_in_groups_come_to_the_same_bits(model, monkeypatch):
+    def task():  # as another process would: nothing is traced
+        return small_digits(MODELS[model])
+
+    monkeypatch.setattr(footprint, "PASS", 2**40)
+    whole = train(task(), members(8), "compiled", keep_weights=True)
+    monkeypatch.setattr(footprint, "PASS", 1)
+    groups = task()
+    same(whole, train(groups, members(8), "compiled", keep_weights=True))
+
+
+def test_groups_are_even_and_not_too_small():
+    assert at_once(40_000, 64, alike=False) == 32
+    assert at_once(10**9, 64, alike=False) == 4
+    assert at_once(10**9, 9, alike=False) == 3
+    assert at_once(0, 64, alike=False) == 64
+    assert at_once(10**9, 30, alike=True) == 30
+    assert at_once(10**9, 32, alike=True) == 4
+    assert at_once(300_000, 20, alike=True) == 5
+
+
+def test_what_a_step_keeps_is_counted_without_weights():
+    task = small_digits(lambda: nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)))
+    kept = [4 * 50 * width for width in (64, 12, 10)]  # the inputs, what is hidden, and the loss's
+    assert sum(kept) <= saved_bytes(task, Together(), 50) <= sum(kept) + 8 * 50 + 100
+    half = saved_bytes(task, Together(precision="bf16"), 50)
+    assert half != saved_bytes(task, Together(), 50)
+
+
+def test_gradients_are_written_where_they_were():
+    task = small_digits(MODELS["gelu"])
+    models = EXECUTORS["vmapped"](task, beginnings(task, 5))
+    place, batch = models.gradients.data_ptr(), task.train.at(torch.arange(40).repeat(6, 1))
+    for step in range(2):
+        before = models.gradients.clone()
+        models.differentiate(batch, [step] * 6)
+        assert models.gradients.data_ptr() == place
+        assert not torch.equal(models.gradients, before) or step
+    assert models.gradients.grad_fn is None
+
+
+def test_runs_that_begin_side_by_side_are_those_that_begin_alone():
+    task, runs = small_digits(MODELS["batch norm"]), members(3)
+    for one, run in zip(begin_all(task, runs), runs, strict=True):
+        alone = begin(task, run)
+        assert one.member == alone.member
+        assert one.tensors.keys() == alone.tensors.keys()
+        assert all(torch.equal(x, alone.tensors[name]) for name, x in one.tensors.items())
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "of the whole split", "of dictionaries"])
+def test_how_much_is_judged_at_once_does_not_matter(metric):
+    def share(output, targets):
+        return (output.argmax(-1) == targets).float().mean()
+
+    class Named(nn.Linear):
+        def forward(self, x):
+            return {"scores": super().forward(x)}
+
+    if metric == "accuracy":
+        task = small_digits(lambda: nn.Linear(64, 10))
+    elif metric == "of the whole split":
+        task = small_digits(lambda: nn.Linear(64, 10), metric=tw.Metric("share", share, True))
+    else:
+        task = small_digits(
+            lambda: Named(64, 10),
+            loss=lambda output, targets: nn.functional.cross_entropy(output["scores"], targets),
+            metric=tw.Metric("share", lambda output, targets: share(output["scores"], targets), True),
+        )
+    models = EXECUTORS["one by one"](task, beginnings(task, 2))
+    whole = outcomes(models, task.train, task.metric)
+    assert whole.shape == (2, len(task.train) if metric == "accuracy" else 1)
+    assert np.array_equal(outcomes(models, task.train, task.metric, judged=1), whole)
