@@ -103,12 +103,16 @@ def leave_smallest(
             kept = sum(int(mask.sum()) for mask in masks.values())
             facts = {
                 "kind": kind, "seed": ticket.place, "level": ticket.facts[part]["level"], "share": kept / weights,
-                "held": worth(ticket, part)[0],
+                "held": worth(ticket, part)[0], "valid": ticket.facts[part]["valid"],
             }  # fmt: skip
             found.append((facts, made))
     if not found:
         return None
-    facts, made = min(found, key=lambda one: (not one[0]["held"], one[1].parameters()))
+    as_good = [one for one in found if one[0]["held"]]
+    if as_good:
+        facts, made = min(as_good, key=lambda one: one[1].parameters())
+    else:
+        facts, made = max(found, key=lambda one: sign * one[0]["valid"])
     return {**facts, **made.leave(directory)}
 
 
