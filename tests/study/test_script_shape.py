@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg import activation, dropout, init, loss, norm, penalty, stop
+from thalweg import activation, dropout, init, loss, norm, penalty, prune, stop
 from thalweg.recipe import CATALOGUES
 from thalweg.record import Store
 from thalweg.study import script_text as text
@@ -95,6 +95,11 @@ NETS = {
         "dropout": dropout.dropout(0.2), "init": init.lsuv(), "loss": loss.cross_entropy(smoothing=0.1),
         "penalty": penalty.l1(1e-3), "wrapper": tw.wrapper.sam(0.05), "stop": stop.never(),
     },
+    "pruned": {
+        "prune": prune.snip(keep=0.3), "init": init.he_normal(), "wrapper": tw.wrapper.sam(0.05),
+        "gradient": tw.gradient.clip_norm(0.5), "average": tw.average.ema(0.9),
+    },
+    "pruned, evaluated elsewhere": {"prune": prune.random(keep=0.5), "optimizer": tw.optim.schedule_free_sgd(lr=0.1)},
     "group": {"norm": norm.group(2), "activation": activation.softplus(), "accumulate": 2},
 }  # fmt: skip
 READERS = {
@@ -110,7 +115,10 @@ def test_the_script_trains_to_the_studys_weights(name, some, tmp_path):
     By momentum, which does not divide by the size of a gradient that is rounding, as a bias's before a norm is.
     """
     task, out = load(name, tmp_path), tmp_path / "study"
-    recipes = {key: tw.Recipe(tw.optim.momentum(lr=0.05), epochs=4, **roles) for key, roles in some.items()}
+    recipes = {
+        key: tw.Recipe(**{"optimizer": tw.optim.momentum(lr=0.05), "epochs": 4, **roles})
+        for key, roles in some.items()
+    }
     tw.compare(task, recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
     driver = "import runpy, os, sys\nsys.modules['thalweg'] = None\n"
     for i, key in enumerate(recipes):
@@ -160,7 +168,7 @@ def test_every_techniques_model_in_a_script_is_the_studys(name, role, technique,
     asked = "class Key: ..." if role != "init" else source(tw.Key)
     script = "\n".join([
         text.IMPORTS, "class InputError(ValueError): ...", "SEED = 3", asked,
-        tail(keyed, "_WHOLE = ", "def step_keys"), *functions(task, recipe),
+        tail(keyed, "_WHOLE = ", "def step_keys"), *functions(task, recipe, 3),
     ])  # fmt: skip
     scope = {}
     exec(script, scope)

@@ -99,7 +99,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE,
         _where(path, theirs),
     ]
-    changes = script_shape.functions(looked, recipe)
+    changes = script_shape.functions(looked, recipe, record.seed)
     after = [
         *(["# ---- what the recipe changes", *changes] if changes else []),
         "# ---- training",

@@ -76,6 +76,7 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
     blocks = {
         "SHAPE": _shape(recipe),
         "WEIGHTS": _WEIGHTS if recipe.penalty else "",
+        "MASKS": "masks = masks_of(model)\nhold(parameters, masks)" if recipe.prune else "",
         "STOP": _STOP if recipe.stop else "",
         "WATCH": _watch(recipe, evaluated),
         "BREAK": "if over:\n    break" if recipe.stop else "",
@@ -166,12 +167,15 @@ def _second(task: Mapping[str, Any], recipe: Recipe) -> str:
         return ""
     assert recipe.wrapper is not None
     name = recipe.wrapper.name
-    return "\n".join([text.SECOND_BEFORE.replace("FORMULA", name).strip(), gradient_of("second", task, recipe),
+    before = text.SECOND_BEFORE.replace("FORMULA", name).strip()
+    if recipe.prune is not None:
+        before = before.replace("    for p, x in zip(", "    hold(first, masks)\n    for p, x in zip(", 1)
+    return "\n".join([before, gradient_of("second", task, recipe),
                       text.SECOND_AFTER.strip()])  # fmt: skip
 
 
 def _gradients(recipe: Recipe) -> str:
-    lines = []
+    lines = _hold("gradients", recipe)
     if _penalty(recipe, "loss"):
         lines += ["for i, _ in weights:", "    gradients[i] = gradients[i] + pull(parameters[i])"]
     for i, part in enumerate(recipe.gradient.parts):
@@ -186,7 +190,12 @@ def _gradients(recipe: Recipe) -> str:
             lines.append(f"gradients = [{part.name}(g, p, **GRADIENT[{i}]){many} {pairs}]")
         else:
             lines.append(f"gradients = [{part.name}(g, **GRADIENT[{i}]){many} for g in gradients]")
+        lines += _hold("gradients", recipe)
     return "\n".join(lines)
+
+
+def _hold(tensors: str, recipe: Recipe) -> list[str]:
+    return [f"hold({tensors}, masks)"] if recipe.prune is not None else []
 
 
 def _returns_more(technique: GradientTechnique) -> bool:
@@ -218,7 +227,7 @@ def _penalty(recipe: Recipe, place: str) -> bool:
 
 
 def _after(recipe: Recipe) -> str:
-    lines = []
+    lines = _hold("parameters", recipe)
     if _penalty(recipe, "after"):
         lines += ["for i, name in weights:", "    constrain(name, parameters[i])"]
     if _placed(recipe, "after"):
@@ -256,6 +265,7 @@ def _other(recipe: Recipe) -> str:
         name = optimizer.evaluate.__name__
         pairs = "for p, kept in zip(parameters, state)"
         weights = f"[{name}(p, *kept[:{len(optimizer.state)}]{given}) {pairs}]"
+        weights = f"hold({weights}, masks)" if recipe.prune is not None else weights
     if _placed(recipe, "after"):
         weights = "slows"
     if recipe.average is None:

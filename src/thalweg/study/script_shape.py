@@ -6,10 +6,14 @@ where, and of which numbers each weight is filled.
 
 from __future__ import annotations
 
+import base64
 import textwrap
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from thalweg.dropout import _asked
@@ -30,12 +34,12 @@ from thalweg.surgery import Operation, _functions, _layers, _seen, operate
 from thalweg.surgery._functions import PLACE
 from thalweg.task import Task
 from thalweg.train import dropout as keyed
-from thalweg.train.made import FEW
+from thalweg.train.made import FEW, masks_of, model_of
 from thalweg.train.passes import freeze
 
 __all__ = ["LOOKS_AT", "functions", "looks_at", "settings"]
 
-LOOKS_AT = ("activation", "norm", "dropout", "init", "penalty")
+LOOKS_AT = ("activation", "norm", "dropout", "init", "penalty", "prune")
 """Roles for which the task's model must be looked at."""
 
 _SURGERY = ("activation", "norm", "dropout")
@@ -56,12 +60,13 @@ def settings(recipe: Recipe) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def functions(task: Task | None, recipe: Recipe) -> list[str]:
+def functions(task: Task | None, recipe: Recipe, seed: int) -> list[str]:
     """Return the sources of what the loop calls.
 
     Args:
         task: whose model is looked at; None where the recipe asks for no look.
         recipe: resolved.
+        seed: the run's, on which depends what is pruned.
     """
     found: dict[str, str] = {}
     parts: list[str] = []
@@ -82,6 +87,8 @@ def functions(task: Task | None, recipe: Recipe) -> list[str]:
             parts += _filled(recipe.init, model, found)
         if isinstance(recipe.penalty, Penalty):
             parts += _penalised(recipe.penalty, model, recipe.freeze, found)
+        if recipe.prune is not None:
+            parts += _pruned(masks_of(task, recipe, seed, model_of(task, recipe, seed)))
     return [*found.values(), *parts]
 
 
@@ -305,4 +312,37 @@ def constrain(name, w):
     groups = TRANSPOSED.get(name, 0)
     for part in [x.transpose(0, 1) for x in w.chunk(groups)] if groups else [w]:
         part.copy_({name}(part, **PENALTY))
+'''
+
+
+def _pruned(masks: Mapping[str, Tensor]) -> list[str]:
+    """Return which weights stay, and the source of what holds the others at 0."""
+    lines = []
+    for name, mask in masks.items():
+        packed = base64.b64encode(zlib.compress(np.packbits(mask.numpy().ravel()).tobytes(), 9)).decode()
+        pieces = "\n        ".join(repr(piece) for piece in textwrap.wrap(packed, 100))
+        lines.append(f"    {name!r}: (\n        {pieces}\n    ),")
+    return ["MASKS = {  # which weights stay, a bit each, compressed\n" + "\n".join(lines) + "\n}", _HOLD]
+
+
+_HOLD = '''
+def masks_of(model):
+    """Return which numbers of each trained parameter stay."""
+    found = []
+    for name, p in model.named_parameters():
+        if p.requires_grad and name in MASKS:
+            packed = zlib.decompress(base64.b64decode(MASKS[name]))
+            bits = np.unpackbits(np.frombuffer(packed, np.uint8))[: p.numel()]
+            found.append(torch.from_numpy(bits.astype(bool)).view(p.shape))
+        elif p.requires_grad:
+            found.append(torch.ones_like(p, dtype=torch.bool))
+    return found
+
+
+def hold(tensors, masks):
+    """Set what is pruned to 0, in place, and return the tensors."""
+    with torch.no_grad():
+        for x, mask in zip(tensors, masks):
+            x.masked_fill_(~mask, 0.0)
+    return tensors
 '''

@@ -22,6 +22,7 @@ OPTIMIZER = {values}
 IMPORTS = """
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import itertools
@@ -29,6 +30,7 @@ import math
 import random
 import sys
 import types
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
@@ -194,6 +196,7 @@ def train(task):
     inputs, targets = task.train
     parameters = [p for p in model.parameters() if p.requires_grad]
     WEIGHTS
+    MASKS
     STATE
     FORWARD
     MASK_KEY
