@@ -46,8 +46,8 @@ MEMORY = 1.3
 """What a population may take, in parts of what its runs keep."""
 
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
-"""Lets a process whose memory is measured give back at once what it frees of 64 KiB or more: what malloc keeps for later
-is in nobody's use."""
+"""Lets a process whose memory is measured give back at once what it frees of 64 KiB or more; what malloc keeps for
+later is in nobody's use."""
 
 HEAD = ["model", "best executor", "at once", "× eager", "× torch.compile", "× eager at the core's peak"]
 

@@ -225,6 +225,6 @@ def test_costs_are_counted_where_they_arise(task):
     plain, sam, slow, both = train(task, runs)
     assert sam.cpu_seconds > 1.3 * plain.cpu_seconds
     assert [one.state_bytes for one in (plain, sam, slow, both)] == [4, 4, 8, 12]
-    plan = {32: Plan("one by one", 1, 1.0, 0.0, "")}
+    plan = {runs[0].recipe.together(): Plan("one by one", 1, 1.0, 0.0, "")}
     one, two = (expected_seconds(task, [Job("", run)], plan, 1) for run in runs[:2])
     assert two == 2 * one
