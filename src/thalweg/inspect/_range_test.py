@@ -23,7 +23,7 @@ from thalweg.task import Task, apply
 from thalweg.technique import Choice, Ingredient
 from thalweg.train.around import Around
 from thalweg.train.population import batches, order
-from thalweg.train.state import Member, begin
+from thalweg.train.state import Member, begin, masks_in
 from thalweg.train.step import OneByOne
 
 if TYPE_CHECKING:
@@ -258,14 +258,15 @@ def _recipe(task: Task, optimizer: Any) -> Recipe:
 def _task_steps(task: Task, recipe: Recipe, seed: int) -> Step:
     """Train as a run does: the same weights, order and masks as that of the same seed."""
     member = Member(recipe, seed)
-    models = OneByOne(task, [begin(task, member)])
+    state = begin(task, member)
+    models = OneByOne(task, [state])
     technique = recipe.optimizer.technique
     assert isinstance(technique, optim.Optimizer)
     update = PopulationStep(technique, [{**dict(recipe.optimizer), "lr": 1.0}], models.parameters, models.shapes)
     size, _ = recipe.sizes()
     cuts = batches(len(task.train), size)
     alone = replace(recipe, average=None)  # what is averaged is not what is trained with
-    around = Around([alone], models, [(update, slice(0, 1))], len(cuts), task.train)
+    around = Around([alone], models, [(update, slice(0, 1))], len(cuts), task.train, [masks_in(state)])
     count = itertools.count()
 
     def take(rate: float | None) -> float:
