@@ -34,17 +34,17 @@ def section() -> str:
     return "\n\n".join(["## Inductive biases", *parts])
 
 
-def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, layer: Any = nn.Linear) -> nn.Sequential:
+def mlp(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Return a fully connected network."""
     parts: list[nn.Module] = []
     for a, b in pairwise(sizes):
-        parts += [layer(a, b), activation()]
+        parts += [nn.Linear(a, b), activation()]
     return nn.Sequential(*parts[:-1])
 
 
-def digits(model: Callable[[], nn.Module], loss: Any = F.cross_entropy) -> tw.Task:
+def digits(model: Callable[[], nn.Module]) -> tw.Task:
     data = load_digits(return_X_y=True)
-    return tw.Task(model=model, data=data, loss=loss, metric=tw.accuracy, standardize=True, name="digits")
+    return tw.Task(model=model, data=data, loss=F.cross_entropy, metric=tw.accuracy, standardize=True, name="digits")
 
 
 # -- batch norm: how much sooner --------------------------------------------------------------------------
@@ -162,55 +162,21 @@ def _draw_sooner(courses: dict[str, dict[str, Course]], steps: int) -> None:
 # -- sparse variational dropout ---------------------------------------------------------------------------
 
 GONE, LOST = 0.95, 1.5
-WEIGHTS = {(64, 300, 100, 10): (0.02, 0.05, 0.1, 0.3), (64, 64, 10): (0.1, 0.3, 1.0)}
-SPARSE_SEEDS, SPARSE_EPOCHS = 5, {(64, 300, 100, 10): 150, (64, 64, 10): 300}
+WEIGHTS = {(64, 300, 100, 10): (0.03, 0.1, 0.3), (64, 64, 10): (0.1, 0.3, 1.0)}
+SPARSE_SEEDS, SPARSE_EPOCHS = 5, {(64, 300, 100, 10): 100, (64, 64, 10): 200}
 BEGINS, WHOLE = 0.1, 0.4
 SPARSE_PICTURE = HERE / "sparse.svg"
-
-
-class Divergent(nn.Module):
-    """A network of sparse variational layers that in training returns its divergence too, in parts of the loss.
-
-    Args:
-        sizes: of its layers.
-        weight: of the divergence, once it is whole.
-        examples: N, by which a mean loss has the divergence divided.
-        steps: of the training; the weight grows from `BEGINS` to `WHOLE` of them.
-    """
-
-    def __init__(self, sizes: Sequence[int], weight: float, examples: int, steps: int) -> None:
-        super().__init__()
-        self.net = mlp(sizes, layer=dropout.SparseVariationalLinear)
-        self.weight, self.examples, self.steps = weight, examples, steps
-        self.register_buffer("step", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Any:
-        y = self.net(x)
-        if not self.training:
-            return y
-        grown = ((self.step / self.steps - BEGINS) / (WHOLE - BEGINS)).clamp(0.0, 1.0)
-        self.step += 1
-        return y, self.weight * grown * dropout.kl(self.net) / self.examples
-
-
-def divergent_loss(output: Any, targets: Tensor) -> Tensor:
-    """Return the cross entropy, and in training the divergence."""
-    if isinstance(output, tuple):
-        return F.cross_entropy(output[0], targets) + output[1]
-    return F.cross_entropy(output, targets)
 
 
 def sparse() -> str:
     rows, points = [], []
     for sizes, weights in WEIGHTS.items():
-        name, epochs = "-".join(map(str, sizes)), SPARSE_EPOCHS[sizes]
-        recipe = tw.Recipe(tw.optim.adam(lr=1e-3), tw.schedule.linear(), epochs=epochs).resolved()
+        name, recipe = "-".join(map(str, sizes)), _annealed(sizes)
         members = [Member(recipe, seed) for seed in range(SPARSE_SEEDS)]
         plain = np.mean([result.test for result in train(digits(lambda s=sizes: mlp(s)), members, "vmapped")])
         rows.append([name, "plain", "", f"{plain:.2%}", "", "", "", ""])
         good = False
-        for weight in weights:
-            gone, accuracy = _sparse(sizes, weight, members)
+        for weight, (gone, accuracy) in _sparse(sizes, weights).items():
             lost = 100 * float(plain - accuracy)
             points.append({"network": name, "weight": weight, "gone": gone, "lost": lost})
             good = good or (gone >= GONE and lost <= LOST)
@@ -229,23 +195,29 @@ at −10, weights with log α ≥ 3 are gone, and no layer is left out.
 ![Points of accuracy lost over the share of weights gone]({SPARSE_PICTURE.name})"""
 
 
-def _sparse(sizes: Sequence[int], weight: float, members: Sequence[Member]) -> tuple[float, float]:
-    """Return the share of weights that are gone, and the test accuracy of what is left."""
-    examples = len(digits(lambda: mlp(sizes)).train)
-    steps = len(range(0, examples, 64)) * members[0].recipe.sizes()[1]
-    task = digits(lambda: Divergent(sizes, weight, examples, steps), divergent_loss)
-    found = train(task, members, "vmapped", keep_weights=True)
-    gone, right = [], []
-    for result in found:
-        model = task.model(0)
-        assert result.weights is not None
-        model.load_state_dict(result.weights)
-        plain = dropout.pruned(model.eval())
-        zeros = sum(int((layer.weight == 0).sum()) for layer in plain.modules() if isinstance(layer, nn.Linear))
-        gone.append(zeros / sum(a * b for a, b in pairwise(sizes)))
+def _sparse(sizes: Sequence[int], weights: Sequence[float]) -> dict[float, tuple[float, float]]:
+    """Return by the weight of the divergence the share of weights that are gone, and the test accuracy of the rest.
+
+    All train in one population.
+    """
+    task = digits(lambda: mlp(sizes))
+    members = [Member(_annealed(sizes, weight), seed) for weight in weights for seed in range(SPARSE_SEEDS)]
+    found: dict[float, list[tuple[float, float]]] = {weight: [] for weight in weights}
+    for member, result in zip(members, train(task, members, "vmapped", keep_weights=True), strict=True):
+        plain = dropout.pruned(_model(task, member.recipe, member.seed, result))
+        layers = [layer.weight for layer in plain.modules() if isinstance(layer, nn.Linear)]
+        gone = sum(int((w == 0).sum()) for w in layers) / sum(w.numel() for w in layers)
         with torch.no_grad():
-            right.append((plain(task.test.inputs).argmax(1) == task.test.targets).double().mean().item())
-    return float(np.mean(gone)), float(np.mean(right))
+            right = (plain(task.test.inputs).argmax(1) == task.test.targets).double().mean().item()
+        found[dict(member.recipe.dropout)["weight"]].append((gone, right))
+    return {weight: tuple(np.mean(each, axis=0).tolist()) for weight, each in found.items()}
+
+
+def _annealed(sizes: Sequence[int], weight: float | None = None) -> tw.Recipe:
+    epochs, variational = SPARSE_EPOCHS[tuple(sizes)], None
+    if weight is not None:
+        variational = dropout.sparse_variational(weight=weight, start=BEGINS * epochs, end=WHOLE * epochs)
+    return tw.Recipe(tw.optim.adam(lr=1e-3), tw.schedule.linear(), epochs=epochs, dropout=variational).resolved()
 
 
 def _draw_sparse(points: Sequence[dict[str, Any]]) -> None:
