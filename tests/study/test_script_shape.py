@@ -10,9 +10,9 @@ import thalweg as tw
 from thalweg import activation, dropout, init, loss, norm, penalty, prune, stop
 from thalweg.recipe import CATALOGUES
 from thalweg.record import Store
-from thalweg.study import script_text as text
-from thalweg.study.script_shape import functions
-from thalweg.study.script_sources import source, tail
+from thalweg.study.script import text
+from thalweg.study.script.shape import functions
+from thalweg.study.script.sources import source, tail
 from thalweg.train import Member, train
 from thalweg.train import dropout as keyed
 from thalweg.train.made import model_of

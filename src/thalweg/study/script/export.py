@@ -16,11 +16,10 @@ from thalweg.average import _batch_norm
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
-from thalweg.study import script_passes, script_shape
-from thalweg.study import script_text as text
-from thalweg.study.script_loop import beginning, changes_evaluation, loop
-from thalweg.study.script_names import bound, give_way
-from thalweg.study.script_sources import add_sources, formula, source, tail
+from thalweg.study.script import passes, shape, text
+from thalweg.study.script.loop import beginning, changes_evaluation, loop
+from thalweg.study.script.names import bound, give_way
+from thalweg.study.script.sources import add_sources, formula, source, tail
 from thalweg.task import metric, padding, splits
 from thalweg.task.loading import task_of
 from thalweg.train import dropout, stacked
@@ -70,7 +69,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     path = Path(origin["file"])
     theirs = _task_file(path)
     batch_size, epochs = recipe.sizes()
-    looked = task_of(Path(origin["file"]), origin["expression"]) if script_shape.looks_at(recipe) else None
+    looked = task_of(Path(origin["file"]), origin["expression"]) if shape.looks_at(recipe) else None
     pads = task.get("padding") or _says_padding(theirs)
     before = [
         "# ---- the recipe",
@@ -81,14 +80,14 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
             values=dict(recipe.optimizer),
         )
         + _settings(recipe)
-        + script_shape.settings(recipe)
-        + script_passes.settings(recipe),
+        + shape.settings(recipe)
+        + passes.settings(recipe),
         *_formulas(recipe),
         beginning(optimizer),
         _schedule(recipe.schedule.resolved(record.steps)),
         "# ---- random numbers: each a function of its key",
         source(key.Key),
-        tail(dropout, "_WHOLE = ", "def step_keys") if script_passes.has_masks(task, recipe) else "",
+        tail(dropout, "_WHOLE = ", "def step_keys") if passes.has_masks(task, recipe) else "",
         *(_hidden() if task.get("hidden") else []),
         "# ---- the task",
         source(splits.split),
@@ -99,11 +98,11 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE,
         _where(path, theirs),
     ]
-    changes = script_shape.functions(looked, recipe, record.seed)
+    changes = shape.functions(looked, recipe, record.seed)
     after = [
         *(["# ---- what the recipe changes", *changes] if changes else []),
         "# ---- training",
-        *script_passes.functions(task, recipe),
+        *passes.functions(task, recipe),
         tail(_batch_norm, "def batch_norms") if changes_evaluation(recipe) else "",
         loop(task, recipe),
     ]

@@ -15,8 +15,8 @@ from thalweg.optim._executors.whole import joined, parted
 from thalweg.penalty import Penalty
 from thalweg.recipe import Recipe
 from thalweg.stop import Stop
-from thalweg.study import script_text as text
-from thalweg.study.script_passes import gradient_of, has_masks, order_of
+from thalweg.study.script import text
+from thalweg.study.script.passes import gradient_of, has_masks, order_of
 from thalweg.wrapper import WrapperTechnique
 
 __all__ = ["beginning", "changes_evaluation", "loop"]

@@ -29,7 +29,7 @@ from thalweg.optim._weights import transposed_groups, weights
 from thalweg.penalty import Penalty
 from thalweg.recipe import Recipe
 from thalweg.stop import Stop
-from thalweg.study.script_sources import add_sources, source, tail
+from thalweg.study.script.sources import add_sources, source, tail
 from thalweg.surgery import Operation, _functions, _layers, _seen, operate
 from thalweg.surgery._functions import PLACE
 from thalweg.task import Task
