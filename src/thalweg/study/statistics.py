@@ -229,6 +229,10 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
     the variance of the mean, σ²_s / n + σ²_e / m + σ²_se / (n m); its degrees of freedom are Satterthwaite's
     (1946). The crossed ("pigeonhole") bootstrap counts σ²_se three times (Owen 2007).
 
+    Where MS_e is hardly above MS_se their difference is ill known, and these degrees may fall below one, the interval
+    then being any number at all. But the sum is taken for at least MS_s; so they are at least those of MS_s or of
+    MS_e, whichever has fewer.
+
     Recipes differ on a few examples and agree on the rest, so effects of examples have heavy tails, and MS_e is
     known less well than for normal ones: its variance is 2 / (m − 1) + κ / m of its square, with κ the excess
     kurtosis (Cramér 1946, section 27.4). Where recipes agree on every example drawn, nothing is left to estimate
@@ -263,6 +267,7 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
         more, np.square(ms_e) / df_e + np.square(ms_se) / ((n - 1) * (m - 1)), 0.0
     )
     df = np.divide(np.square(total), spread, out=df_s.copy(), where=spread > 0)
+    df = np.maximum(df, np.minimum(df_s, df_e))
     unseen = 2 * (step / (n * m)) ** 2 if np.isfinite(step) else 0.0
     return Estimates(mean, seed_error, df_s, np.sqrt(np.maximum(total / (n * m), unseen)), df)
 
