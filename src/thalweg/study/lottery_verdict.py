@@ -164,9 +164,11 @@ class _Words:
         if behind:
             return f"{where}, the ticket beats neither control, and is behind one {self._range(behind)}."
         ends = [pair["crossed"] or pair["seeds"] for row in judged for pair in row["pairs"]]
-        half = self.face.difference(float(np.median([(high - low) / 2 for low, high in ends])))
+        half = float(np.median([(high - low) / 2 for low, high in ends]))
         which = f" at any of {len(judged)} levels" if len(judged) > 1 else ""
-        seen = f": the intervals of its differences reach {half} to either side, in the median"
+        seen = f": the intervals of its differences reach {self.face.difference(half)} to either side, in the median"
+        if not self.face.is_possible(half):
+            seen = ": so few seeds would have shown no difference, however large"
         return f"{where}, the ticket and its controls cannot be told apart{which}{seen}."
 
     def _levels(self, rows: Sequence[Mapping[str, Any]], control: str) -> list[Mapping[str, Any]]:
