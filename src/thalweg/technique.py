@@ -270,6 +270,10 @@ def _check_value(technique: Technique, name: str, value: Any, default: Any) -> N
             continue
         if item is None and default is None:
             continue
+        if isinstance(default, str) and name not in technique.limits:  # a path, which may be of anything
+            if not isinstance(item, str):
+                raise InputError(f"{where} takes a text, such as the path of a file, not {item!r}")
+            continue
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise InputError(f"{where} takes a number, not {item!r}")
         usual = "[0, 1)" if name.startswith(("beta", "momentum", "rho")) else "[0, inf)"

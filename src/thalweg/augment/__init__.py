@@ -1,28 +1,41 @@
-"""Augmentation: pictures that could as well have been in the data.
+"""Augmentation: pictures and texts that could as well have been in the data.
 
 ``augment.flip() >> augment.ssr()`` is a policy. What it does to a sample follows from the run's seed, the epoch and
 the sample's number, and from nothing else: not from the batch, the number of workers, or where a run was resumed.
 """
 
 from thalweg.augment._brightness import brightness
+from thalweg.augment._case import case
 from thalweg.augment._contrast import contrast
 from thalweg.augment._flip import flip
 from thalweg.augment._flip_vertical import flip_vertical
 from thalweg.augment._gamma import gamma
 from thalweg.augment._invert import invert
+from thalweg.augment._keyboard import keyboard
 from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
+from thalweg.augment._random_deletion import random_deletion
+from thalweg.augment._random_insertion import random_insertion
+from thalweg.augment._random_swap import random_swap
 from thalweg.augment._solarise import solarise
 from thalweg.augment._ssr import ssr
+from thalweg.augment._synonym import synonym
 from thalweg.augment._technique import AugmentTechnique, Policy
+from thalweg.augment._typo import typo
+
+TEXT = (synonym, random_insertion, random_swap, random_deletion, keyboard, typo, case)
+"""Those of texts."""
 
 CATALOGUE: dict[str, AugmentTechnique] = {
     technique.name: technique
-    for technique in (flip, flip_vertical, ssr, perspective, brightness, contrast, gamma, posterise, solarise, invert)
-}
+    for technique in (
+        flip, flip_vertical, ssr, perspective, brightness, contrast, gamma, posterise, solarise, invert, *TEXT,
+    )
+}  # fmt: skip
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "brightness", "contrast", "flip", "flip_vertical", "gamma", "invert",
-    "perspective", "posterise", "solarise", "ssr",
+    "CATALOGUE", "AugmentTechnique", "Policy", "brightness", "case", "contrast", "flip", "flip_vertical", "gamma",
+    "invert", "keyboard", "perspective", "posterise", "random_deletion", "random_insertion", "random_swap",
+    "solarise", "ssr", "synonym", "typo",
 ]  # fmt: skip

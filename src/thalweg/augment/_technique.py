@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_nam
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from thalweg.augment.text import Edited, Safety
+    from thalweg.augment.text._edits import Protection
 
 __all__ = ["AugmentTechnique", "Policy", "augmentation"]
 
@@ -26,6 +29,9 @@ class AugmentTechnique(Technique):
         stage: what the formula returns. ``geometry``: a map of the plane, from places of the input to places of the
             output (`thalweg.augment.image._plane`); it takes ``height`` and ``width``. ``level``: from each level
             ``x``, 0 to 1, to another, which is then cut to 0 to 1. ``own``: it changes pixels in a way of its own.
+            For texts: ``word``, from a word to another, whose casing and form follow; ``letters``, from a word to how
+            it is written; ``order``, from the other words to the one to change places with; ``gap``, from the
+            text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one.
         sized: for geometry that changes the size, the function from height, width and the hyperparameters to the
             output's.
     """
@@ -97,15 +103,110 @@ class Policy(Chain):
 
         return augmented(self, images, samples, epoch, seed)
 
+    def text(
+        self, text: str, *, sample: int = 0, epoch: int = 0, seed: int = 0, protect: Protection | None = None
+    ) -> str:
+        """Return a text after augmentation; all that is not edited stays as it was, byte for byte.
+
+        Args:
+            text: any string; an empty one, and one without words, stay as they are.
+            sample, epoch, seed: as for a call.
+            protect: what no step may touch: words or phrases, expressions, spans (start, end).
+
+        Raises:
+            InputError: what is no string, a span outside it, or a source of words that is not on this machine.
+
+        >>> from thalweg import augment
+        >>> augment.random_swap().text("Don't  panic: v1.2.3")
+        "Panic  don't: v1.2.3"
+        """
+        return self.edited(text, sample=sample, epoch=epoch, seed=seed, protect=protect).text
+
+    def edited(
+        self,
+        text: str,
+        *,
+        sample: int = 0,
+        epoch: int = 0,
+        seed: int = 0,
+        protect: Protection | None = None,
+        entities: Sequence[Sequence[Any]] = (),
+        safety: Safety | None = None,
+    ) -> Edited:
+        """Return a text after augmentation with the log of its edits.
+
+        Args:
+            text, sample, epoch, seed, protect: as for `text`.
+            entities: spans (start, end, …) that no step may touch either; the result says where they are now.
+            safety: how like the original the text has to stay.
+
+        Raises:
+            InputError: as for `text`.
+
+        >>> from thalweg import augment
+        >>> done = augment.random_deletion(at_least=1).edited("Call the office of Ada", entities=[(19, 22, "PERSON")])
+        >>> done.text[slice(*done.entities[0][:2])]
+        'Ada'
+        """
+        from thalweg.augment.text._run import augmented
+
+        return augmented(self, [text], [sample], epoch, seed, [protect or ()], [entities], safety)[0]
+
+    def texts(
+        self,
+        texts: Sequence[str],
+        samples: Any = None,
+        *,
+        epoch: Any = 0,
+        seed: Any = 0,
+        protect: Any = None,
+        entities: Sequence[Sequence[Sequence[Any]]] | None = None,
+        safety: Safety | None = None,
+    ) -> list[Edited]:
+        """Return many texts after augmentation: each as `edited` gives it, but language models see them together.
+
+        Args:
+            texts: strings.
+            samples: their numbers in the data; from 0 where none are given.
+            epoch, seed: one for all, or one for each.
+            protect: words or expressions for all, or a list for each text.
+            entities: a list for each text.
+            safety: as for `edited`.
+
+        Raises:
+            InputError: as for `text`; it names the text.
+        """
+        from thalweg.augment.text._run import augmented
+
+        return augmented(self, texts, samples, epoch, seed, protect, entities, safety)
+
+    def sources(self) -> list[str]:
+        """Return which files the steps take words from, with their licences, a line each."""
+        from thalweg.augment.text._run import sources
+
+        return sources(self)
+
     def explain(
-        self, sample: int, epoch: int = 0, *, seed: int = 0, height: int | None = None, width: int | None = None
+        self,
+        sample: int,
+        epoch: int = 0,
+        *,
+        seed: int = 0,
+        height: int | None = None,
+        width: int | None = None,
+        text: str | None = None,
     ) -> str:
         """Return what happens to a sample, a line for each step.
 
         Args:
             sample, epoch, seed: as for a call.
             height, width: of the picture.
+            text: the text, where it is one.
         """
+        if text is not None:
+            from thalweg.augment.text._run import explained as explained_text
+
+            return explained_text(self, text, sample, epoch, seed)
         from thalweg.augment._explain import explained
 
         return explained(self, sample, epoch, seed, height, width)

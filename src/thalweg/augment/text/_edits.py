@@ -1,0 +1,189 @@
+"""Edits of a text: spans of the string as it was given, so that all between them stays byte for byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from thalweg.augment.text._words import words
+from thalweg.errors import InputError
+
+__all__ = ["Draft", "Edit", "Edited", "Protection", "protected"]
+
+Protection = str | re.Pattern[str] | Iterable[Any]
+
+
+class Edit(NamedTuple):
+    """One change.
+
+    Attributes:
+        start, end: what it replaces, in the string as it was given; the same for what is put in.
+        before, after: what stood there, and what stands there now.
+        step: its place in the policy, counted from 0.
+        name: of that step.
+    """
+
+    start: int
+    end: int
+    before: str
+    after: str
+    step: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A text after augmentation, and how it came about.
+
+    Attributes:
+        original: as it was given.
+        text: as it is now.
+        log: the edits, from the first character to the last.
+        entities: those that were given, where they are now.
+        rejected: how many tries were too unlike the original.
+    """
+
+    original: str
+    text: str
+    log: tuple[Edit, ...] = ()
+    entities: tuple[tuple[Any, ...], ...] = ()
+    rejected: int = 0
+
+    def moved(self, spans: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """Return where spans of the original are now; what follows start and end in them is kept.
+
+        A span of which a part was replaced spans the whole replacement; one that was taken out is empty.
+
+        >>> edit = Edit(4, 9, "quick", "easy", 0, "vectors")
+        >>> Edited("The quick fox", "The easy fox", (edit,)).moved([(10, 13, "ANIMAL")])
+        [(9, 12, 'ANIMAL')]
+        """
+        found = []
+        for start, end, *more in spans:
+            now_start = start + sum(_growth(e) for e in self.log if e.end <= start)
+            now_end = end + sum(_growth(e) for e in self.log if e.end < end or (e.start < e.end <= end))
+            for e in self.log:
+                if e.start < start < e.end:  # it begins inside a replacement
+                    now_start -= start - e.start
+                if e.start < end < e.end:
+                    now_end += _growth(e) + e.end - end
+            found.append((now_start, max(now_start, now_end), *more))
+        return found
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Return where each edit of the log stands in the text as it is now."""
+        found, moved = [], 0
+        for edit in self.log:
+            found.append((edit.start + moved, edit.start + moved + len(edit.after)))
+            moved += _growth(edit)
+        return found
+
+
+def _growth(edit: Edit) -> int:
+    return len(edit.after) - (edit.end - edit.start)
+
+
+class Draft:
+    """A text while the steps of a policy go over it.
+
+    Attributes:
+        original: as it was given.
+        words: its words as they were.
+        starts, ends: where they are.
+        free: which words no step has touched, and nothing protects.
+        gaps: before which of them something can be put in.
+        edits: so far.
+    """
+
+    __slots__ = ("edits", "ends", "free", "gaps", "original", "starts", "words")
+
+    def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
+        spans = words(original)
+        self.original = original
+        self.starts = [start for start, _ in spans]
+        self.ends = [end for _, end in spans]
+        self.words = [original[start:end] for start, end in spans]
+        self.edits: list[Edit] = []
+        self.free = set(range(len(spans)))
+        if closed:
+            self.free = {
+                i for i, (a, b) in enumerate(spans) if not any(start < b and a < end for start, end in closed)
+            }
+        self.gaps = {
+            i
+            for i, ((_, a), (b, _)) in enumerate(pairwise(spans), 1)
+            if original[a:b].strip(" \t\u00a0") == "" and not any(s < b < e for s, e in closed)
+        }
+
+    def replace(self, i: int, new: str, step: int, name: str) -> None:
+        """Put another word in the place of word i."""
+        self.free.discard(i)
+        self.edits.append(Edit(self.starts[i], self.ends[i], self.words[i], new, step, name))
+
+    def insert(self, i: int, new: str, step: int, name: str) -> None:
+        """Put a word before word i, which no other step may do then."""
+        self.gaps.discard(i)
+        start = self.starts[i]
+        self.edits.append(Edit(start, start, "", new + " " * (self.ends[i - 1] < start), step, name))
+
+    def delete(self, i: int, step: int, name: str) -> None:
+        """Take out word i with the spaces that follow it, or else those before it."""
+        self.free.discard(i)
+        text, start, end = self.original, self.starts[i], self.ends[i]
+        last = max((e.end for e in self.edits if e.end <= start), default=0)
+        following = min((e.start for e in self.edits if e.start >= end), default=len(text))
+        if start == 0 or text[start - 1].isspace():
+            while end < following and text[end] in " \t\u00a0":
+                end += 1
+        if end == self.ends[i]:
+            while start > last and text[start - 1] in " \t\u00a0":
+                start -= 1
+        self.edits.append(Edit(start, end, text[start:end], "", step, name))
+
+    def done(self, more: Iterable[Edit] = ()) -> tuple[str, tuple[Edit, ...]]:
+        """Return the text with all edits, and the edits in their order."""
+        edits = sorted([*self.edits, *more], key=lambda e: (e.start, e.end))
+        pieces, last = [], 0
+        for edit in edits:
+            pieces += [self.original[last : edit.start], edit.after]
+            last = edit.end
+        pieces.append(self.original[last:])
+        return "".join(pieces), tuple(edits)
+
+
+def protected(text: str, what: Protection | None, where: str = "the text") -> list[tuple[int, int]]:
+    """Return the spans of a text that are not to be touched.
+
+    Args:
+        text: the text.
+        what: words or phrases, expressions, and spans (start, end), or one of them.
+        where: what the text is called in messages.
+
+    Raises:
+        InputError: a span that is not in the text.
+
+    >>> protected("New York is new", ["New York", (12, 15)])
+    [(0, 8), (12, 15)]
+    """
+    if what is None:
+        return []
+    found: list[tuple[int, int]] = []
+    for item in [what] if isinstance(what, str | re.Pattern) else what:
+        if isinstance(item, str):
+            item = re.compile(rf"(?<!\w){re.escape(item)}(?!\w)")
+        if isinstance(item, re.Pattern):
+            found += [m.span() for m in item.finditer(text) if m.group()]
+            continue
+        try:
+            start, end = int(item[0]), int(item[1])
+        except (TypeError, ValueError, IndexError, KeyError):
+            raise InputError(
+                f"{item!r} is nothing that {where} can be protected by: words, an expression, or (start, end)"
+            ) from None
+        if not 0 <= start <= end <= len(text):
+            raise InputError(f"the span ({start}, {end}) lies outside {where}, which has {len(text)} characters")
+        found.append((start, end))
+    return found

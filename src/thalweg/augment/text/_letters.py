@@ -1,0 +1,71 @@
+"""Words written otherwise: slips of the finger and of the pen. Letters stay with what combines with them."""
+
+from __future__ import annotations
+
+from thalweg.augment.text._picks import pick
+from thalweg.augment.text._words import letters
+
+__all__ = ["cased", "misspelt", "mistyped"]
+
+_ROWS = (("qwertyuiop", 0.0), ("asdfghjkl", 0.25), ("zxcvbnm", 0.75))
+"""The rows of an English keyboard and how far each is moved to the right, in keys."""
+
+
+def _neighbours() -> dict[str, str]:
+    """Return the letters that touch each letter's key."""
+    places = {letter: (x + shift, y) for y, (row, shift) in enumerate(_ROWS) for x, letter in enumerate(row)}
+    return {
+        letter: "".join(
+            other for other, (a, b) in places.items() if other != letter and abs(b - y) <= 1 and abs(a - x) <= 1.05
+        )
+        for letter, (x, y) in places.items()
+    }
+
+
+NEIGHBOURS = _neighbours()
+
+
+def mistyped(word: str, u: float, v: float) -> str | None:
+    """Return a word of which one letter is a neighbour on the keyboard; None if no letter is on it.
+
+    >>> mistyped("Quick", 0.0, 0.0)
+    'Wuick'
+    """
+    here = [i for i, letter in enumerate(word) if letter.lower() in NEIGHBOURS]
+    i = pick(here, u)
+    if i is None:
+        return None
+    new = pick(NEIGHBOURS[word[i].lower()], v) or ""
+    return word[:i] + (new.upper() if word[i].isupper() else new) + word[i + 1 :]
+
+
+def misspelt(word: str, u: float, v: float) -> str | None:
+    """Return a word with two neighbouring letters exchanged, or one left out, or one doubled; None below 3 letters.
+
+    The first letter stays.
+
+    >>> misspelt("quick", 0.0, 0.0), misspelt("quick", 0.5, 0.0), misspelt("quick", 0.9, 0.0)
+    ('qiuck', 'qick', 'quuick')
+    """
+    parts = letters(word)
+    if len(parts) < 3:
+        return None
+    slip = pick(("exchanged", "left out", "doubled"), u)
+    if slip == "exchanged":
+        i = pick([i for i in range(1, len(parts) - 1) if parts[i] != parts[i + 1]], v)
+        if i is None:
+            return None
+        parts[i], parts[i + 1] = parts[i + 1], parts[i]
+        return "".join(parts)
+    i = 1 + int(v * (len(parts) - 1))
+    return "".join([*parts[:i], *[parts[i]] * (2 * (slip == "doubled")), *parts[i + 1 :]])
+
+
+def cased(word: str, u: float) -> str | None:
+    """Return a word in capitals, in small letters, or with a capital first, whichever it is not.
+
+    >>> cased("quick", 0.0), cased("quick", 0.9), cased("كلمة", 0.5)
+    ('QUICK', 'Quick', None)
+    """
+    forms = dict.fromkeys([word.upper(), word.lower(), word[:1].upper() + word[1:].lower()])
+    return pick([form for form in forms if form != word and form.lower() == word.lower()], u)

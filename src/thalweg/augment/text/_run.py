@@ -1,0 +1,353 @@
+"""Executes policies on texts: which words a step touches, and what it puts in their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from thalweg.augment._draws import place_key, uniform_arrays
+from thalweg.augment._program import Step, steps
+from thalweg.augment.text._edits import Draft, Edited, Protection, protected
+from thalweg.augment.text._safety import Safety
+from thalweg.augment.text._stops import stop_words
+from thalweg.augment.text._words import carried, starts_sentence
+from thalweg.augment.text.sources import _spacy
+from thalweg.augment.text.sources._reads import READS
+from thalweg.errors import InputError
+
+if TYPE_CHECKING:
+    from thalweg.augment._technique import Policy
+
+__all__ = ["Word", "augmented", "explained", "sources"]
+
+_COMMON = ("share", "at_least", "at_most", "stop", "tagger")
+"""Hyperparameters that say which words are edited; all others are the formula's."""
+
+_TRIES = 1 << 20
+"""How far apart the places of one try and of the next are."""
+
+
+class Word(NamedTuple):
+    """A word that is to be edited, and what stands before it.
+
+    Attributes:
+        text: the word as it stands.
+        before: the word before it, or an empty string.
+        tag: its part of speech as spaCy calls it, ``VERB``, or an empty string where nobody has looked.
+        named: whether it has a capital that its sentence does not give it.
+    """
+
+    text: str
+    before: str = ""
+    tag: str = ""
+    named: bool = False
+
+
+class _Turn(NamedTuple):
+    """A step's turn at a text: its draft, which words in which order, how many, and the numbers of each word."""
+
+    draft: Draft
+    order: list[int]
+    wanted: int
+    numbers: list[list[float]]
+    tags: list[str]
+
+
+def augmented(
+    policy: Policy,
+    texts: Sequence[str],
+    samples: Any = None,
+    epoch: Any = 0,
+    seed: Any = 0,
+    protect: Any = None,
+    entities: Sequence[Sequence[Sequence[Any]]] | None = None,
+    safety: Safety | None = None,
+) -> list[Edited]:
+    """See `Policy.edited`, for many texts; each has a sample, and an epoch, a seed, spans and entities of its own.
+
+    Raises:
+        InputError: as there; it names the text.
+    """
+    count = len(texts)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {i} is {text!r:.40}, of type {type(text).__name__}; texts are strings")
+    numbers = [_each(*pair, count) for pair in (("samples", samples), ("epoch", epoch), ("seed", seed))]
+    closed = _closed(texts, protect, entities)
+    known = entities or [()] * count
+    found: list[Edited] = [Edited(text, text, entities=_plain(known[i])) for i, text in enumerate(texts)]
+    pending = list(range(count))
+    for attempt in range(safety.tries if safety else 1):
+        drafts = [Draft(texts[i], closed[i]) for i in pending]
+        keys = [(numbers[2][i], numbers[1][i], numbers[0][i]) for i in pending]
+        for step in steps(policy, "text"):
+            _stage(step)(step, drafts, keys, attempt)
+        results = [draft.done() for draft in drafts]
+        kept = [True] * len(pending)
+        if safety:
+            changed = [j for j, (_, log) in enumerate(results) if log]
+            held = safety.holds([texts[pending[j]] for j in changed], [results[j][0] for j in changed])
+            for j, holds in zip(changed, held, strict=True):
+                kept[j] = holds
+        again = []
+        for j, i in enumerate(pending):
+            if kept[j]:
+                text, log = results[j]
+                done = replace(found[i], text=text, log=log)
+                found[i] = replace(done, entities=tuple(done.moved(known[i]))) if known[i] else done
+            else:
+                found[i] = replace(found[i], rejected=found[i].rejected + 1)
+                again.append(i)
+        pending = again
+        if not pending:
+            break
+    return found
+
+
+def explained(policy: Policy, text: str, sample: int, epoch: int, seed: int) -> str:
+    """Return what happens to a text, a line for each step."""
+    done = augmented(policy, [text], [sample], epoch, seed)[0]
+    lines = []
+    for step in steps(policy, "text"):
+        edits = [edit for edit in done.log if edit.step == step.place]
+        said = "; ".join(_said(edit.before, edit.after, edit.start, edit.end) for edit in edits)
+        if not said:
+            happens = _numbers(step, (seed, epoch, sample), 0, 0, 0)[0] < step.p
+            said = "no word that it could edit" if happens else "left out"
+        lines.append(f"{step.technique.name}: {said}")
+    return "\n".join(lines)
+
+
+def sources(policy: Policy) -> list[str]:
+    """Return what files a policy's steps take their words from, with their licences, a line each."""
+    return [
+        f"{step.technique.name}: {READS[step.technique.name](step.values)}"
+        for step in steps(policy, "text")
+        if step.technique.name in READS
+    ]
+
+
+def _said(before: str, after: str, start: int, end: int) -> str:
+    if not before:
+        return f"{after.strip()!r} put in at {start}"
+    if not after:
+        return f"{before.strip()!r} at {start} to {end} taken out"
+    return f"{before!r} at {start} to {end} became {after!r}"
+
+
+def _plain(entities: Sequence[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(tuple(entity) for entity in entities)
+
+
+def _each(name: str, given: Any, count: int) -> list[int]:
+    """Return a whole number for each text: one for all, or theirs; the first is 0 where nothing is given."""
+    if given is None:
+        return list(range(count))
+    values = np.asarray(given)
+    if values.dtype.kind not in "iu" and values.size:
+        raise InputError(f"{name} takes whole numbers, not {given!r:.60}")
+    if values.ndim == 0:
+        return [int(values)] * count
+    if values.shape != (count,):
+        raise InputError(f"{name} has {values.size} numbers for {count} texts")
+    return [int(value) for value in values]
+
+
+def _closed(
+    texts: Sequence[str], protect: Any, entities: Sequence[Sequence[Sequence[Any]]] | None
+) -> list[list[tuple[int, int]]]:
+    """Return the spans of each text that no step touches: what is protected, and entities."""
+    count = len(texts)
+    if entities is not None and len(entities) != count:
+        raise InputError(f"entities has {len(entities)} lists for {count} texts")
+    each: Sequence[Protection | None] = [protect] * count
+    if protect is not None and not isinstance(protect, str | re.Pattern):
+        protect = list(protect)
+        if all(isinstance(item, str | re.Pattern) for item in protect):
+            each = [protect] * count
+        elif len(protect) == count:
+            each = protect
+        else:
+            raise InputError(f"protect has {len(protect)} lists for {count} texts")
+    return [
+        protected(text, each[i], f"text {i}") + (protected(text, entities[i], f"text {i}") if entities else [])
+        for i, text in enumerate(texts)
+    ]
+
+
+def _numbers(step: Step, key: tuple[int, int, int], attempt: int, words: int, draws: int) -> list[float]:
+    """Return the random numbers of a step for a text: whether it happens, then 1 + ``draws`` for each word."""
+    seed, epoch, sample = key
+    place = place_key(seed, step.place + _TRIES * attempt)
+    found: list[float] = uniform_arrays(place, epoch, sample, 1 + words * (1 + draws)).tolist()
+    return found
+
+
+Stage = Callable[[Step, list[Draft], list[tuple[int, int, int]], int], None]
+
+
+def _stage(step: Step) -> Stage:
+    return _STAGES[step.technique.stage]
+
+
+def _turns(
+    step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int, gaps: bool
+) -> list[_Turn]:
+    """Return the turns of those texts to which something happens.
+
+    Args:
+        step: whose turns.
+        drafts, keys: the texts, and (seed, epoch, sample) of each.
+        attempt: how often they were rejected.
+        gaps: choose places between words.
+    """
+    share, least, most = (step.values[name] for name in ("share", "at_least", "at_most"))
+    stop, draws = stop_words(step.values.get("stop", "")), step.technique.draws
+    tagger = step.values.get("tagger", "")
+    tagged = _spacy.tags(tagger, drafts) if tagger else [[]] * len(drafts)
+    found = []
+    for draft, key, tags in zip(drafts, keys, tagged, strict=True):
+        first, *rest = _numbers(step, key, attempt, len(draft.words), draws)
+        if first >= step.p:
+            continue
+        numbers = [rest[at : at + 1 + draws] for at in range(0, len(rest), 1 + draws)]
+        eligible: list[int] = [i for i in (draft.gaps if gaps else draft.free)
+                               if gaps or not stop or _plainly(draft.words[i]) not in stop]  # fmt: skip
+        order = sorted(eligible, key=lambda i: (numbers[i][0], i))
+        wanted = min(most, max(least, int(share * len(eligible) + 0.5)))
+        found.append(_Turn(draft, order, wanted, numbers, tags))
+    return found
+
+
+def _plainly(word: str) -> str:
+    return word.lower().replace("’", "'")
+
+
+def _word(turn: _Turn, i: int) -> Word:
+    draft = turn.draft
+    word = draft.words[i]
+    named = word[0].isupper() and not word.isupper() and not starts_sentence(draft.original, draft.starts[i])
+    if named:  # where most words have capitals, they say nothing
+        named = sum(other[0].isupper() for other in draft.words) * 2 <= len(draft.words)
+    return Word(word, draft.words[i - 1] if i else "", turn.tags[i] if turn.tags else "", named)
+
+
+def _own(step: Step) -> dict[str, Any]:
+    return {name: value for name, value in step.values.items() if name not in _COMMON}
+
+
+def _replace_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
+    """Words become others, which take over their casing; a formula gives None for a word it has nothing for."""
+    name, formula, own = step.technique.name, step.technique.formula, _own(step)
+    for turn in _turns(step, drafts, keys, attempt, gaps=False):
+        left, draft = turn.wanted, turn.draft
+        for i in turn.order:
+            if left <= 0:
+                break
+            new = formula(_word(turn, i), *turn.numbers[i][1:], **own)
+            if new is None:
+                continue
+            new = carried(new, draft.words[i])
+            if new != draft.words[i]:
+                draft.replace(i, new, step.place, name)
+                left -= 1
+
+
+def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
+    """Words are written otherwise, casing and all; one that becomes empty is taken out, but never the last."""
+    name, formula, own = step.technique.name, step.technique.formula, _own(step)
+    for turn in _turns(step, drafts, keys, attempt, gaps=False):
+        left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
+        for i in turn.order:
+            if left <= 0:
+                break
+            new = formula(_word(turn, i), *turn.numbers[i][1:], **own)
+            if new is None or new == draft.words[i] or (not new and standing <= 1):
+                continue
+            if new:
+                draft.replace(i, new, step.place, name)
+            else:
+                draft.delete(i, step.place, name)
+                standing -= 1
+            left -= 1
+
+
+def _taken_out(draft: Draft) -> int:
+    return sum(not edit.after for edit in draft.edits)
+
+
+def _exchange_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
+    """Two words change places; each takes over the casing of its new place."""
+    name, formula, own = step.technique.name, step.technique.formula, _own(step)
+    for turn in _turns(step, drafts, keys, attempt, gaps=False):
+        left, draft, words = turn.wanted, turn.draft, turn.draft.words
+        for i in turn.order:
+            others = [j for j in sorted(turn.order) if j in draft.free and words[j].lower() != words[i].lower()]
+            if left <= 0:
+                break
+            if i not in draft.free or not others:
+                continue
+            j = formula(others, *turn.numbers[i][1:], **own)
+            texts = [_without_capital(draft, k) for k in (i, j)]
+            draft.replace(i, carried(texts[1], words[i]), step.place, name)
+            draft.replace(j, carried(texts[0], words[j]), step.place, name)
+            left -= 1
+
+
+def _without_capital(draft: Draft, i: int) -> str:
+    """Return a word without the capital that it has only because a sentence begins with it."""
+    word = draft.words[i]
+    if word.isupper() or not starts_sentence(draft.original, draft.starts[i]):
+        return word
+    return word[:1].lower() + word[1:]
+
+
+def _insert_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
+    """Words are put in between others."""
+    name, formula, own = step.technique.name, step.technique.formula, _own(step)
+    stop = stop_words(step.values.get("stop", ""))
+    for turn in _turns(step, drafts, keys, attempt, gaps=True):
+        left, draft = turn.wanted, turn.draft
+        among = [Word(word) for word in draft.words if _plainly(word) not in stop]
+        for i in turn.order:
+            if left <= 0:
+                break
+            new = formula(among, *turn.numbers[i][1:], **own)
+            if new is not None:
+                draft.insert(i, new, step.place, name)
+                left -= 1
+
+
+def _mask_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
+    _ask_model(step, _turns(step, drafts, keys, attempt, gaps=False), gaps=False)
+
+
+def _mask_gaps(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
+    _ask_model(step, _turns(step, drafts, keys, attempt, gaps=True), gaps=True)
+
+
+def _ask_model(step: Step, turns: list[_Turn], gaps: bool) -> None:
+    """Words that a masked language model guesses from all others; all texts are asked about together."""
+    from thalweg.augment.text.sources import _masked
+
+    name, formula, own = step.technique.name, step.technique.formula, _own(step)
+    model = _masked.opened(own.pop("path"))
+    asked = [(turn.draft, sorted(turn.order[: turn.wanted])) for turn in turns]
+    guessed = model.guesses(asked, top=own["top"], gaps=gaps)
+    for turn, (draft, chosen), guesses in zip(turns, asked, guessed, strict=True):
+        for i, known in zip(chosen, guesses, strict=True):
+            new = formula(known, *turn.numbers[i][1:], **own)
+            if new is not None and gaps:
+                draft.insert(i, new, step.place, name)
+            elif new is not None:
+                draft.replace(i, carried(new, draft.words[i]), step.place, name)
+
+
+_STAGES: dict[str, Stage] = {
+    "word": _replace_words, "letters": _rewrite_words, "order": _exchange_words, "gap": _insert_words,
+    "mask": _mask_words, "mask_gap": _mask_gaps,
+}  # fmt: skip

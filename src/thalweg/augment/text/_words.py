@@ -1,0 +1,94 @@
+"""Words of a text, found without changing it: what lies between them is kept as it is."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from functools import lru_cache
+
+__all__ = ["carried", "letters", "pattern", "starts_sentence", "words"]
+
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+"""Thai, Lao, Burmese, Khmer, kana and Han, which put no spaces between words: a letter is taken as a word."""
+
+
+@lru_cache(1)
+def _marks() -> str:
+    """Return what combines with the letter before it, as the inside of a character class."""
+    ends: list[list[int]] = []
+    for code in (*range(0x300, 0x20000), *range(0xE0100, min(0xE01F0, sys.maxunicode))):
+        if unicodedata.category(chr(code))[0] == "M":
+            if ends and ends[-1][1] == code - 1:
+                ends[-1][1] = code
+            else:
+                ends.append([code, code])
+    return "".join(f"{chr(a)}-{chr(b)}" for a, b in ends)
+
+
+@lru_cache(1)
+def pattern() -> re.Pattern[str]:
+    """Return the expression whose named groups are words; addresses and what has a digit are matched unnamed."""
+    marks = _marks()
+    inside = rf"[^\W{_UNSPACED}]"
+    run = rf"(?:[^\W\d_{_UNSPACED}][{marks}]*[\u200c\u200d]?)+"
+    return re.compile(
+        rf"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.-]+|[@#$](?:\w|[{marks}])+"
+        rf"|(?P<word>{run}(?:['’‐-]{run})*)(?!{inside})"
+        rf"|(?=[^\W\d_])(?P<unspaced>[{_UNSPACED}][{marks}]*)"
+        rf"|(?:{inside}|[{marks}])+"
+    )
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """Return where words are, as start and end.
+
+    Letters with what combines with them, apostrophes and hyphens inside; numbers, version numbers, web and mail
+    addresses, mentions and tags are none. Of scripts without spaces a letter is a word.
+
+    >>> [("Don't  panic: v1.2.3 🙂")[a:b] for a, b in words("Don't  panic: v1.2.3 🙂")]
+    ["Don't", 'panic']
+    """
+    return [m.span() for m in pattern().finditer(text) if m.lastgroup]
+
+
+def letters(word: str) -> list[str]:
+    """Return a word's letters, each with what combines with it.
+
+    >>> letters("e\u0301a") == ["e\u0301", "a"]
+    True
+    """
+    found: list[str] = []
+    for character in word:
+        if found and (unicodedata.category(character)[0] == "M" or character in "\u200c\u200d"):
+            found[-1] += character
+        else:
+            found.append(character)
+    return found
+
+
+def carried(new: str, like: str) -> str:
+    """Return a word in the casing of another.
+
+    >>> carried("climbs", "JUMPS"), carried("small", "Little"), carried("London", "city")
+    ('CLIMBS', 'Small', 'London')
+    """
+    if like.isupper() and len(like) > 1:
+        return new.upper()
+    if like[:1].isupper() and new[:1].islower():
+        return new[:1].upper() + new[1:]
+    return new
+
+
+_SPACES = re.compile(r"[ \t\u00a0\u202f]*\Z")
+
+
+def starts_sentence(text: str, start: int) -> bool:
+    """Return whether only the text's beginning, or more than spaces after a word, lies before a place."""
+    before = text[max(0, start - 8) : start].rstrip(" \t\u00a0\u202f")
+    return not before or not (
+        before[-1].isalnum() or before[-1] in ",;-'’" or unicodedata.category(before[-1])[0] == "M"
+    )

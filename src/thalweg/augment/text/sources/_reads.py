@@ -1,0 +1,16 @@
+"""Which files each step takes words from, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from thalweg.augment.text.sources import _wordnet
+
+__all__ = ["READS"]
+
+READS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "synonym": lambda values: _wordnet.opened(values["path"]).said(),
+    "random_insertion": lambda values: _wordnet.opened(values["path"]).said(),
+}
+"""By name of the technique: from hyperparameters to what is read, where it lies, and its licence."""
