@@ -286,6 +286,17 @@ def test_costs_and_gaps_are_said_where_they_are_shown():
     assert "x0 takes 1.9" in text
 
 
+def test_a_headline_with_much_to_say_names_it_and_the_numbers_follow():
+    rng, told = np.random.default_rng(5), ingredients(4)
+    worth = {"full": 0.5, "plain": 0.5, "full without x0": 0.1, "full without x1": 0.2, "full without x2": 0.9}
+    names = [*worth, "full without x3", *(f"plain with x{i}" for i in range(4))]
+    found = of(ACCURACY, {name: records(rng, worth.get(name, 0.5)) for name in names}, told)
+    head, numbers, nothing, *_ = found["sentences"]
+    assert head == "On it, in the full recipe, x0 and x1 are worth having; x2 is better left out."
+    assert numbers.startswith("There, x0 is worth 38 points (")
+    assert nothing.startswith("What x3 does there cannot be told from nothing (an effect of")
+
+
 def test_what_would_have_been_seen_leaves_out_what_is_out_of_the_ordinary():
     rng, told = np.random.default_rng(4), ingredients(4)
     names = ["full", "plain", *(part["out"][1] for part in told), *(part["in"][0] for part in told)]

@@ -193,8 +193,23 @@ class _Words:
             told = self._family("out", where, where)
         else:
             told = self._family("out", f"{where}, in the full recipe", where)
+            if head := self._headline(where):
+                told = [head, *self._family("out", "There", "There")]
             told += self._family("in", "Put into the plain recipe alone", "Put into the plain recipe alone")
         return [*told, self._means(), self._gaps(), self._costs()]
+
+    def _headline(self, where: str) -> str:
+        """Name what is worth something and what costs, where there is too much of it to say how much at once."""
+        tests = {part["label"]: part["out"]["test"] for part in self.parts}
+        claimed = {label: test["difference"] > 0 for label, test in tests.items() if test and test["claimed"]}
+        if len(claimed) < 3:
+            return ""
+        said = []
+        for better, word in ((True, "worth having"), (False, "better left out")):
+            names = [label for label, more in claimed.items() if more == better]
+            if names:
+                said.append(f"{joined(names)} {'is' if len(names) == 1 else 'are'} {word}")
+        return f"{where}, in the full recipe, {'; '.join(said)}."
 
     def _family(self, family: str, where: str, at: str) -> list[str]:
         """Say which ingredients are worth something, which cost something, and of which neither could be shown.
