@@ -90,20 +90,27 @@ def test_claims_hold_for_both_controls_and_all_levels(tmp_path):
 def test_one_that_beats_one_control_is_not_said_to_win(tmp_path):
     found = verdict_of(tmp_path, {("random mask", 2): 0.3})
     first = found["sentences"][0].replace("\u00a0", " ")
-    assert first.startswith("On some task, the ticket beats the random mask at 25 % of the weights, by ")
-    assert ", but at no level is it ahead of fresh weights: the largest difference is " in first
+    assert first == "On some task, of 3 levels the ticket beats the random mask at 1 and fresh weights at none."
+    second = found["sentences"][1].replace("\u00a0", " ")
+    assert second.startswith("It beats the random mask alone at 25 % of the weights: by ")
+    assert " The farthest that it is ahead of fresh weights is " in second
+    assert second.endswith(" %, which may be chance.")
 
 
 def test_alike_cannot_be_told_apart(tmp_path):
     found = verdict_of(tmp_path, {})
     assert not any(pair["claimed"] for row in found["levels"] for pair in row["pairs"])
-    assert "the ticket and its controls cannot be told apart at any of 3 levels" in found["sentences"][0]
+    assert (
+        found["sentences"][0] == "On some task, the ticket and its controls cannot be told apart at any of 3 levels."
+    )
+    assert found["sentences"][1].count("which may be chance") == 2
 
 
 def test_one_that_is_behind_is_said_to_be(tmp_path):
     found = verdict_of(tmp_path, {("ticket", 1): 0.3, ("ticket", 2): 0.3})
-    first = found["sentences"][0].replace("\u00a0", " ")
-    assert first.endswith("beats neither control, and is behind one from 50 % down to 25 % of the weights.")
+    first, second = (sentence.replace("\u00a0", " ") for sentence in found["sentences"][:2])
+    assert first == "On some task, the ticket beats neither control at any level, and is behind one at some."
+    assert second.endswith("It is behind a control from 50 % down to 25 % of the weights.")
 
 
 def test_where_lower_is_better_the_ticket_wins_with_less(tmp_path):
@@ -143,7 +150,7 @@ def test_the_barrier_is_how_much_worse_it_gets_between_the_ends(tmp_path):
     by_hand = connectivity(layer, layer.state_dict(), layer.state_dict(), lambda _: next(errors), points=4)
     assert rows[0]["high"] == pytest.approx(by_hand.barrier)
     assert torch.is_grad_enabled()
-    assert "in one basin, by a mean barrier below 2 points, at 50\u00a0% of the weights" in found["sentences"][2]
+    assert "in one basin, by a mean barrier below 2 points, at 50\u00a0% of the weights" in found["sentences"][3]
 
 
 def test_a_run_that_is_missing_leaves_no_verdict(tmp_path):

@@ -157,13 +157,15 @@ def _across(low: float) -> alt.X:
 
 
 def _remaining(scale: Scale, table: dict[str, list[Any]], x: alt.X, *, whole: bool) -> dict[str, Any]:
-    every = [v for name in ("mid", "low", "high") for v in table[name] if v is not None]
-    near = [
-        v
+    shares = list(zip(table["recipe"], table["share"], strict=True))
+    least = 0.8 * min(share for place, share in shares if place == 0)
+    found = [
+        (place, v)
         for name in ("mid", "low", "high")
-        for place, v in zip(table["recipe"], table[name], strict=True)
-        if v is not None and place == 0
+        for (place, share), v in zip(shares, table[name], strict=True)
+        if v is not None and share >= least
     ]
+    every, near = [v for _, v in found], [v for place, v in found if place == 0]
     pad = 0.04 * (max(every) - min(every)) or 1e-6
     wide = [min(every) - pad, max(every) + pad]
     margin = 0.35 * (max(near) - min(near)) or pad

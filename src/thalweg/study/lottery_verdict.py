@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.record import RunRecord, Store
+from thalweg.study.before import counted
 from thalweg.study.statistics import differences, means, pair_alpha
 from thalweg.study.wording import Face, joined
 
@@ -155,55 +156,38 @@ class _Words:
                 f"{where}, the winning ticket beats both controls {how_many}{where_all}: at {_share(most)} of the "
                 f"weights, {' and '.join(by)}."
             )
-        some = {c: self._levels(judged, c) for c in CONTROLS}
-        if beaten := [control for control, rows in some.items() if rows]:
-            told = joined([f"{_THE[control]} {self._at_most(some[control], control)}" for control in beaten])
-            rest = [self._not_beaten(judged, control) for control in CONTROLS if control not in beaten]
-            return f"{where}, the ticket beats {told}{''.join(rest) or ', but at no level both at once'}."
-        behind = [row for row in judged if any(pair["claimed"] for pair in row["pairs"])]
-        if behind:
-            return f"{where}, the ticket beats neither control, and is behind one {self._range(behind)}."
-        ends = [pair["crossed"] or pair["seeds"] for row in judged for pair in row["pairs"]]
-        half = float(np.median([(high - low) / 2 for low, high in ends]))
+        beaten = {control: len(self._levels(judged, control)) for control in CONTROLS}
+        if any(beaten.values()):
+            told = [f"{_THE[control]} at {count or 'none'}" for control, count in beaten.items()]
+            at_once = ", but never both at once" if all(beaten.values()) else ""
+            return f"{where}, of {counted(len(judged), 'level')} the ticket beats {joined(told)}{at_once}."
+        if any(pair["claimed"] for row in judged for pair in row["pairs"]):
+            return f"{where}, the ticket beats neither control at any level, and is behind one at some."
         which = f" at any of {len(judged)} levels" if len(judged) > 1 else ""
-        seen = f": the intervals of its differences reach {self.face.difference(half)} to either side, in the median"
-        if not self.face.is_possible(half):
-            seen = ": so few seeds would have shown no difference, however large"
-        return f"{where}, the ticket and its controls cannot be told apart{which}{seen}."
+        return f"{where}, the ticket and its controls cannot be told apart{which}."
 
     def _levels(self, rows: Sequence[Mapping[str, Any]], control: str) -> list[Mapping[str, Any]]:
         """Return the levels at which the ticket beats a control."""
         return [row for row in rows if any(_is(pair, control) and _ahead(pair) for pair in row["pairs"])]
 
-    def _at_most(self, rows: Sequence[Mapping[str, Any]], control: str) -> str:
-        """Say at which levels it beats a control, and by how much at most."""
-        row, pair = _largest(rows, control)
-        where = self._range(rows)
-        least = f" at {_share(row)}" if len(rows) > 1 else ""
-        return f"{where}, by {self._size(pair)}{least}"
-
-    def _not_beaten(self, rows: Sequence[Mapping[str, Any]], control: str) -> str:
-        """Say that it is ahead of a control nowhere, and what was seen where the difference is largest."""
-        row, pair = _largest(rows, control)
-        seen = f"the largest difference is {self._size(pair)}, at {_share(row)}"
-        return f", but at no level is it ahead of {_THE[control]}: {seen}"
-
     def others(self) -> str | None:
-        """Where it beats one control alone, or is behind."""
-        if not self.wins:
+        """Where it beats one control alone, or is behind, and how far apart they were seen to be."""
+        judged = [row for row in self.levels if row["pairs"]]
+        if not judged or self.verdict["seeds"] < 2:
             return None
         found = []
         for control in CONTROLS:
-            rows = [
-                r
-                for r in self.levels
-                if r not in self.wins and any(_is(p, control) and _ahead(p) for p in r["pairs"])
-            ]
-            if rows:
-                found.append(f"{_THE[control]} alone {self._range(rows)}")
-        behind = [r for r in self.levels if any(p["claimed"] and p["difference"] < 0 for p in r["pairs"])]
-        text = f"It beats {' and '.join(found)}." if found else ""
-        return f"{text} It is behind a control {self._range(behind)}.".strip() if behind else text or None
+            alone = [row for row in self._levels(judged, control) if row not in self.wins]
+            row, pair = _largest(alone or judged, control)
+            size = f"{self._size(pair)}, at {_share(row)}"
+            if alone:
+                found.append(f"It beats {_THE[control]} alone {self._range(alone)}: by {size}.")
+            elif not self.wins:
+                found.append(f"The farthest that it is ahead of {_THE[control]} is {size}, which may be chance.")
+        behind = [row for row in judged if any(pair["claimed"] and pair["difference"] < 0 for pair in row["pairs"])]
+        if behind:
+            found.append(f"It is behind a control {self._range(behind)}.")
+        return " ".join(found) or None
 
     def means(self) -> str | None:
         first, last = self.verdict["levels"][0], self.verdict["levels"][-1]
@@ -245,7 +229,7 @@ class _Words:
         if not facts:
             return None
         (before, after), (slow, fast) = facts["parameters"], facts["seconds"]
-        what = "ticket" if facts["kind"] == "ticket" else "model without whole units"
+        what = "ticket" if facts["kind"] == "ticket" else "model with whole units taken out"
         held = "no worse than its whole model" if facts["held"] else "nearest to its whole model"
         head = (
             f"The smallest {what} that is {held} in validation has {100 * facts['share']:.3g}\u00a0% of the weights"
