@@ -1,7 +1,8 @@
-"""Edits are spans of the original: all else stays byte for byte, and what is protected stays where it is said to be."""
+"""Edits are spans of the original: all else stays byte for byte, and what is protected is found again."""
 
 import re
 import unicodedata
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,10 @@ from thalweg.augment.text._words import carried, letters, starts_sentence, words
 from thalweg.errors import InputError
 
 FOX = "The quick brown fox jumps over the lazy dog"
-ODD = "Don't  panic: v1.2.3\t(see https://a.b/c?d or me@x.org)\r\n “naïve” e\u0301te\u0301 🙂 #tag @you state-of-the-art 7up_x"
+ODD = (
+    "Don't  panic: v1.2.3\t(see https://a.b/c?d or me@x.org)\r\n"
+    " “naïve” e\u0301te\u0301 🙂 #tag @you state-of-the-art 7up_x"
+)
 
 
 def between(done):
@@ -41,7 +45,7 @@ def test_whatever_the_string_all_outside_the_edits_is_as_it_was(text, epoch):
     done = ANY.edited(text, epoch=epoch)
     before, after = between(done)
     assert before == after
-    assert all(a.end <= b.start for a, b in zip(done.log, done.log[1:], strict=False)), "edits do not overlap"
+    assert all(a.end <= b.start for a, b in pairwise(done.log)), "edits do not overlap"
 
 
 def test_words_are_found_and_the_rest_is_left():
@@ -74,7 +78,7 @@ def test_letters_keep_what_combines_with_them():
     text = "cafe\u0301 e\u0301te\u0301 fle\u0301chir re\u0301pe\u0301ter"
     for epoch in range(30):
         new = augment.typo(share=1.0).text(text, epoch=epoch)
-        assert all(a == "e" for a, b in zip(new, new[1:], strict=False) if b == "\u0301")
+        assert all(a == "e" for a, b in pairwise(new) if b == "\u0301")
         assert unicodedata.normalize("NFC", new) != new
 
 

@@ -14,6 +14,7 @@ from thalweg.augment._invert import invert
 from thalweg.augment._keyboard import keyboard
 from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
+from thalweg.augment._ppdb import ppdb
 from thalweg.augment._random_deletion import random_deletion
 from thalweg.augment._random_insertion import random_insertion
 from thalweg.augment._random_swap import random_swap
@@ -22,8 +23,9 @@ from thalweg.augment._ssr import ssr
 from thalweg.augment._synonym import synonym
 from thalweg.augment._technique import AugmentTechnique, Policy
 from thalweg.augment._typo import typo
+from thalweg.augment._vectors import vectors
 
-TEXT = (synonym, random_insertion, random_swap, random_deletion, keyboard, typo, case)
+TEXT = (synonym, ppdb, vectors, random_insertion, random_swap, random_deletion, keyboard, typo, case)
 """Those of texts."""
 
 CATALOGUE: dict[str, AugmentTechnique] = {
@@ -36,6 +38,6 @@ CATALOGUE: dict[str, AugmentTechnique] = {
 
 __all__ = [
     "CATALOGUE", "AugmentTechnique", "Policy", "brightness", "case", "contrast", "flip", "flip_vertical", "gamma",
-    "invert", "keyboard", "perspective", "posterise", "random_deletion", "random_insertion", "random_swap",
-    "solarise", "ssr", "synonym", "typo",
+    "invert", "keyboard", "perspective", "posterise", "ppdb", "random_deletion", "random_insertion", "random_swap",
+    "solarise", "ssr", "synonym", "typo", "vectors",
 ]  # fmt: skip

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from thalweg.augment.text._words import Word
 from thalweg.errors import InputError
-
-if TYPE_CHECKING:
-    from thalweg.augment.text._run import Word
 
 __all__ = ["PARTS", "context", "fitting", "forms_of", "inflected", "lemmas"]
 
@@ -61,8 +59,8 @@ def lemmas(word: str) -> dict[str, str]:
 def forms_of(word: str, lemma: str, part: str) -> tuple[str, ...]:
     """Return which forms of its lemma a word is, as Penn's tags; an empty one where that is not known.
 
-    >>> forms_of("jumped", "jump", "VERB")
-    ('VBD', 'VBN')
+    >>> forms_of("ate", "eat", "VERB")
+    ('VBD',)
     """
     known = _library().getAllInflections(lemma, upos=part)
     return tuple(tag for tag, forms in known.items() if word in forms)
@@ -101,7 +99,7 @@ def fitting(
     for candidate, basic in candidates:
         new: str | None = candidate
         if basic and tag and tag not in _BASIC:
-            new = inflected(candidate, tag)
+            new = inflected(candidate, tag, regular=not tag.startswith("JJ"))  # no hulkinger
         if not new or new.lower() == surface or new.lower() == lemma:
             continue
         if before in ("a", "an") and (new[0].lower() in "aeiou") != (before == "an"):

@@ -14,7 +14,7 @@ from thalweg.augment._program import Step, steps
 from thalweg.augment.text._edits import Draft, Edited, Protection, protected
 from thalweg.augment.text._safety import Safety
 from thalweg.augment.text._stops import stop_words
-from thalweg.augment.text._words import carried, starts_sentence
+from thalweg.augment.text._words import Word, carried, starts_sentence
 from thalweg.augment.text.sources import _spacy
 from thalweg.augment.text.sources._reads import READS
 from thalweg.errors import InputError
@@ -22,29 +22,13 @@ from thalweg.errors import InputError
 if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
 
-__all__ = ["Word", "augmented", "explained", "sources"]
+__all__ = ["augmented", "explained", "sources"]
 
 _COMMON = ("share", "at_least", "at_most", "stop", "tagger")
 """Hyperparameters that say which words are edited; all others are the formula's."""
 
 _TRIES = 1 << 20
 """How far apart the places of one try and of the next are."""
-
-
-class Word(NamedTuple):
-    """A word that is to be edited, and what stands before it.
-
-    Attributes:
-        text: the word as it stands.
-        before: the word before it, or an empty string.
-        tag: its part of speech as spaCy calls it, ``VERB``, or an empty string where nobody has looked.
-        named: whether it has a capital that its sentence does not give it.
-    """
-
-    text: str
-    before: str = ""
-    tag: str = ""
-    named: bool = False
 
 
 class _Turn(NamedTuple):

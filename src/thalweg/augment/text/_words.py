@@ -6,14 +6,31 @@ import re
 import sys
 import unicodedata
 from functools import lru_cache
+from typing import NamedTuple
 
-__all__ = ["carried", "letters", "pattern", "starts_sentence", "words"]
+__all__ = ["Word", "carried", "letters", "pattern", "starts_sentence", "words"]
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
 """Thai, Lao, Burmese, Khmer, kana and Han, which put no spaces between words: a letter is taken as a word."""
+
+
+class Word(NamedTuple):
+    """A word that is to be edited, and what stands before it.
+
+    Attributes:
+        text: the word as it stands.
+        before: the word before it, or an empty string.
+        tag: its part of speech as spaCy calls it, ``VERB``, or an empty string where nobody has looked.
+        named: whether it has a capital that its sentence does not give it.
+    """
+
+    text: str
+    before: str = ""
+    tag: str = ""
+    named: bool = False
 
 
 @lru_cache(1)

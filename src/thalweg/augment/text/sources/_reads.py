@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from thalweg.augment.text.sources import _wordnet
+from thalweg.augment.text.sources import _ppdb, _vectors, _wordnet
 
 __all__ = ["READS"]
 
 READS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "synonym": lambda values: _wordnet.opened(values["path"]).said(),
+    "ppdb": lambda values: _ppdb.said(values["path"]),
+    "vectors": lambda values: _vectors.said(values["path"], values["words"]),
     "random_insertion": lambda values: _wordnet.opened(values["path"]).said(),
 }
 """By name of the technique: from hyperparameters to what is read, where it lies, and its licence."""

@@ -7,13 +7,11 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from thalweg.augment.text._inflection import PARTS, context, fitting, lemmas
+from thalweg.augment.text._words import Word
 from thalweg.errors import InputError
-
-if TYPE_CHECKING:
-    from thalweg.augment.text._run import Word
 
 __all__ = ["Lexicon", "WordNet", "antonyms", "opened", "synonyms", "where"]
 
@@ -69,8 +67,6 @@ def _synonyms(surface: str, before: str, tag: str, path: str, senses: int) -> tu
         for found in lexicon.synonyms(lemma, part, senses)
         if found not in opposite and lemma not in lexicon.antonyms(found, part)
     ]
-    from thalweg.augment.text._run import Word
-
     return fitting(same, Word(surface), part, lemma, before)
 
 
