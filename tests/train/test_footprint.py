@@ -25,7 +25,7 @@ MODELS = {
 
 
 def members(count, **roles):
-    recipe = Recipe(optim.adam(lr=0.01), **{"epochs": 2, "batch_size": 50, **roles}).resolved()
+    recipe = Recipe(optim.adam(lr=0.01), **{"epochs": 2, "batch_size": 45, **roles}).resolved()
     return [Member(recipe, seed) for seed in range(count)]
 
 
@@ -42,7 +42,7 @@ def in_groups(task, runs, monkeypatch, executor="vmapped"):
     for bytes_ in (2**40, 1):
         monkeypatch.setattr(footprint, "PASS", bytes_)
         models = EXECUTORS[executor](task, beginnings(task, len(runs), runs[0].recipe), len(runs))
-        assert (len(models.passes(len(models.parameters), 50)) > 1) == (bytes_ == 1)
+        assert (len(models.passes(len(models.parameters), 45)) > 1) == (bytes_ == 1)
         found.append(train(task, runs, executor, keep_weights=True))
     return found
 
