@@ -66,12 +66,11 @@ def notes(study: Study) -> list[str]:
         return []
     drawn = [row["name"] for row in found["rows"] if (row.get("fits") or 0) > 1]
     settings = found["settings"]
-    scaled = "with mean 0 and standard deviation 1 on it for all but trees"
     best_of = (
         f"each at the best of {settings} settings by validation" if settings > 1 else "each at its usual setting"
     )
     fitted = (
-        f"Fitted by scikit-learn {found['version']} on the recipes’ training split ({found['seen']}, {scaled}), and "
+        f"Fitted by scikit-learn {found['version']} on the recipes’ training split ({found['seen']}), and "
         f"judged on the recipes’ test examples, {best_of}."
     )
     means = (

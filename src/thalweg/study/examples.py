@@ -120,7 +120,9 @@ def _inputs(task: Task, parts: dict[str, Any], model: nn.Module) -> tuple[dict[s
     if first.is_floating_point() or not tables:
         flat = {word: x.reshape(len(x), -1).double().numpy() for word, x in parts.items()}
         size = flat["train"].shape[1]
-        return flat, f"{tuple(first.shape[1:])} flattened to {size} numbers" if first.dim() > 2 else f"{size} numbers"
+        shape = " × ".join(map(str, first.shape[1:]))
+        rows = f"{shape} flattened to {size} numbers" if first.dim() > 2 else f"{size} numbers"
+        return flat, f"{rows}, with mean 0 and standard deviation 1 on it for all but trees"
     places = first.shape[-1]
     words = [table for table in tables if table.num_embeddings not in (places, places + 1)]  # those are of places
     if first.dim() != 2 or len(words) != 1:
