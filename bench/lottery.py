@@ -1,6 +1,8 @@
 """Lottery tickets on digits: how long they take, and whether the winning one beats its controls.
 
-A network of 64-300-100-10 units as in the paper, 5 seeds, 18 rounds of 20 %, down to 2 % of the weights.
+A network of 64-300-100-10 units as in the paper, 5 seeds, down to below 2 % of the weights in 10 rounds of 35 %, with
+late rewinding to the third epoch's end. The paper's own, ``lottery(18, 0.2, 0)``, takes twice as many rounds, and
+claims that hold for as many levels need larger differences.
 """
 
 from __future__ import annotations
@@ -21,16 +23,15 @@ from thalweg.study import lottery as draw
 SECONDS = 180.0
 """Of wall time, on two cores, that it may take."""
 
-ROUNDS, SEEDS, PROCESSES = 18, 5, 2
+ROUNDS, RATE, REWIND, SEEDS, PROCESSES = 10, 0.35, 51, 5, 2
 RECIPE = tw.Recipe(tw.optim.adam(lr=1.2e-3), epochs=30)
 """Adam at the paper's rate."""
 
 NOTE = """Mean test accuracy in %; differences in points, with 95 % intervals over seeds and test examples that hold
-for both controls and all levels; the ticket's step of the best validation; the barrier between two data orders, in
-points."""
+for both controls and all levels; whole units at the same round, where other numbers of weights are left; the ticket's
+step of the best validation; the barrier between two data orders, in points."""
 
-SHOWN = (0, 3, 6, 9, 12, 14, 16, 17, 18)
-"""The levels that the table has."""
+SHOWN = ("ticket", "random mask", "fresh weights", "one-shot", "whole units")
 
 
 def net() -> nn.Module:
@@ -47,23 +48,22 @@ def task() -> tw.Task:
     )  # fmt: skip
 
 
-def lottery(rounds: int = ROUNDS, recipe: tw.Recipe = RECIPE) -> tuple[dict[str, Any], float]:
+def lottery(rounds: int = ROUNDS, rate: float = RATE, rewind: int = REWIND) -> tuple[dict[str, Any], float]:
     """Draw the tickets; return the verdict, and the wall seconds it took."""
     with tempfile.TemporaryDirectory() as directory:
         started = time.perf_counter()
-        found = draw(task(), recipe, rounds=rounds, seeds=SEEDS, out=directory, processes=PROCESSES)
+        found = draw(
+            task(), RECIPE, rounds=rounds, rate=rate, rewind=rewind, seeds=SEEDS, out=directory, processes=PROCESSES
+        )  # fmt: skip
         return found.verdict, time.perf_counter() - started
 
 
 def section() -> str:
     """Measure, and return Markdown."""
     verdict, seconds = lottery()
-    rows = [_row(verdict["levels"][level]) for level in SHOWN]
+    rows = [_row(row) for row in verdict["levels"]]
     wins = [row for row in verdict["levels"] if row["pairs"] and all(map(_ahead, row["pairs"]))]
-    head = [
-        "weights left", "ticket", "random mask", "fresh weights", "one-shot", "− random mask", "− fresh weights",
-        "early-stop step", "barrier",
-    ]  # fmt: skip
+    head = ["weights left", *SHOWN, "− random mask", "− fresh weights", "early-stop step", "barrier"]
     fits, said = met(seconds <= SECONDS), "\n".join(f"> {sentence}" for sentence in verdict["sentences"])
     time_taken = (
         f"All of it, controls included, in {seconds:.0f} s on {PROCESSES} cores; target {SECONDS:.0f} s, {fits}."
@@ -89,7 +89,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         for p in row["pairs"]
     ]
     return [
-        f"{100 * row['share']:.3g} %", *map(mean, ("ticket", "random mask", "fresh weights", "one-shot")),
+        f"{100 * row['share']:.3g} %", *map(mean, SHOWN),
         *(pairs or ["", ""]), f"{kinds['ticket']['step']:.0f}", f"{100 * row['barrier']['mean']:.2f}",
     ]  # fmt: skip
 
