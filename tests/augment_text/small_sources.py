@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from augment_text.small_model import small_model
+
 LETTER = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 
 SYNSETS = [
@@ -118,4 +120,6 @@ def given_sources(folder):
         "ppdb": {"path": str(small_ppdb(folder / "ppdb"))},
         "vectors": {"path": str(small_vectors(folder / "vectors.txt"))},
     }
+    model = {"path": str(small_model(folder / "model"))}
+    known |= {"masked": model, "masked_insertion": model}
     return lambda technique: known.get(technique.name, {})

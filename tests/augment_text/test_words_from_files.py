@@ -136,7 +136,7 @@ def test_paraphrases_are_filtered_by_score(tmp_path, wordnet):
     pairs = len(PARAPHRASES) - 2
     assert said == [
         f"ppdb: PPDB in {path}, {pairs} pairs of words; its authors give it under Creative Commons Attribution"
-    ]  # noqa: E501
+    ]
 
 
 def test_version_1_has_logarithms(tmp_path):

@@ -12,6 +12,8 @@ from thalweg.augment._flip_vertical import flip_vertical
 from thalweg.augment._gamma import gamma
 from thalweg.augment._invert import invert
 from thalweg.augment._keyboard import keyboard
+from thalweg.augment._masked import masked
+from thalweg.augment._masked_insertion import masked_insertion
 from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
 from thalweg.augment._ppdb import ppdb
@@ -25,7 +27,10 @@ from thalweg.augment._technique import AugmentTechnique, Policy
 from thalweg.augment._typo import typo
 from thalweg.augment._vectors import vectors
 
-TEXT = (synonym, ppdb, vectors, random_insertion, random_swap, random_deletion, keyboard, typo, case)
+TEXT = (
+    synonym, ppdb, vectors, masked, masked_insertion, random_insertion, random_swap, random_deletion, keyboard, typo,
+    case,
+)  # fmt: skip
 """Those of texts."""
 
 CATALOGUE: dict[str, AugmentTechnique] = {
@@ -38,6 +43,6 @@ CATALOGUE: dict[str, AugmentTechnique] = {
 
 __all__ = [
     "CATALOGUE", "AugmentTechnique", "Policy", "brightness", "case", "contrast", "flip", "flip_vertical", "gamma",
-    "invert", "keyboard", "perspective", "posterise", "ppdb", "random_deletion", "random_insertion", "random_swap",
-    "solarise", "ssr", "synonym", "typo", "vectors",
+    "invert", "keyboard", "masked", "masked_insertion", "perspective", "posterise", "ppdb", "random_deletion",
+    "random_insertion", "random_swap", "solarise", "ssr", "synonym", "typo", "vectors",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from thalweg.augment.text._edits import Draft, Edited, Protection, protected
 from thalweg.augment.text._safety import Safety
 from thalweg.augment.text._stops import stop_words
 from thalweg.augment.text._words import Word, carried, starts_sentence
-from thalweg.augment.text.sources import _spacy
+from thalweg.augment.text.sources import _masked, _spacy
 from thalweg.augment.text.sources._reads import READS
 from thalweg.errors import InputError
 
@@ -316,8 +316,6 @@ def _mask_gaps(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]]
 
 def _ask_model(step: Step, turns: list[_Turn], gaps: bool) -> None:
     """Words that a masked language model guesses from all others; all texts are asked about together."""
-    from thalweg.augment.text.sources import _masked
-
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     model = _masked.opened(own.pop("path"))
     asked = [(turn.draft, sorted(turn.order[: turn.wanted])) for turn in turns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from thalweg.augment.text.sources import _ppdb, _vectors, _wordnet
+from thalweg.augment.text.sources import _masked, _ppdb, _vectors, _wordnet
 
 __all__ = ["READS"]
 
@@ -13,6 +13,8 @@ READS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "synonym": lambda values: _wordnet.opened(values["path"]).said(),
     "ppdb": lambda values: _ppdb.said(values["path"]),
     "vectors": lambda values: _vectors.said(values["path"], values["words"]),
+    "masked": lambda values: _masked.said(values["path"]),
+    "masked_insertion": lambda values: _masked.said(values["path"]),
     "random_insertion": lambda values: _wordnet.opened(values["path"]).said(),
 }
 """By name of the technique: from hyperparameters to what is read, where it lies, and its licence."""
