@@ -105,7 +105,7 @@ def lottery(
     >>> with tempfile.TemporaryDirectory() as out:
     ...     found = lottery(tw.load_task("wine"), tw.Recipe(epochs=2), rounds=2, seeds=2, out=out, progress=False)
     >>> [row["weights"] for row in found.verdict["levels"]]
-    [256, 208, 169]
+    [1536, 1238, 998]
     """
     processes = checked_processes(processes, None)
     terms = Terms(rounds, rate, rewind, scope, seeds, seed)
