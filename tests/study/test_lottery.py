@@ -282,6 +282,16 @@ def test_a_recipe_that_prunes_is_refused(task, tmp_path):
         lottery(task, tw.Recipe(prune=prune.snip()), out=tmp_path / "out", progress=False)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_training_raises_is_one_sentence(task, tmp_path, monkeypatch, processes):
+    def train(*_):
+        raise RuntimeError("vmap has had enough\nof this")
+
+    monkeypatch.setattr(Chain, "_train", train)
+    with pytest.raises(InputError, match=r"^training the tickets failed: RuntimeError: vmap has had enough$"):
+        draw(task, tmp_path, processes=processes)
+
+
 def test_a_model_that_diverges_has_no_tickets(task, tmp_path):
     wild = tw.Recipe(optim.sgd(lr=3e38), epochs=1)
     with pytest.raises(InputError, match=r"the whole model diverged on seed .*; give a recipe that trains it"):

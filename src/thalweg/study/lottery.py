@@ -18,7 +18,7 @@ from thalweg.study import lottery_verdict as verdicts
 from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.facts import environment, task_facts
-from thalweg.study.lanes import lane_left
+from thalweg.study.lanes import lane_left, said
 from thalweg.study.lottery_chain import Chain
 from thalweg.study.lottery_ends import leave_smallest
 from thalweg.study.lottery_engine import Forked
@@ -145,6 +145,8 @@ def lottery(
                 return _Work(task, resolved, terms, prints, plan, processes, store, show).run()
         except StoreError as error:
             raise InputError(str(error)) from error
+        except OSError as error:
+            raise InputError(f"{directory} cannot be written: {error.strerror or error}") from error
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------
@@ -323,7 +325,12 @@ class _Work:
             done=done, begun=begun, units=self.units,
         )  # fmt: skip
         if groups == 1:
-            chain(tickets, tell=tell).run()
+            try:
+                chain(tickets, tell=tell).run()
+            except (InputError, StoreError):
+                raise
+            except Exception as error:
+                raise InputError(f"training the tickets failed: {said(error)}") from error
         else:
             Forked(chain, parts, self.checkpoints, tell, self.show.say).run()
         if told := +diverged:

@@ -60,7 +60,7 @@ class Chain:
         tickets: as they stand.
         executor, together: how runs are trained, and how many at most are a population.
         checkpoints: where tickets are kept after each level, and runs every few seconds.
-        tell: gets each record, and ``("epochs", count)`` after an epoch.
+        tell: gets each record, ``("epochs", count)`` after an epoch, and ``"alive"`` about once a second.
         done: identities of runs that are recorded.
         begun: by identity, runs that a kill has interrupted.
         units: whether whole units are taken out too.
@@ -172,7 +172,7 @@ class Chain:
         by_name = {run.state.member.identity: run for run in runs}
         states = tuple(run.state for run in runs)
         lane = Lane(name, self.executor, len(runs), states)
-        watch = Watch(checkpoints=self.checkpoints, seconds=self.seconds)
+        watch = Watch(checkpoints=self.checkpoints, seconds=self.seconds, alive=lambda: self.tell("alive"))
         population = Population(self.task, lane.executor, lane.slots, states, keep_weights=True)
         first = {run.state.member.identity: run.ticket for run in runs if run.level == 0 and run.kind == "ticket"}
         if first and self.terms.rewind == 0:

@@ -13,6 +13,7 @@ from typing import Any
 from thalweg.errors import InputError
 from thalweg.record import StoreError
 from thalweg.study.children import Child, fork
+from thalweg.study.lanes import said
 from thalweg.study.lottery_chain import Chain
 from thalweg.study.lottery_ticket import Ticket
 from thalweg.train.checkpoint import Checkpoints
@@ -91,7 +92,7 @@ class Forked:
             except InputError as error:
                 pipe.send(("refused", str(error)))
             except Exception as error:
-                pipe.send(("raised", f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"))
+                pipe.send(("raised", said(error)))
             else:
                 pipe.send("done")
         except (EOFError, BrokenPipeError, ConnectionResetError):
