@@ -92,7 +92,7 @@ def log_between(u: Any, low: float, high: float) -> Any:
     """Return the same along the logarithm."""
     start, end = math.log(low), math.log(high)
     power = start + (end - start) * u
-    return np.exp(power) if isinstance(power, np.ndarray) else math.exp(power)
+    return math.exp(power) if isinstance(power, float) else power.exp() if hasattr(power, "exp") else np.exp(power)
 
 
 def floor(x: Any) -> Any:
