@@ -97,7 +97,11 @@ the same.
 
 {table(head, rows)}
 
-![Validation accuracy over the steps]({SOONER_PICTURE.name})"""
+![Validation accuracy over the steps]({SOONER_PICTURE.name})
+
+With one hidden layer there is little to accelerate: both ways are at their plateau within 100 steps, and the step at
+which a mean of ten seeds crosses it is luck. With three, batch norm learns where plain training at its best rate is
+slow, most with sigmoids."""
 
 
 def _course(name: str, way: str) -> Course:
@@ -192,7 +196,10 @@ at −10, weights with log α ≥ 3 are gone, and no layer is left out.
 
 {table(head, rows)}
 
-![Points of accuracy lost over the share of weights gone]({SPARSE_PICTURE.name})"""
+![Points of accuracy lost over the share of weights gone]({SPARSE_PICTURE.name})
+
+The smaller network has a tenth of the weights, and fewer to spare. With ten times the rate, weights that stay keep
+more noise and fewer go: 80% to 87% of its weights at weights of 0.3 to 1."""
 
 
 def _sparse(sizes: Sequence[int], weights: Sequence[float]) -> dict[float, tuple[float, float]]:
