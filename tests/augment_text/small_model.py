@@ -49,6 +49,8 @@ def small_model(folder, length=64, steps=40, width=32, pieces=800):
         [i for text in texts for i in fast(text, add_special_tokens=False, verbose=False)["input_ids"]]
     )
     optimizer, size = torch.optim.AdamW(model.parameters(), 3e-3), 32
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # which is quicker for what is so small
     for _ in range(steps):
         starts = torch.randint(len(ids) - size, (16,))
         batch = ids[starts[:, None] + torch.arange(size)]
@@ -59,6 +61,7 @@ def small_model(folder, length=64, steps=40, width=32, pieces=800):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    torch.set_num_threads(threads)
     fast.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder

@@ -1,0 +1,184 @@
+"""How many texts a second, beside nlpaug on the same texts, files and model; one thread.
+
+The figures are measured by this file in the environment of the peers: `make .venv-peers/installed`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from clock import met, table
+
+PEERS = Path(__file__).parent.parent / ".venv-peers/bin/python"
+WORDNET = Path("/usr/share/wordnet")
+TARGETS = {"synonym": 5, "keyboard": 5, "typo": 5, "vectors": 20, "masked": 10}
+TEXTS, ROUNDS, WORDS, WIDTH = 60, 5, 20000, 100
+LEXNAMES = (
+    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
+    "noun.communication noun.event noun.feeling noun.food noun.group noun.location noun.motive noun.object "
+    "noun.person noun.phenomenon noun.plant noun.possession noun.process noun.quantity noun.relation noun.shape "
+    "noun.state noun.substance noun.time verb.body verb.change verb.cognition verb.communication verb.competition "
+    "verb.consumption verb.contact verb.creation verb.emotion verb.motion verb.perception verb.possession "
+    "verb.social verb.stative verb.weather adj.ppl"
+)
+REMARKS = """\
+A tenth of the words are edited, one at least and ten at most, on both sides. nlpaug tags parts of speech with NLTK's
+tagger, whose data cannot be shipped here: in its place stands a function that calls every word a noun, which costs
+nothing, so that its own figure is better than it is elsewhere. Its model class asks transformers 4 for ids of tokens;
+two lines here ask version 5. Vectors are random numbers for real words: only the time counts. The model has BERT's
+form, 2 layers of 128, untrained.
+"""
+
+
+def texts() -> list[str]:
+    """Return texts of 10 to 200 words from the standard library's docstrings."""
+    import argparse
+    import logging
+    import statistics
+    import textwrap
+
+    found = []
+    for module in (argparse, inspect, json, logging, os, statistics, textwrap, random, subprocess):
+        found += [inspect.getdoc(thing) or "" for _, thing in sorted(vars(module).items()) if callable(thing)]
+    words = [word for word in " ".join(found).split() if word.strip(".,:;()").isalpha()]
+    draw, texts, at = random.Random(0), [], 0
+    while len(texts) < TEXTS:
+        size = draw.randint(10, 200)
+        texts.append(" ".join(words[at % (len(words) - 200) :][:size]))
+        at += size
+    return texts
+
+
+def prepared(folder: Path) -> dict[str, str]:
+    """Make the files that both sides read; return their paths."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests/augment_text"))
+    from small_model import small_model
+
+    model = small_model(folder / "model", length=1024, steps=0, width=128, pieces=8000)
+    words = list(dict.fromkeys(word.strip(".,:;()'\"").lower() for text in texts() for word in text.split()))
+    words = [word for word in words if word.isalpha()]
+    words += [f"word{'abcdefghij'[i % 10]}{'klmnopqrst'[i // 10 % 10]}{i // 100}" for i in range(WORDS - len(words))]
+    rows = np.random.default_rng(0).normal(size=(len(words), WIDTH)).astype("<f4")
+    body = b"".join(word.encode() + b" " + row.tobytes() for word, row in zip(words, rows, strict=True))
+    (folder / "vectors.bin").write_bytes(f"{len(words)} {WIDTH}\n".encode() + body)
+    store = folder / "nltk/corpora/wordnet"
+    store.mkdir(parents=True)
+    for file in WORDNET.iterdir():
+        if file.is_file():
+            (store / file.name).write_bytes(file.read_bytes())
+    number = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+    lines = [f"{i:02d}\t{name}\t{number[name.split('.')[0]]}\n" for i, name in enumerate(LEXNAMES.split())]
+    (store / "lexnames").write_text("".join(lines))
+    return {"model": str(model), "vectors": str(folder / "vectors.bin"), "nltk": str(folder / "nltk")}
+
+
+def theirs(paths: dict[str, str]) -> dict[str, Callable[[list[str]], Any]]:
+    """Return nlpaug's ways."""
+    import nlpaug.augmenter.char as nac
+    import nlpaug.augmenter.word as naw
+    import nltk
+    from nlpaug.model.lang_models import Bert
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    nltk.data.path.insert(0, paths["nltk"])
+    WordNetCorpusReader.map_wn = lambda *_: None  # it maps versions, of which there is one
+    nltk.pos_tag = lambda tokens, **_: [(token, "NN") for token in tokens]
+    Bert.token2id = lambda self, token: self.tokenizer.convert_tokens_to_ids(token)
+    Bert.id2token = lambda self, number: self.tokenizer.convert_ids_to_tokens(int(number))
+    often: dict[str, Any] = {"aug_p": 0.1, "aug_min": 1, "aug_max": 10}
+    letters = {"aug_word_p": 0.1, "aug_word_min": 1, "aug_word_max": 10, "aug_char_max": 1}
+    steps = {
+        "synonym": naw.SynonymAug(aug_src="wordnet", **often),
+        "keyboard": nac.KeyboardAug(**letters),
+        "typo": nac.RandomCharAug(action="swap", **letters),
+        "vectors": naw.WordEmbsAug(model_type="word2vec", model_path=paths["vectors"], top_k=5, **often),
+        "masked": naw.ContextualWordEmbsAug(
+            paths["model"], model_type="bert", action="substitute", top_k=10, **often
+        ),
+    }
+    return {name: step.augment for name, step in steps.items()}
+
+
+def ours(paths: dict[str, str]) -> dict[str, Callable[[list[str]], Any]]:
+    """Return ours."""
+    from thalweg import augment
+
+    epochs = iter(range(10**6))
+    steps = {
+        "synonym": augment.synonym(path=str(WORDNET)),
+        "keyboard": augment.keyboard(),
+        "typo": augment.typo(),
+        "vectors": augment.vectors(path=paths["vectors"]),
+        "masked": augment.masked(path=paths["model"]),
+    }
+    for step in steps.values():
+        step.texts(["opened, so that no reading of files is timed"])
+    return {name: lambda given, step=step: step.texts(given, epoch=next(epochs)) for name, step in steps.items()}
+
+
+def measured(names: Sequence[str]) -> list[dict[str, float | str]]:
+    """Return seconds for all texts: the first time, and the median of later epochs, of both sides in turns."""
+    import torch
+
+    torch.set_num_threads(1)
+    given, found = texts(), []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["THALWEG_CACHE"] = f"{folder}/cache"
+        paths = prepared(Path(folder))
+        sides = {"ours": ours(paths), "nlpaug": theirs(paths)}
+        for name in names:
+            times: dict[str, list[float]] = {side: [] for side in sides}
+            for _ in range(ROUNDS):
+                for side, ways in sides.items():
+                    before = time.process_time()
+                    ways[name](given)
+                    times[side].append(time.process_time() - before)
+            row: dict[str, float | str] = {"name": name}
+            for side, each in times.items():
+                row |= {f"{side} first": each[0], f"{side} later": median(each[1:])}
+            found.append(row)
+    return found
+
+
+def section() -> str:
+    if not PEERS.exists():
+        raise RuntimeError("make .venv-peers/installed first")
+    done = subprocess.run([str(PEERS), __file__], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    rows = []
+    for row in json.loads(done.stdout.splitlines()[-1]):
+        name = row["name"]
+        first, later = (row[f"nlpaug {when}"] / row[f"ours {when}"] for when in ("first", "later"))
+        rows.append([
+            name, f"{TEXTS / row['ours first']:.0f}", f"{TEXTS / row['ours later']:.0f}",
+            f"{TEXTS / row['nlpaug later']:.0f}", f"{first:.1f}", f"{later:.1f}",
+            f"≥ {TARGETS[name]}: {met(min(first, later) >= TARGETS[name])}",
+        ])  # fmt: skip
+    head = [
+        "",
+        "ours, texts/s, first epoch",
+        "later epochs",
+        "nlpaug 1.1.11",
+        "times, first",
+        "times, later",
+        "target",
+    ]
+    return f"## Texts\n\n{TEXTS} texts of 10 to 200 words.\n\n{table(head, rows)}\n\n{REMARKS}"
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(sys.argv[1:] or list(TARGETS))))
