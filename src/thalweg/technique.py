@@ -95,7 +95,7 @@ class Technique:
         generalises: names of techniques that it becomes at some setting of its hyperparameters.
         given: arguments of the formula that are not hyperparameters, such as the step's number.
         limits: between what a hyperparameter must lie, where that is not from 0 up: ``"(0, 1]"``,
-            ``"whole [1, inf)"``.
+            ``"whole [1, inf)"``; or the words that it can be: ``"constant|edge"``.
     """
 
     kind: str
@@ -254,7 +254,7 @@ def by_name(technique: Technique, positional: tuple[Any, ...], named: Mapping[st
 
 
 def _check_value(technique: Technique, name: str, value: Any, default: Any) -> None:
-    """Refuse what a hyperparameter cannot be: every default is a number, None, or a tuple of numbers."""
+    """Refuse what a hyperparameter cannot be: defaults are numbers, words, None, or tuples of numbers."""
     where = f"{name} of {technique.name}"
     inside = {
         Uniform: lambda d: [d.low, d.high],
@@ -273,6 +273,11 @@ def _check_value(technique: Technique, name: str, value: Any, default: Any) -> N
         if isinstance(default, str) and name not in technique.limits:  # a path, which may be of anything
             if not isinstance(item, str):
                 raise InputError(f"{where} takes a text, such as the path of a file, not {item!r}")
+            continue
+        if isinstance(default, str):
+            words = technique.limits[name].split("|")
+            if item not in words:
+                raise InputError(f"{where} takes {', '.join(words[:-1])} or {words[-1]}, not {item!r}")
             continue
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise InputError(f"{where} takes a number, not {item!r}")

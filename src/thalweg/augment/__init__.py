@@ -4,9 +4,12 @@
 the sample's number, and from nothing else: not from the batch, the number of workers, or where a run was resumed.
 """
 
+from thalweg.augment._affine import affine
 from thalweg.augment._brightness import brightness
 from thalweg.augment._case import case
+from thalweg.augment._centre_crop import centre_crop
 from thalweg.augment._contrast import contrast
+from thalweg.augment._crop import crop
 from thalweg.augment._flip import flip
 from thalweg.augment._flip_vertical import flip_vertical
 from thalweg.augment._gamma import gamma
@@ -14,12 +17,16 @@ from thalweg.augment._invert import invert
 from thalweg.augment._keyboard import keyboard
 from thalweg.augment._masked import masked
 from thalweg.augment._masked_insertion import masked_insertion
+from thalweg.augment._pad import pad
 from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
 from thalweg.augment._ppdb import ppdb
+from thalweg.augment._quarter_turns import quarter_turns
 from thalweg.augment._random_deletion import random_deletion
 from thalweg.augment._random_insertion import random_insertion
+from thalweg.augment._random_resized_crop import random_resized_crop
 from thalweg.augment._random_swap import random_swap
+from thalweg.augment._resize import resize
 from thalweg.augment._solarise import solarise
 from thalweg.augment._ssr import ssr
 from thalweg.augment._synonym import synonym
@@ -33,16 +40,18 @@ TEXT = (
 )  # fmt: skip
 """Those of texts."""
 
-CATALOGUE: dict[str, AugmentTechnique] = {
-    technique.name: technique
-    for technique in (
-        flip, flip_vertical, ssr, perspective, brightness, contrast, gamma, posterise, solarise, invert, *TEXT,
-    )
-}  # fmt: skip
+IMAGE = (
+    flip, flip_vertical, quarter_turns, ssr, affine, perspective, crop, centre_crop, random_resized_crop, resize, pad,
+    brightness, contrast, gamma, posterise, solarise, invert,
+)  # fmt: skip
+"""Those of pictures."""
+
+CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for technique in (*IMAGE, *TEXT)}
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "brightness", "case", "contrast", "flip", "flip_vertical", "gamma",
-    "invert", "keyboard", "masked", "masked_insertion", "perspective", "posterise", "ppdb", "random_deletion",
-    "random_insertion", "random_swap", "solarise", "ssr", "synonym", "typo", "vectors",
+    "CATALOGUE", "AugmentTechnique", "Policy", "affine", "brightness", "case", "centre_crop", "contrast", "crop",
+    "flip", "flip_vertical", "gamma", "invert", "keyboard", "masked", "masked_insertion", "pad", "perspective",
+    "posterise", "ppdb", "quarter_turns", "random_deletion", "random_insertion", "random_resized_crop", "random_swap",
+    "resize", "solarise", "ssr", "synonym", "typo", "vectors",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image._plane import Plane
+from thalweg.augment.image._runs import size_after
 
 if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
@@ -20,8 +21,8 @@ def explained(policy: Policy, sample: int, epoch: int, seed: int, height: int | 
         drawn = step.drawn(seed, epoch, sample)
         said = "left out" if drawn is None else _said(step, drawn, height, width)
         lines.append(f"{step.technique.name}: {said}")
-        if drawn is not None and step.technique.sized is not None and height is not None and width is not None:
-            height, width = step.technique.sized(height, width, **step.values)
+        if drawn is not None and height is not None and width is not None:
+            height, width = size_after(step, height, width)
     return "\n".join(lines)
 
 

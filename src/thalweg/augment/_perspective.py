@@ -1,5 +1,5 @@
 from thalweg.augment._technique import augmentation
-from thalweg.augment.image._plane import grown, square_to
+from thalweg.augment.image._plane import BORDERS, grown, square_to
 from thalweg.technique import Uniform
 
 
@@ -7,9 +7,9 @@ from thalweg.technique import Uniform
     stage="geometry",
     source="common practice; its map is that of Heckbert 1989, Fundamentals of Texture Mapping, section 2.2.3",
     space={"distortion": Uniform(0.05, 0.5)},
-    limits={"distortion": "[0, 1)"},
+    limits={"distortion": "[0, 1)", "border": BORDERS},
 )
-def perspective(u1, u2, u3, u4, u5, u6, u7, u8, height, width, *, distortion=0.3, p=0.5):
+def perspective(u1, u2, u3, u4, u5, u6, u7, u8, height, width, *, distortion=0.3, border="constant", p=0.5):
     """Seen from aside: each corner moves inwards, by up to ``distortion`` of half a side along both sides.
 
     Parallel lines do not stay so, as they do under ``affine``.

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalweg.augment._program import Step, steps
-from thalweg.augment.image._plane import Plane
+from thalweg.augment.image._runs import border_of, joins, map_of
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
+    from thalweg.augment.image._plane import Plane
 
-__all__ = ["augmented", "opencv", "table_of", "warped"]
+__all__ = ["augmented", "moved", "opencv", "table_of", "warped", "warped_planes"]
 
 _LEVELS = np.arange(256) / 255
 
@@ -26,7 +27,7 @@ def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) ->
         drawn = step.drawn(seed, epoch, sample)
         if drawn is None:
             continue
-        if pending and pending[0][0].technique.stage != step.technique.stage:
+        if pending and not joins([earlier for earlier, _ in pending], step):
             image, pending = _carried_out(image, pending), []
         pending.append((step, drawn))
     found: np.ndarray = _carried_out(image, pending) if pending else image.copy()
@@ -37,15 +38,8 @@ def _carried_out(image: np.ndarray, pending: list[tuple[Step, list[float]]]) -> 
     """Return a picture after steps of one stage."""
     if pending[0][0].technique.stage == "level":
         return opencv().LUT(image, table_of(pending)).reshape(image.shape)  # type: ignore[no-any-return]
-    height, width = image.shape[:2]
-    plane: Plane | None = None
-    for step, drawn in pending:
-        mine = step.technique.formula(*drawn, height, width, **step.values)
-        plane = mine if plane is None else mine @ plane
-        if step.technique.sized is not None:
-            height, width = step.technique.sized(height, width, **step.values)
-    assert plane is not None
-    return warped(image, plane, height, width)
+    plane, height, width = map_of(pending, *image.shape[:2])
+    return warped(image, plane, height, width, border_of([step for step, _ in pending]) or "constant")
 
 
 def table_of(pending: list[tuple[Step, list[float]]]) -> np.ndarray:
@@ -57,41 +51,63 @@ def table_of(pending: list[tuple[Step, list[float]]]) -> np.ndarray:
     return found
 
 
-def warped(image: np.ndarray, plane: Plane, height: int, width: int, *, nearest: bool = False) -> np.ndarray:
-    """Return a picture after a map of the plane, bilinear; 0 where nothing comes from.
+def warped(image: np.ndarray, plane: Plane, height: int, width: int, border: str = "constant") -> np.ndarray:
+    """Return a picture after a map of the plane, bilinear.
 
     Args:
         image: ``(height, width)`` or ``(height, width, channels)``, uint8 or float32.
         plane: from places of the input to places of the output.
         height, width: of the output.
-        nearest: take the nearest pixel, for what must not be mixed.
+        border: what lies outside the picture: one of `thalweg.augment.image._plane.BORDERS`.
     """
-    moved = _moved(image, plane, height, width)
-    if moved is not None:
-        return moved
+    found = moved(image, plane, height, width, border)
+    if found is not None:
+        return found
+    if image.ndim == 2 or image.shape[2] <= 4:
+        return _mixed(image, plane, height, width, border)
+    parts = [np.ascontiguousarray(image[..., i : i + 4]) for i in range(0, image.shape[2], 4)]
+    return np.concatenate([_mixed(part, plane, height, width, border) for part in parts], -1)
+
+
+def warped_planes(image: np.ndarray, plane: Plane, into: np.ndarray, border: str) -> None:
+    """Write a picture after a map of the plane, ``(channels, height, width)``, float32, into another array."""
+    height, width = into.shape[1:]
+    for channel, own in zip(image, into, strict=True):
+        found = moved(channel, plane, height, width, border)
+        found = _mixed(channel, plane, height, width, border, own) if found is None else found
+        if not np.may_share_memory(found, own):
+            own[:] = found
+
+
+def _mixed(image: np.ndarray, plane: Plane, height: int, width: int, border: str, into: Any = None) -> np.ndarray:
+    """Return the same of at most four channels, where pixels do not stay what they are."""
     cv2, back = opencv(), plane.inverse().array()
-    how = (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     call = cv2.warpAffine if plane.affine else cv2.warpPerspective
     matrix = back[:2] if plane.affine else back
-    if image.ndim == 2 or image.shape[2] <= 4:
-        return call(image, matrix, (width, height), flags=how).reshape(height, width, *image.shape[2:])  # type: ignore[no-any-return]
-    parts = [image[..., i : i + 4] for i in range(0, image.shape[2], 4)]
-    done = [call(np.ascontiguousarray(part), matrix, (width, height), flags=how) for part in parts]
-    return np.concatenate([part.reshape(height, width, -1) for part in done], -1)
+    found = call(
+        image, matrix, (width, height), dst=into, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=_beyond(border),
+    )  # fmt: skip
+    return found.reshape(height, width, *image.shape[2:])  # type: ignore[no-any-return]
 
 
-def _moved(image: np.ndarray, plane: Plane, height: int, width: int) -> np.ndarray | None:
-    """Return a picture that is only turned round or by quarters, whose pixels stay what they are; else None."""
+def _beyond(border: str) -> Any:
+    cv2 = opencv()
+    return {"constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101, "edge": cv2.BORDER_REPLICATE}[border]
+
+
+def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str) -> np.ndarray | None:
+    """Return a picture that is turned round, by quarters, or cut, whose pixels stay what they are; else None."""
     if not plane.affine:
         return None
     a, b, c, d, e, f = plane.m[:6]
     high, wide = image.shape[:2]
     cv2 = opencv()
+    if b == d == 0 and a == e == 1 and c == int(c) and f == int(f):
+        return _window(image, int(-f), int(-c), height, width, border)
     if b == d == 0 and abs(a) == abs(e) == 1 and (height, width) == (high, wide):
         if c != (0 if a > 0 else wide - 1) or f != (0 if e > 0 else high - 1):
             return None
-        if a > 0 and e > 0:
-            return image.copy()
         return cv2.flip(image, 1 if e > 0 else 0 if a > 0 else -1).reshape(image.shape)  # type: ignore[no-any-return]
     if a == e == 0 and abs(b) == abs(d) == 1 and (height, width) == (wide, high):
         if c != (0 if b > 0 else high - 1) or f != (0 if d > 0 else wide - 1):
@@ -100,6 +116,20 @@ def _moved(image: np.ndarray, plane: Plane, height: int, width: int) -> np.ndarr
         how = {(1, 1): None, (-1, 1): 1, (1, -1): 0, (-1, -1): -1}[int(b), int(d)]
         return turned if how is None else cv2.flip(turned, how).reshape(turned.shape)  # type: ignore[no-any-return]
     return None
+
+
+def _window(image: np.ndarray, top: int, left: int, height: int, width: int, border: str) -> np.ndarray | None:
+    """Return a window of a picture; None where what lies outside cannot be told from the window alone."""
+    high, wide = image.shape[:2]
+    margins = (max(-top, 0), max(top + height - high, 0), max(-left, 0), max(left + width - wide, 0))
+    inside = image[max(top, 0) : top + height, max(left, 0) : left + width]
+    if not any(margins):
+        return inside.copy()
+    if top + height <= 0 or left + width <= 0 or (border != "constant" and inside.shape != image.shape):
+        return None
+    if not inside.size:
+        return None
+    return opencv().copyMakeBorder(inside, *margins, _beyond(border)).reshape(height, width, *image.shape[2:])  # type: ignore[no-any-return]
 
 
 def _check(image: Any) -> None:

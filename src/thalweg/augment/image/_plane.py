@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "Plane", "about", "between", "fitted", "floor", "grown", "log_between", "mirrored", "moved", "quarter", "root",
-    "sheared", "square_to", "turned", "upturned",
+    "BORDERS", "Plane", "about", "between", "fitted", "floor", "grown", "log_between", "lower", "mirrored", "moved",
+    "quarter", "root", "sheared", "square_to", "turned", "upturned",
 ]  # fmt: skip
+
+BORDERS = "constant|reflect|edge"
+"""What lies outside a picture: black, the picture mirrored about its outermost pixels, or those pixels."""
 
 
 class Plane:
@@ -98,6 +101,11 @@ def log_between(u: Any, low: float, high: float) -> Any:
 def floor(x: Any) -> Any:
     """Return the whole number at or below."""
     return np.floor(x) if isinstance(x, np.ndarray) else float(math.floor(x))
+
+
+def lower(x: Any, most: float) -> Any:
+    """Return x where it is at most ``most``, else that."""
+    return np.minimum(x, most) if isinstance(x, np.ndarray) else min(x, most)
 
 
 def root(x: Any) -> Any:

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thalweg.augment._program import Step, steps
-from thalweg.augment.image._pixels import warped
+from thalweg.augment.image._pixels import warped_planes
 from thalweg.augment.image._plane import Plane
+from thalweg.augment.image._runs import border_of, joins, size_after
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def augmented(policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: 
         raise InputError(f"batch takes a number for each of {len(images)} pictures, not {numbers.shape}")
     pending: list[_Drawn] = []
     for step in steps(policy, "image"):
-        if pending and pending[0][0].technique.stage != step.technique.stage:
+        if pending and not joins([earlier for earlier, _, _ in pending], step):
             images, pending = _carried_out(images, pending), []
         pending.append((step, *step.drawn_arrays(step.keys(seeds), np.asarray(epochs), numbers)))
     return _carried_out(images, pending) if pending else images.clone()
@@ -43,16 +44,22 @@ def _carried_out(images: Tensor, pending: list[_Drawn]) -> Tensor:
             changed = step.technique.formula(images, *us, **step.values).clamp(0.0, 1.0)
             images = torch.where(_column(happens, images), changed, images)
         return images
-    height, width = images.shape[-2:]
-    plane: Plane | None = None
+    plane, height, width = _map_of(pending, *images.shape[-2:])
+    return _warped(images, plane, height, width, border_of([step for step, _, _ in pending]) or "constant")
+
+
+def _map_of(pending: list[_Drawn], height: int, width: int) -> tuple[Plane, int, int]:
+    """Return the map that geometric steps come to, one a sample, and the size after them."""
+    plane: Any = None
     for step, happens, drawn in pending:
+        high, wide = size_after(step, height, width)
+        if (high, wide) != (height, width) and not happens.all():
+            raise InputError(f"{step.technique.name} changes the size, which a batch shares: give it p=1")
         mine = step.technique.formula(*drawn.T, height, width, **step.values)
         mine = mine if happens.all() else mine.where(happens)
         plane = mine if plane is None else mine @ plane
-        if step.technique.sized is not None:
-            height, width = step.technique.sized(height, width, **step.values)
-    assert plane is not None
-    return _warped(images, plane, height, width)
+        height, width = high, wide
+    return plane, height, width
 
 
 def _column(x: np.ndarray, images: Tensor) -> Tensor:
@@ -61,25 +68,23 @@ def _column(x: np.ndarray, images: Tensor) -> Tensor:
     return (column if column.dtype == torch.bool else column.to(images.dtype)).view(-1, 1, 1, 1)
 
 
-def _warped(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
+def _warped(images: Tensor, plane: Plane, height: int, width: int, border: str) -> Tensor:
     if images.device.type == "cpu" and not images.requires_grad and images.dtype == torch.float32:
-        return _warped_one_by_one(images, plane, height, width)
-    return _sampled(images, plane, height, width)
+        return _warped_one_by_one(images, plane, height, width, border)
+    return _sampled(images, plane, height, width, border)
 
 
-def _warped_one_by_one(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
-    """Return each picture warped by OpenCV, which is several times quicker than a grid of torch's."""
-    found = torch.empty(len(images), images.shape[1], height, width)
-    matrices = plane.array(len(images))
-    layers = images.permute(0, 2, 3, 1).contiguous().numpy()
-    for image, m, place in zip(layers, matrices, found, strict=True):
-        own = Plane(*m.ravel().tolist())
-        place.copy_(torch.from_numpy(warped(image, own, height, width)).permute(2, 0, 1))
+def _warped_one_by_one(images: Tensor, plane: Plane, height: int, width: int, border: str) -> Tensor:
+    """Return each picture warped by OpenCV, channel by channel: a few times quicker than a grid of torch's."""
+    found = torch.empty(*images.shape[:2], height, width)
+    given, into = images.contiguous().numpy(), found.numpy()
+    for picture, matrix, own in zip(given, plane.array(len(images)), into, strict=True):
+        warped_planes(picture, Plane(*matrix.ravel().tolist()), own, border)
     return found
 
 
-def _sampled(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
-    """Return pictures taken from where each place comes from, bilinear; 0 where nothing does."""
+def _sampled(images: Tensor, plane: Plane, height: int, width: int, border: str) -> Tensor:
+    """Return pictures taken from where each place comes from, bilinear."""
     back = torch.from_numpy(plane.inverse().array(len(images))).to(images.device)
     y, x = torch.meshgrid(
         torch.arange(height, dtype=torch.float64, device=images.device),
@@ -89,8 +94,12 @@ def _sampled(images: Tensor, plane: Plane, height: int, width: int) -> Tensor:
     places = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3) @ back.transpose(1, 2)
     places = places[..., :2] / places[..., 2:]
     size = torch.tensor([images.shape[-1], images.shape[-2]], dtype=torch.float64, device=images.device)
+    if border == "reflect":
+        last = size - 1
+        places = last - ((places % (2 * last).clamp(min=1)) - last).abs()
     grid = ((2 * places + 1) / size - 1).view(len(images), height, width, 2)
-    return F.grid_sample(images, grid.to(images.dtype), align_corners=False, padding_mode="zeros")
+    padding = "zeros" if border == "constant" else "border"
+    return F.grid_sample(images, grid.to(images.dtype), align_corners=False, padding_mode=padding)
 
 
 def _check(images: Any) -> None:

@@ -1,0 +1,47 @@
+"""Which neighbouring steps are carried out as one, and the map of the plane that geometric ones come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thalweg.augment._program import Step
+    from thalweg.augment.image._plane import Plane
+
+__all__ = ["border_of", "joins", "map_of", "size_after"]
+
+_FUSED = ("geometry", "level")
+
+
+def joins(run: list[Step], step: Step) -> bool:
+    """Return whether a step is carried out as one with those before it.
+
+    Maps of the plane are, and functions of levels; but not maps that differ in what lies outside the picture.
+    """
+    stage = step.technique.stage
+    if stage not in _FUSED or run[0].technique.stage != stage:
+        return False
+    mine, theirs = step.values.get("border"), border_of(run)
+    return mine is None or theirs is None or mine == theirs
+
+
+def border_of(run: list[Step]) -> str | None:
+    """Return what lies outside the picture, where a step of a run says so."""
+    return next((step.values["border"] for step in run if "border" in step.values), None)
+
+
+def size_after(step: Step, height: int, width: int) -> tuple[int, int]:
+    """Return a picture's size after a step."""
+    sized = step.technique.sized
+    return (height, width) if sized is None else sized(height, width, **step.values)
+
+
+def map_of(run: list[tuple[Step, list[float]]], height: int, width: int) -> tuple[Plane, int, int]:
+    """Return the map of the plane that geometric steps come to, and the size after them."""
+    plane: Any = None
+    for step, drawn in run:
+        high, wide = size_after(step, height, width)
+        mine = step.technique.formula(*drawn, height, width, **step.values)
+        plane = mine if plane is None else mine @ plane
+        height, width = high, wide
+    return plane, height, width

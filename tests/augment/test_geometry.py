@@ -1,0 +1,112 @@
+"""What geometric augmentations do, and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+from augment.photos import photos
+from thalweg import augment
+from thalweg.errors import InputError
+
+
+@pytest.fixture
+def picture():
+    return np.ascontiguousarray(photos()[0][100:148:2, 200:280:2])
+
+
+def test_quarter_turns_are_moves_of_pixels(picture):
+    square = picture[:, :24]
+    found = {augment.quarter_turns(p=1.0)(square, sample=i).tobytes() for i in range(40)}
+    assert found == {np.rot90(square, k).tobytes() for k in range(4)}
+    found = {augment.quarter_turns(p=1.0)(picture, sample=i).tobytes() for i in range(40)}
+    assert found == {np.rot90(picture, k).tobytes() for k in (0, 2)}
+
+
+def test_a_positive_angle_is_counter_clockwise():
+    from thalweg.augment.image._pixels import warped
+    from thalweg.augment.image._plane import about, turned
+
+    square = np.arange(81, dtype=np.uint8).reshape(9, 9)
+    assert np.array_equal(np.rot90(square), warped(square, about(turned(90.0), 9, 9), 9, 9))
+
+
+def test_crops_are_windows_of_the_picture(picture):
+    windows = {picture[y : y + 20, x : x + 30].tobytes(): (y, x) for y in range(5) for x in range(11)}
+    at = [windows[augment.crop(size=(20, 30))(picture, sample=i).tobytes()] for i in range(200)]
+    assert {y for y, _ in at} == set(range(5))
+    assert {x for _, x in at} == set(range(11))
+    assert np.array_equal(augment.centre_crop(size=(20, 30))(picture), picture[2:22, 5:35])
+
+
+@pytest.mark.parametrize(("border", "mode"), [("constant", "constant"), ("reflect", "reflect"), ("edge", "edge")])
+def test_padding_is_numpys(picture, border, mode):
+    found = augment.pad(left=3, top=1, right=2, bottom=5, border=border)(picture)
+    assert np.array_equal(found, np.pad(picture, ((1, 5), (3, 2), (0, 0)), mode=mode))
+
+
+def test_padding_and_crop_come_to_one_move(picture):
+    policy = augment.pad() >> augment.crop(size=(24, 40)) >> augment.flip(p=1.0)
+    padded = np.pad(picture, ((4, 4), (4, 4), (0, 0)))
+    windows = {padded[y : y + 24, x : x + 40][:, ::-1].tobytes() for y in range(9) for x in range(9)}
+    assert all(policy(picture, sample=i).tobytes() in windows for i in range(30))
+
+
+def test_a_window_resized_keeps_its_area_and_shape_within_bounds():
+    from thalweg.augment._program import steps
+
+    (step,) = steps(augment.random_resized_crop(size=(32, 48), area=0.1, ratio=1.5), "image")
+    for i in range(200):
+        back = step.technique.formula(*step.drawn(0, 0, i), 60, 80, **step.values).inverse()
+        left, top = back(-0.5, -0.5)
+        right, bottom = back(47.5, 31.5)
+        assert -0.5 - 1e-9 <= left < right <= 79.5 + 1e-9
+        assert -0.5 - 1e-9 <= top < bottom <= 59.5 + 1e-9
+        assert (right - left) * (bottom - top) <= 4800 + 1e-6
+        if right - left < 80 and bottom - top < 60:
+            assert (right - left) * (bottom - top) >= 479.9
+            assert 1 / 1.5 <= (right - left) / 80 / ((bottom - top) / 60) <= 1.5
+
+
+def test_resizing_to_the_same_size_changes_nothing(picture):
+    assert np.array_equal(augment.resize(size=(24, 40))(picture), picture)
+
+
+def test_a_batch_on_another_path_is_the_same(picture):
+    """Where gradients are wanted, torch samples the pictures; else OpenCV does."""
+    images = torch.from_numpy(picture).permute(2, 0, 1)[None].float().repeat(6, 1, 1, 1) / 255
+    for border in ("constant", "reflect", "edge"):
+        policy = augment.ssr(shift=0.5, border=border, p=1.0) >> augment.perspective(border=border, p=1.0)
+        one = policy.batch(images, range(6))
+        other = policy.batch(images.clone().requires_grad_(), range(6))
+        assert torch.allclose(one, other.detach(), atol=1e-3)
+        assert other.requires_grad
+
+
+def test_borders_that_differ_are_not_fused(picture):
+    first, second = augment.ssr(border="reflect", p=1.0), augment.affine(border="constant", p=1.0)
+    once = first(picture, sample=2)
+    both = (first >> second)(picture, sample=2)
+    assert (once > 0).mean() > 0.99
+    assert (both == 0).all(-1).mean() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: augment.crop(size=(0, 10)), "size of crop takes a whole number from 1"),
+        (lambda: augment.crop(size=(100, 10)), "does not fit into a picture of 24 × 40"),
+        (lambda: augment.resize(size=(10,)), "a height and a width"),
+        (lambda: augment.ssr(border="wrap"), "border of ssr takes constant, reflect or edge, not 'wrap'"),
+        (lambda: augment.ssr(border=3), "border of ssr takes constant, reflect or edge, not 3"),
+        (lambda: augment.pad(left=-1), "left of pad takes"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(make, said, picture):
+    with pytest.raises(InputError, match=said) as refused:
+        make()(picture)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_size_that_only_some_of_a_batch_would_have_is_refused():
+    with pytest.raises(InputError, match="give it p=1"):
+        augment.resize(size=(4, 4), p=0.5).batch(torch.zeros(20, 3, 8, 8), range(20))
