@@ -9,7 +9,7 @@ demo: .venv/installed
 		--vary optimizer=sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam_uncorrected,adam,adam_l2,amsgrad,yogi,adamw,nadam
 
 test: .venv/installed-dev check
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow

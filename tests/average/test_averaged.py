@@ -36,7 +36,7 @@ def walk(net, steps, *averages, seed=1):
         (average.ema(0.9), {"avg_fn": get_ema_avg_fn(0.9)}),
         (average.ema(), {"multi_avg_fn": get_ema_multi_avg_fn()}),
     ],
-    ids=repr,
+    ids=["swa", "ema", "ema of many"],
 )
 def test_torch_has_the_same_average(ours, theirs):
     net = network()

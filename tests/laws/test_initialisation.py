@@ -212,7 +212,7 @@ def test_orthogonal_weights_are_uniform_among_all():
         (init.truncated_normal(std=0.5, cut=1.5), stats.truncnorm(-1.5, 1.5, scale=0.5)),
         (init.small_random(std=0.3), stats.norm(scale=0.3)),
     ],
-    ids=repr,
+    ids=["he_normal", "glorot_uniform", "he_uniform", "truncated_normal", "small_random"],
 )
 def test_its_distribution_is_the_one_that_it_names(technique, distribution):
     values = technique.draw((50, 10, 1, 4, 5), key=0, fan_in=10, fan_out=50)

@@ -326,6 +326,8 @@ def test_the_command_says_what_came_of_it(tmp_path, monkeypatch, capsys, quick):
     assert ended.value.code == 0
     assert "On wine, the ticket" in told.out
     assert f"ticket: {tmp_path / 'out' / 'ticket.safetensors'}" in told.out
+    with pytest.raises(InputError, match=r"holds a lottery, whose ticket.pt2 asks for nothing but PyTorch already"):
+        tw.export(tmp_path / "out")
     assert "runs on wine: 1 round from 1,536 weights down to 1,238" in told.err.replace("\n", "")
     monkeypatch.setattr(sys, "argv", ["thalweg", "lottery", "wine", "--rate", "2", "--out", str(tmp_path / "other")])
     with pytest.raises(SystemExit) as ended:
