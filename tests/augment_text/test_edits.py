@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from thalweg import augment
 from thalweg.augment.text import Edit, Edited
 from thalweg.augment.text._edits import Draft
-from thalweg.augment.text._words import carried, letters, starts_sentence, words
+from thalweg.augment.text._words import carried, letters, pattern, starts_sentence, words
 from thalweg.errors import InputError
 
 FOX = "The quick brown fox jumps over the lazy dog"
@@ -71,6 +71,13 @@ def test_words_are_found_and_the_rest_is_left():
 )
 def test_scripts(text, found):
     assert [text[a:b] for a, b in words(text)] == found
+
+
+@settings(max_examples=500)
+@given(st.text("abZ '-_1.\n,xwww", max_size=40))
+def test_the_quick_expression_finds_what_the_full_one_does(text):
+    found = words(text)
+    assert found == [m.span() for m in pattern().finditer(text) if m.lastgroup]
 
 
 def test_letters_keep_what_combines_with_them():

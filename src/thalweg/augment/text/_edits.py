@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from thalweg.augment.text._words import words
@@ -91,61 +92,80 @@ class Draft:
 
     Attributes:
         original: as it was given.
-        words: its words as they were.
-        starts, ends: where they are.
-        free: which words no step has touched, and nothing protects.
-        gaps: before which of them something can be put in.
+        spans: where its words are.
+        touched: which words a step has edited, or something protects.
         edits: so far.
     """
 
-    __slots__ = ("edits", "ends", "free", "gaps", "original", "starts", "words")
+    __slots__ = ("_closed", "_filled", "_words", "edits", "original", "spans", "touched")
 
     def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
-        spans = words(original)
         self.original = original
-        self.starts = [start for start, _ in spans]
-        self.ends = [end for _, end in spans]
-        self.words = [original[start:end] for start, end in spans]
+        self.spans = words(original)
         self.edits: list[Edit] = []
-        self.free = set(range(len(spans)))
+        self.touched: set[int] = set()
+        self._closed = closed
+        self._filled: set[int] = set()
+        self._words: list[str] | None = None
         if closed:
-            self.free = {
-                i for i, (a, b) in enumerate(spans) if not any(start < b and a < end for start, end in closed)
+            self.touched = {
+                i for i, (a, b) in enumerate(self.spans) if any(start < b and a < end for start, end in closed)
             }
-        self.gaps = {
+
+    @property
+    def words(self) -> list[str]:
+        """Its words as they were."""
+        if self._words is None:
+            self._words = [self.original[start:end] for start, end in self.spans]
+        return self._words
+
+    def free(self) -> Sequence[int]:
+        """Return which words no step has touched, and nothing protects."""
+        numbers = range(len(self.spans))
+        return [i for i in numbers if i not in self.touched] if self.touched else numbers
+
+    def gaps(self) -> list[int]:
+        """Return before which words something can be put in: those with no more than spaces before them."""
+        text, closed = self.original, self._closed
+        return [
             i
-            for i, ((_, a), (b, _)) in enumerate(pairwise(spans), 1)
-            if original[a:b].strip(" \t\u00a0") == "" and not any(s < b < e for s, e in closed)
-        }
+            for i, ((_, a), (b, _)) in enumerate(pairwise(self.spans), 1)
+            if i not in self._filled
+            and text[a:b].strip(" \t\u00a0") == ""
+            and not (closed and any(start < b < end for start, end in closed))
+        ]
 
     def replace(self, i: int, new: str, step: int, name: str) -> None:
         """Put another word in the place of word i."""
-        self.free.discard(i)
-        self.edits.append(Edit(self.starts[i], self.ends[i], self.words[i], new, step, name))
+        self.touched.add(i)
+        start, end = self.spans[i]
+        self.edits.append(Edit(start, end, self.original[start:end], new, step, name))
 
     def insert(self, i: int, new: str, step: int, name: str) -> None:
         """Put a word before word i, which no other step may do then."""
-        self.gaps.discard(i)
-        start = self.starts[i]
-        self.edits.append(Edit(start, start, "", new + " " * (self.ends[i - 1] < start), step, name))
+        self._filled.add(i)
+        start = self.spans[i][0]
+        self.edits.append(Edit(start, start, "", new + " " * (self.spans[i - 1][1] < start), step, name))
 
     def delete(self, i: int, step: int, name: str) -> None:
         """Take out word i with the spaces that follow it, or else those before it."""
-        self.free.discard(i)
-        text, start, end = self.original, self.starts[i], self.ends[i]
+        self.touched.add(i)
+        text, (start, end) = self.original, self.spans[i]
         last = max((e.end for e in self.edits if e.end <= start), default=0)
         following = min((e.start for e in self.edits if e.start >= end), default=len(text))
         if start == 0 or text[start - 1].isspace():
             while end < following and text[end] in " \t\u00a0":
                 end += 1
-        if end == self.ends[i]:
+        if end == self.spans[i][1]:
             while start > last and text[start - 1] in " \t\u00a0":
                 start -= 1
         self.edits.append(Edit(start, end, text[start:end], "", step, name))
 
-    def done(self, more: Iterable[Edit] = ()) -> tuple[str, tuple[Edit, ...]]:
+    def done(self, more: Sequence[Edit] = ()) -> tuple[str, tuple[Edit, ...]]:
         """Return the text with all edits, and the edits in their order."""
-        edits = sorted([*self.edits, *more], key=lambda e: (e.start, e.end))
+        if not (self.edits or more):
+            return self.original, ()
+        edits = sorted([*self.edits, *more], key=itemgetter(0, 1))
         pieces, last = [], 0
         for edit in edits:
             pieces += [self.original[last : edit.start], edit.after]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from thalweg.augment._draws import place_key, uniform_arrays
+from thalweg.augment._draws import place_key, uniform_arrays, uniforms
 from thalweg.augment._program import Step, steps
 from thalweg.augment.text._edits import Draft, Edited, Protection, protected
 from thalweg.augment.text._safety import Safety
@@ -32,13 +34,38 @@ _TRIES = 1 << 20
 
 
 class _Turn(NamedTuple):
-    """A step's turn at a text: its draft, which words in which order, how many, and the numbers of each word."""
+    """A step's turn at a text.
+
+    Attributes:
+        draft: the text.
+        eligible: words, or gaps, that it may choose.
+        wanted: how many it is to edit.
+        key: the step's key, the epoch and the sample.
+        numbers: the first random numbers: whether it happens, then those of each choice.
+        draws: how many numbers a choice takes beside the one that makes it.
+        tags: parts of speech of the words, where they are known.
+    """
 
     draft: Draft
-    order: list[int]
+    eligible: Sequence[int]
     wanted: int
-    numbers: list[list[float]]
+    key: tuple[int, int, int]
+    numbers: list[float]
+    draws: int
     tags: list[str]
+
+    def choices(self) -> Iterator[tuple[int, list[float]]]:
+        """Yield what is eligible in a random order, each with the random numbers of its formula."""
+        eligible, numbers, width, count = self.eligible, self.numbers, 1 + self.draws, len(self.eligible)
+        moved: dict[int, int] = {}
+        at = 1
+        for t in range(count):
+            if at + width > len(numbers):
+                numbers = uniform_arrays(*self.key, 1 + count * width).tolist()
+            i = t + int(numbers[at] * (count - t))
+            yield eligible[moved.get(i, i)], numbers[at + 1 : at + width]
+            moved[i] = moved.get(t, t)
+            at += width
 
 
 def augmented(
@@ -63,13 +90,14 @@ def augmented(
     numbers = [_each(*pair, count) for pair in (("samples", samples), ("epoch", epoch), ("seed", seed))]
     closed = _closed(texts, protect, entities)
     known = entities or [()] * count
-    found: list[Edited] = [Edited(text, text, entities=_plain(known[i])) for i, text in enumerate(texts)]
+    found: list[Edited | None] = [None] * count
+    rejected = [0] * count
     pending = list(range(count))
     for attempt in range(safety.tries if safety else 1):
         drafts = [Draft(texts[i], closed[i]) for i in pending]
         keys = [(numbers[2][i], numbers[1][i], numbers[0][i]) for i in pending]
         for step in steps(policy, "text"):
-            _stage(step)(step, drafts, keys, attempt)
+            _STAGES[step.technique.stage](step, drafts, keys, attempt)
         results = [draft.done() for draft in drafts]
         kept = [True] * len(pending)
         if safety:
@@ -77,19 +105,18 @@ def augmented(
             held = safety.holds([texts[pending[j]] for j in changed], [results[j][0] for j in changed])
             for j, holds in zip(changed, held, strict=True):
                 kept[j] = holds
-        again = []
-        for j, i in enumerate(pending):
-            if kept[j]:
-                text, log = results[j]
-                done = replace(found[i], text=text, log=log)
-                found[i] = replace(done, entities=tuple(done.moved(known[i]))) if known[i] else done
-            else:
-                found[i] = replace(found[i], rejected=found[i].rejected + 1)
-                again.append(i)
-        pending = again
+                rejected[pending[j]] += not holds
+        for i, keep, (text, log) in zip(pending, kept, results, strict=True):
+            if keep:
+                found[i] = _with_entities(Edited(texts[i], text, log, (), rejected[i]), known[i])
+        pending = [i for i, keep in zip(pending, kept, strict=True) if not keep]
         if not pending:
             break
-    return found
+    return [done or Edited(texts[i], texts[i], (), _plain(known[i]), rejected[i]) for i, done in enumerate(found)]
+
+
+def _with_entities(done: Edited, entities: Sequence[Sequence[Any]]) -> Edited:
+    return replace(done, entities=tuple(done.moved(entities))) if entities else done
 
 
 def explained(policy: Policy, text: str, sample: int, epoch: int, seed: int) -> str:
@@ -100,7 +127,7 @@ def explained(policy: Policy, text: str, sample: int, epoch: int, seed: int) -> 
         edits = [edit for edit in done.log if edit.step == step.place]
         said = "; ".join(_said(edit.before, edit.after, edit.start, edit.end) for edit in edits)
         if not said:
-            happens = _numbers(step, (seed, epoch, sample), 0, 0, 0)[0] < step.p
+            happens = uniforms(_key(seed, step.place), epoch, sample, 1)[0] < step.p
             said = "no word that it could edit" if happens else "left out"
         lines.append(f"{step.technique.name}: {said}")
     return "\n".join(lines)
@@ -163,25 +190,15 @@ def _closed(
     ]
 
 
-def _numbers(step: Step, key: tuple[int, int, int], attempt: int, words: int, draws: int) -> list[float]:
-    """Return the random numbers of a step for a text: whether it happens, then 1 + ``draws`` for each word."""
-    seed, epoch, sample = key
-    place = place_key(seed, step.place + _TRIES * attempt)
-    found: list[float] = uniform_arrays(place, epoch, sample, 1 + words * (1 + draws)).tolist()
-    return found
-
+_key = lru_cache(1 << 16)(place_key)
 
 Stage = Callable[[Step, list[Draft], list[tuple[int, int, int]], int], None]
 
 
-def _stage(step: Step) -> Stage:
-    return _STAGES[step.technique.stage]
-
-
 def _turns(
-    step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int, gaps: bool
-) -> list[_Turn]:
-    """Return the turns of those texts to which something happens.
+    step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int, *, gaps: bool = False
+) -> Iterator[_Turn]:
+    """Yield the turns of those texts to which something happens.
 
     Args:
         step: whose turns.
@@ -191,30 +208,33 @@ def _turns(
     """
     share, least, most = (step.values[name] for name in ("share", "at_least", "at_most"))
     stop, draws = stop_words(step.values.get("stop", "")), step.technique.draws
-    tagger = step.values.get("tagger", "")
+    tagger, place = step.values.get("tagger", ""), step.place + _TRIES * attempt
     tagged = _spacy.tags(tagger, drafts) if tagger else [[]] * len(drafts)
-    found = []
-    for draft, key, tags in zip(drafts, keys, tagged, strict=True):
-        first, *rest = _numbers(step, key, attempt, len(draft.words), draws)
-        if first >= step.p:
+    for draft, (seed, epoch, sample), tags in zip(drafts, keys, tagged, strict=True):
+        key = _key(seed, place)
+        if step.p < 1 and uniforms(key, epoch, sample, 1)[0] >= step.p:
             continue
-        numbers = [rest[at : at + 1 + draws] for at in range(0, len(rest), 1 + draws)]
-        eligible: list[int] = [i for i in (draft.gaps if gaps else draft.free)
-                               if gaps or not stop or _plainly(draft.words[i]) not in stop]  # fmt: skip
-        order = sorted(eligible, key=lambda i: (numbers[i][0], i))
-        wanted = min(most, max(least, int(share * len(eligible) + 0.5)))
-        found.append(_Turn(draft, order, wanted, numbers, tags))
-    return found
+        eligible = draft.gaps() if gaps else draft.free()
+        if stop and not gaps:
+            words = draft.words
+            eligible = [i for i in eligible if _plainly(words[i]) not in stop]
+        wanted = min(most, max(least, int(share * len(eligible) + 0.5)), len(eligible))
+        if wanted:
+            numbers = uniforms(key, epoch, sample, 1 + wanted * (1 + draws))
+            yield _Turn(draft, eligible, wanted, (key, epoch, sample), numbers, draws, tags)
 
 
 def _plainly(word: str) -> str:
-    return word.lower().replace("’", "'")
+    word = word.lower()
+    return word if word.isascii() else word.replace("’", "'")
 
 
 def _word(turn: _Turn, i: int) -> Word:
     draft = turn.draft
     word = draft.words[i]
-    named = word[0].isupper() and not word.isupper() and not starts_sentence(draft.original, draft.starts[i])
+    if word.islower() and not turn.tags:
+        return Word(word, draft.words[i - 1] if i else "")
+    named = word[0].isupper() and not word.isupper() and not starts_sentence(draft.original, draft.spans[i][0])
     if named:  # where most words have capitals, they say nothing
         named = sum(other[0].isupper() for other in draft.words) * 2 <= len(draft.words)
     return Word(word, draft.words[i - 1] if i else "", turn.tags[i] if turn.tags else "", named)
@@ -227,29 +247,27 @@ def _own(step: Step) -> dict[str, Any]:
 def _replace_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
     """Words become others, which take over their casing; a formula gives None for a word it has nothing for."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
-    for turn in _turns(step, drafts, keys, attempt, gaps=False):
+    for turn in _turns(step, drafts, keys, attempt):
         left, draft = turn.wanted, turn.draft
-        for i in turn.order:
-            if left <= 0:
-                break
-            new = formula(_word(turn, i), *turn.numbers[i][1:], **own)
+        for i, numbers in turn.choices():
+            new = formula(_word(turn, i), *numbers, **own)
             if new is None:
                 continue
             new = carried(new, draft.words[i])
             if new != draft.words[i]:
                 draft.replace(i, new, step.place, name)
                 left -= 1
+                if not left:
+                    break
 
 
 def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
     """Words are written otherwise, casing and all; one that becomes empty is taken out, but never the last."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
-    for turn in _turns(step, drafts, keys, attempt, gaps=False):
-        left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
-        for i in turn.order:
-            if left <= 0:
-                break
-            new = formula(_word(turn, i), *turn.numbers[i][1:], **own)
+    for turn in _turns(step, drafts, keys, attempt):
+        left, draft, standing = turn.wanted, turn.draft, len(turn.draft.spans) - _taken_out(turn.draft)
+        for i, numbers in turn.choices():
+            new = formula(_word(turn, i), *numbers, **own)
             if new is None or new == draft.words[i] or (not new and standing <= 1):
                 continue
             if new:
@@ -258,6 +276,8 @@ def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, i
                 draft.delete(i, step.place, name)
                 standing -= 1
             left -= 1
+            if not left:
+                break
 
 
 def _taken_out(draft: Draft) -> int:
@@ -267,25 +287,26 @@ def _taken_out(draft: Draft) -> int:
 def _exchange_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
     """Two words change places; each takes over the casing of its new place."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
-    for turn in _turns(step, drafts, keys, attempt, gaps=False):
+    for turn in _turns(step, drafts, keys, attempt):
         left, draft, words = turn.wanted, turn.draft, turn.draft.words
-        for i in turn.order:
-            others = [j for j in sorted(turn.order) if j in draft.free and words[j].lower() != words[i].lower()]
-            if left <= 0:
-                break
-            if i not in draft.free or not others:
+        for i, numbers in turn.choices():
+            here, word = draft.touched, words[i].lower()
+            others = [j for j in turn.eligible if j not in here and words[j].lower() != word]
+            if i in here or not others:
                 continue
-            j = formula(others, *turn.numbers[i][1:], **own)
+            j = formula(others, *numbers, **own)
             texts = [_without_capital(draft, k) for k in (i, j)]
             draft.replace(i, carried(texts[1], words[i]), step.place, name)
             draft.replace(j, carried(texts[0], words[j]), step.place, name)
             left -= 1
+            if not left:
+                break
 
 
 def _without_capital(draft: Draft, i: int) -> str:
     """Return a word without the capital that it has only because a sentence begins with it."""
     word = draft.words[i]
-    if word.isupper() or not starts_sentence(draft.original, draft.starts[i]):
+    if word.isupper() or not starts_sentence(draft.original, draft.spans[i][0]):
         return word
     return word[:1].lower() + word[1:]
 
@@ -297,32 +318,33 @@ def _insert_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, in
     for turn in _turns(step, drafts, keys, attempt, gaps=True):
         left, draft = turn.wanted, turn.draft
         among = [Word(word) for word in draft.words if _plainly(word) not in stop]
-        for i in turn.order:
-            if left <= 0:
-                break
-            new = formula(among, *turn.numbers[i][1:], **own)
+        for i, numbers in turn.choices():
+            new = formula(among, *numbers, **own)
             if new is not None:
                 draft.insert(i, new, step.place, name)
                 left -= 1
+                if not left:
+                    break
 
 
 def _mask_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
-    _ask_model(step, _turns(step, drafts, keys, attempt, gaps=False), gaps=False)
+    _ask_model(step, list(_turns(step, drafts, keys, attempt)), gaps=False)
 
 
 def _mask_gaps(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
-    _ask_model(step, _turns(step, drafts, keys, attempt, gaps=True), gaps=True)
+    _ask_model(step, list(_turns(step, drafts, keys, attempt, gaps=True)), gaps=True)
 
 
 def _ask_model(step: Step, turns: list[_Turn], gaps: bool) -> None:
     """Words that a masked language model guesses from all others; all texts are asked about together."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     model = _masked.opened(own.pop("path"))
-    asked = [(turn.draft, sorted(turn.order[: turn.wanted])) for turn in turns]
+    chosen = [dict(sorted(islice(turn.choices(), turn.wanted))) for turn in turns]
+    asked = [(turn.draft, list(numbers)) for turn, numbers in zip(turns, chosen, strict=True)]
     guessed = model.guesses(asked, top=own["top"], gaps=gaps)
-    for turn, (draft, chosen), guesses in zip(turns, asked, guessed, strict=True):
-        for i, known in zip(chosen, guesses, strict=True):
-            new = formula(known, *turn.numbers[i][1:], **own)
+    for (draft, places), numbers, guesses in zip(asked, chosen, guessed, strict=True):
+        for i, known in zip(places, guesses, strict=True):
+            new = formula(known, *numbers[i], **own)
             if new is not None and gaps:
                 draft.insert(i, new, step.place, name)
             elif new is not None:

@@ -69,7 +69,14 @@ def words(text: str) -> list[tuple[int, int]]:
     >>> [("Don't  panic: v1.2.3 🙂")[a:b] for a, b in words("Don't  panic: v1.2.3 🙂")]
     ["Don't", 'panic']
     """
+    if text.isascii() and not _MARKED.search(text):
+        return [m.span() for m in _PLAIN.finditer(text)]
     return [m.span() for m in pattern().finditer(text) if m.lastgroup]
+
+
+_MARKED = re.compile(r"[@#$]|://|www\.")
+_PLAIN = re.compile(r"(?<!\w)[A-Za-z]+(?:['-][A-Za-z]+)*(?!\w)")
+"""What `pattern` finds where a text is ASCII without addresses, in half the time."""
 
 
 def letters(word: str) -> list[str]:
