@@ -9,7 +9,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from thalweg.augment.text._words import words
+from thalweg.augment.text._words import split
 from thalweg.errors import InputError
 
 __all__ = ["Draft", "Edit", "Edited", "Protection", "protected"]
@@ -92,36 +92,34 @@ class Draft:
 
     Attributes:
         original: as it was given.
-        spans: where its words are.
+        words: its words as they were.
+        bounds: where each starts and ends, one after the other.
         touched: which words a step has edited, or something protects.
         edits: so far.
     """
 
-    __slots__ = ("_closed", "_filled", "_words", "edits", "original", "spans", "touched")
+    __slots__ = ("_closed", "_filled", "bounds", "edits", "original", "touched", "words")
 
     def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
         self.original = original
-        self.spans = words(original)
+        self.bounds, self.words = split(original)
         self.edits: list[Edit] = []
         self.touched: set[int] = set()
         self._closed = closed
         self._filled: set[int] = set()
-        self._words: list[str] | None = None
         if closed:
             self.touched = {
                 i for i, (a, b) in enumerate(self.spans) if any(start < b and a < end for start, end in closed)
             }
 
     @property
-    def words(self) -> list[str]:
-        """Its words as they were."""
-        if self._words is None:
-            self._words = [self.original[start:end] for start, end in self.spans]
-        return self._words
+    def spans(self) -> list[tuple[int, int]]:
+        """Where its words are."""
+        return list(zip(self.bounds[::2], self.bounds[1::2], strict=True))
 
     def free(self) -> Sequence[int]:
         """Return which words no step has touched, and nothing protects."""
-        numbers = range(len(self.spans))
+        numbers = range(len(self.words))
         return [i for i in numbers if i not in self.touched] if self.touched else numbers
 
     def gaps(self) -> list[int]:
@@ -138,25 +136,24 @@ class Draft:
     def replace(self, i: int, new: str, step: int, name: str) -> None:
         """Put another word in the place of word i."""
         self.touched.add(i)
-        start, end = self.spans[i]
-        self.edits.append(Edit(start, end, self.original[start:end], new, step, name))
+        self.edits.append(Edit(self.bounds[2 * i], self.bounds[2 * i + 1], self.words[i], new, step, name))
 
     def insert(self, i: int, new: str, step: int, name: str) -> None:
         """Put a word before word i, which no other step may do then."""
         self._filled.add(i)
-        start = self.spans[i][0]
-        self.edits.append(Edit(start, start, "", new + " " * (self.spans[i - 1][1] < start), step, name))
+        before, start = self.bounds[2 * i - 1 : 2 * i + 1]
+        self.edits.append(Edit(start, start, "", new + " " * (before < start), step, name))
 
     def delete(self, i: int, step: int, name: str) -> None:
         """Take out word i with the spaces that follow it, or else those before it."""
         self.touched.add(i)
-        text, (start, end) = self.original, self.spans[i]
+        text, (start, end) = self.original, self.bounds[2 * i : 2 * i + 2]
         last = max((e.end for e in self.edits if e.end <= start), default=0)
         following = min((e.start for e in self.edits if e.start >= end), default=len(text))
         if start == 0 or text[start - 1].isspace():
             while end < following and text[end] in " \t\u00a0":
                 end += 1
-        if end == self.spans[i][1]:
+        if end == self.bounds[2 * i + 1]:
             while start > last and text[start - 1] in " \t\u00a0":
                 start -= 1
         self.edits.append(Edit(start, end, text[start:end], "", step, name))

@@ -234,7 +234,7 @@ def _word(turn: _Turn, i: int) -> Word:
     word = draft.words[i]
     if word.islower() and not turn.tags:
         return Word(word, draft.words[i - 1] if i else "")
-    named = word[0].isupper() and not word.isupper() and not starts_sentence(draft.original, draft.spans[i][0])
+    named = word[0].isupper() and not word.isupper() and not starts_sentence(draft.original, draft.bounds[2 * i])
     if named:  # where most words have capitals, they say nothing
         named = sum(other[0].isupper() for other in draft.words) * 2 <= len(draft.words)
     return Word(word, draft.words[i - 1] if i else "", turn.tags[i] if turn.tags else "", named)
@@ -265,7 +265,7 @@ def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, i
     """Words are written otherwise, casing and all; one that becomes empty is taken out, but never the last."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     for turn in _turns(step, drafts, keys, attempt):
-        left, draft, standing = turn.wanted, turn.draft, len(turn.draft.spans) - _taken_out(turn.draft)
+        left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
         for i, numbers in turn.choices():
             new = formula(_word(turn, i), *numbers, **own)
             if new is None or new == draft.words[i] or (not new and standing <= 1):
@@ -306,7 +306,7 @@ def _exchange_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, 
 def _without_capital(draft: Draft, i: int) -> str:
     """Return a word without the capital that it has only because a sentence begins with it."""
     word = draft.words[i]
-    if word.isupper() or not starts_sentence(draft.original, draft.spans[i][0]):
+    if word.isupper() or not starts_sentence(draft.original, draft.bounds[2 * i]):
         return word
     return word[:1].lower() + word[1:]
 

@@ -6,9 +6,10 @@ import re
 import sys
 import unicodedata
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
-__all__ = ["Word", "carried", "letters", "pattern", "starts_sentence", "words"]
+__all__ = ["Word", "carried", "letters", "pattern", "split", "starts_sentence", "words"]
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -69,14 +70,26 @@ def words(text: str) -> list[tuple[int, int]]:
     >>> [("Don't  panic: v1.2.3 🙂")[a:b] for a, b in words("Don't  panic: v1.2.3 🙂")]
     ["Don't", 'panic']
     """
-    if text.isascii() and not _MARKED.search(text):
-        return [m.span() for m in _PLAIN.finditer(text)]
-    return [m.span() for m in pattern().finditer(text) if m.lastgroup]
+    bounds, _ = split(text)
+    return list(zip(bounds[::2], bounds[1::2], strict=True))
 
 
-_MARKED = re.compile(r"[@#$]|://|www\.")
-_PLAIN = re.compile(r"(?<!\w)[A-Za-z]+(?:['-][A-Za-z]+)*(?!\w)")
-"""What `pattern` finds where a text is ASCII without addresses, in half the time."""
+def split(text: str) -> tuple[list[int], list[str]]:
+    """Return where each word starts and ends, one after the other, and the words."""
+    if text.isascii() and not any(mark in text for mark in ("@", "#", "$", "_", "://", "www.")):
+        if not _DIGIT.search(text):
+            parts = _PLAIN.split(text)
+            return list(accumulate(map(len, parts)))[:-1], parts[1::2]
+        spans = [m.span() for m in _APART.finditer(text)]
+    else:
+        spans = [m.span() for m in pattern().finditer(text) if m.lastgroup]
+    return [place for span in spans for place in span], [text[start:end] for start, end in spans]
+
+
+_DIGIT = re.compile(r"\d")
+_PLAIN = re.compile(r"([A-Za-z]+(?:['-][A-Za-z]+)*)")
+_APART = re.compile(r"(?<!\w)[A-Za-z]+(?:['-][A-Za-z]+)*(?!\w)")
+"""What `pattern` finds where a text is ASCII without addresses, and without digits, in half the time."""
 
 
 def letters(word: str) -> list[str]:

@@ -150,7 +150,7 @@ class Masked:
         """Return a text as it is now with masks in it, and where those are."""
         mask, name = self.tokenizer.mask_token, "\0"
         masks = [
-            Edit(draft.spans[i][0], draft.spans[i][0] if gaps else draft.spans[i][1], "", mask + " " * gaps, -1, name)
+            Edit(draft.bounds[2 * i], draft.bounds[2 * i + (not gaps)], "", mask + " " * gaps, -1, name)
             for i in chosen
         ]
         text, edits = draft.done(masks)

@@ -27,7 +27,7 @@ def tags(pipeline: str, drafts: Sequence[Draft]) -> list[list[str]]:
     found = []
     for draft, doc in zip(drafts, _opened(pipeline).pipe([draft.original for draft in drafts]), strict=True):
         places = {token.idx: token.pos_ for token in doc}
-        found.append([places.get(start, "") for start, _ in draft.spans])
+        found.append([places.get(start, "") for start in draft.bounds[::2]])
         if len(doc) and not any(places.values()):
             raise InputError(f"the spaCy pipeline {pipeline} gives no parts of speech; take one with a tagger")
     return found
