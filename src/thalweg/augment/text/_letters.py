@@ -22,7 +22,8 @@ def _neighbours() -> dict[str, str]:
     }
 
 
-NEIGHBOURS = _neighbours()
+_SMALL = _neighbours()
+NEIGHBOURS = _SMALL | {letter.upper(): others.upper() for letter, others in _SMALL.items()}
 
 
 def mistyped(word: str, u: float, v: float) -> str | None:
@@ -31,12 +32,11 @@ def mistyped(word: str, u: float, v: float) -> str | None:
     >>> mistyped("Quick", 0.0, 0.0)
     'Wuick'
     """
-    here = [i for i, letter in enumerate(word) if letter.lower() in NEIGHBOURS]
-    i = pick(here, u)
-    if i is None:
-        return None
-    new = pick(NEIGHBOURS[word[i].lower()], v) or ""
-    return word[:i] + (new.upper() if word[i].isupper() else new) + word[i + 1 :]
+    i = int(u * len(word))
+    if word[i] not in NEIGHBOURS:
+        i = pick([i for i, letter in enumerate(word) if letter in NEIGHBOURS], u) or 0
+    near = NEIGHBOURS.get(word[i])
+    return word[:i] + near[int(v * len(near))] + word[i + 1 :] if near else None
 
 
 def misspelt(word: str, u: float, v: float) -> str | None:

@@ -267,7 +267,7 @@ def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, i
     for turn in _turns(step, drafts, keys, attempt):
         left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
         for i, numbers in turn.choices():
-            new = formula(_word(turn, i), *numbers, **own)
+            new = formula(Word(draft.words[i]), *numbers, **own)
             if new is None or new == draft.words[i] or (not new and standing <= 1):
                 continue
             if new:
