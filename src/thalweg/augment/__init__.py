@@ -5,28 +5,43 @@ the sample's number, and from nothing else: not from the batch, the number of wo
 """
 
 from thalweg.augment._affine import affine
+from thalweg.augment._blur import blur
 from thalweg.augment._brightness import brightness
 from thalweg.augment._case import case
 from thalweg.augment._centre_crop import centre_crop
 from thalweg.augment._contrast import contrast
 from thalweg.augment._crop import crop
+from thalweg.augment._cutout import cutout
+from thalweg.augment._equalise import equalise
 from thalweg.augment._flip import flip
 from thalweg.augment._flip_vertical import flip_vertical
 from thalweg.augment._gamma import gamma
+from thalweg.augment._grey import grey
+from thalweg.augment._grid_mask import grid_mask
+from thalweg.augment._hue import hue
 from thalweg.augment._invert import invert
+from thalweg.augment._jpeg import jpeg
 from thalweg.augment._keyboard import keyboard
 from thalweg.augment._masked import masked
 from thalweg.augment._masked_insertion import masked_insertion
+from thalweg.augment._motion_blur import motion_blur
+from thalweg.augment._noise import noise
+from thalweg.augment._normalise import normalise
 from thalweg.augment._pad import pad
 from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
 from thalweg.augment._ppdb import ppdb
 from thalweg.augment._quarter_turns import quarter_turns
 from thalweg.augment._random_deletion import random_deletion
+from thalweg.augment._random_erasing import random_erasing
 from thalweg.augment._random_insertion import random_insertion
 from thalweg.augment._random_resized_crop import random_resized_crop
 from thalweg.augment._random_swap import random_swap
 from thalweg.augment._resize import resize
+from thalweg.augment._salt_and_pepper import salt_and_pepper
+from thalweg.augment._saturation import saturation
+from thalweg.augment._sharpen import sharpen
+from thalweg.augment._shot_noise import shot_noise
 from thalweg.augment._solarise import solarise
 from thalweg.augment._ssr import ssr
 from thalweg.augment._synonym import synonym
@@ -42,7 +57,8 @@ TEXT = (
 
 IMAGE = (
     flip, flip_vertical, quarter_turns, ssr, affine, perspective, crop, centre_crop, random_resized_crop, resize, pad,
-    brightness, contrast, gamma, posterise, solarise, invert,
+    brightness, contrast, gamma, posterise, solarise, invert, equalise, saturation, hue, grey, sharpen, blur,
+    motion_blur, noise, shot_noise, salt_and_pepper, jpeg, cutout, random_erasing, grid_mask, normalise,
 )  # fmt: skip
 """Those of pictures."""
 
@@ -50,8 +66,10 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "affine", "brightness", "case", "centre_crop", "contrast", "crop",
-    "flip", "flip_vertical", "gamma", "invert", "keyboard", "masked", "masked_insertion", "pad", "perspective",
-    "posterise", "ppdb", "quarter_turns", "random_deletion", "random_insertion", "random_resized_crop", "random_swap",
-    "resize", "solarise", "ssr", "synonym", "typo", "vectors",
+    "CATALOGUE", "AugmentTechnique", "Policy", "affine", "blur", "brightness", "case", "centre_crop", "contrast",
+    "crop", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey", "grid_mask", "hue", "invert", "jpeg",
+    "keyboard", "masked", "masked_insertion", "motion_blur", "noise", "normalise", "pad", "perspective", "posterise",
+    "ppdb", "quarter_turns", "random_deletion", "random_erasing", "random_insertion", "random_resized_crop",
+    "random_swap", "resize", "salt_and_pepper", "saturation", "sharpen", "shot_noise", "solarise", "ssr", "synonym",
+    "typo", "vectors",
 ]  # fmt: skip

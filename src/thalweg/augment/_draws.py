@@ -12,7 +12,7 @@ import numpy as np
 
 from thalweg.key import Key
 
-__all__ = ["place_key", "uniform_arrays", "uniforms"]
+__all__ = ["fields", "place_key", "uniform_arrays", "uniforms"]
 
 _GOLDEN, _FIRST, _SECOND, _ALL = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, (1 << 64) - 1
 _UNIT = 2.0**-53
@@ -56,6 +56,21 @@ def uniform_arrays(keys: Any, epochs: Any, samples: Any, count: int) -> np.ndarr
         numbers = np.arange(1, count + 1, dtype=np.uint64) * golden
         found: np.ndarray = (_mixed_arrays(mine[..., None] + numbers) >> np.uint64(11)).astype(np.float64) * _UNIT
     return found
+
+
+def fields(keys: Any, epochs: Any, samples: Any, count: int) -> np.ndarray:
+    """Return so many numbers between 0 and 1 for each sample, of 16 bits, float32, ``(…, count)``.
+
+    One for every level of a picture; they come after `uniform_arrays`' of the same key.
+    """
+    golden = np.uint64(_GOLDEN)
+    with np.errstate(over="ignore"):
+        keys, epochs, samples = (np.asarray(x).astype(np.uint64) for x in (keys, epochs, samples))
+        mine = _mixed_arrays(keys + (epochs + np.uint64(1)) * golden)
+        mine = _mixed_arrays(mine + (samples + np.uint64(1)) * golden)
+        numbers = np.arange(1 << 32, (1 << 32) + -(-count // 4), dtype=np.uint64) * golden
+        bits = _mixed_arrays(mine[..., None] + numbers).astype("<u8", copy=False).view("<u2")[..., :count]
+    return (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-16)  # type: ignore[no-any-return]
 
 
 def _mixed_arrays(z: np.ndarray) -> np.ndarray:

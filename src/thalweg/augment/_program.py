@@ -68,6 +68,8 @@ def steps(policy: Policy, medium: str) -> tuple[Step, ...]:
             raise InputError(f"{part.name} is for {what[technique.medium]}, and these are {what[medium]}")
         if ranges := [name for name, value in part.values if isinstance(value, Distribution)]:
             raise InputError(f"{ranges[0]} of {part.name} is a range to search; give it a value")
+        if technique.stage == "last" and place < len(policy.parts) - 1:
+            raise InputError(f"{part.name} makes floats of levels: it is the last step of a policy")
         values = {**technique.hyperparameters, **dict(part.values)}
         found.append(Step(technique, values, float(values.pop("p", 1.0)), place))
     return tuple(found)

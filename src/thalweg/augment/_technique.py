@@ -28,7 +28,10 @@ class AugmentTechnique(Technique):
         medium: ``image`` or ``text``.
         stage: what the formula returns. ``geometry``: a map of the plane, from places of the input to places of the
             output (`thalweg.augment.image._plane`); it takes ``height`` and ``width``. ``level``: from each level
-            ``x``, 0 to 1, to another, which is then cut to 0 to 1. ``own``: it changes pixels in a way of its own.
+            ``x``, 0 to 1, to another, which is then cut to 0 to 1; ``grain``: the same, from a number ``n`` of each
+            level's own too; ``last``: the same, and not cut. ``colour``: a matrix of red, green and blue.
+            ``kernel``: weights of neighbours; ``separable``: those along one side, for both. ``hole``: whether a
+            pixel of a row and column is erased. ``whole``: a picture.
             For texts: ``word``, from a word to another, whose casing and form follow; ``letters``, from a word to how
             it is written; ``order``, from the other words to the one to change places with; ``gap``, from the
             text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one.
@@ -37,7 +40,7 @@ class AugmentTechnique(Technique):
     """
 
     medium: str = "image"
-    stage: str = "own"
+    stage: str = "level"
     sized: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
 
     def __call__(self, *positional: Any, **values: Any) -> Policy:  # type: ignore[override]

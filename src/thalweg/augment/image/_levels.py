@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-__all__ = ["power", "rounded_down", "where"]
+import numpy as np
+
+__all__ = ["normal", "power", "rounded_down", "where"]
+
+
+def normal(n: Any) -> Any:
+    """Return the normal numbers of numbers between 0 and 1, of 16 bits: none is beyond 4.2."""
+    if isinstance(n, np.ndarray):
+        return _normals()[(n * 65536).astype(np.int32)]
+    import torch
+
+    return torch.from_numpy(_normals()).to(n.device, n.dtype)[(n * 65536).long()]
+
+
+@cache
+def _normals() -> np.ndarray:
+    from scipy.special import ndtri
+
+    return ndtri((np.arange(65536) + 0.5) / 65536).astype(np.float32)  # type: ignore[no-any-return]
 
 
 def power(x: Any, exponent: Any) -> Any:

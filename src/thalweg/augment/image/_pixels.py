@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalweg.augment._program import Step, steps
+from thalweg.augment.image import _own
+from thalweg.augment.image._opencv import opencv
 from thalweg.augment.image._runs import border_of, joins, map_of
 from thalweg.errors import InputError
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
     from thalweg.augment.image._plane import Plane
 
-__all__ = ["augmented", "moved", "opencv", "table_of", "warped", "warped_planes"]
+__all__ = ["augmented", "moved", "table_of", "warped", "warped_planes"]
 
 _LEVELS = np.arange(256) / 255
 
@@ -22,21 +24,25 @@ _LEVELS = np.arange(256) / 255
 def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) -> np.ndarray:
     """See `Policy.__call__`."""
     _check(image)
+    key = (seed, epoch, sample)
     pending: list[tuple[Step, list[float]]] = []
     for step in steps(policy, "image"):
         drawn = step.drawn(seed, epoch, sample)
         if drawn is None:
             continue
         if pending and not joins([earlier for earlier, _ in pending], step):
-            image, pending = _carried_out(image, pending), []
+            image, pending = _carried_out(image, pending, key), []
         pending.append((step, drawn))
-    found: np.ndarray = _carried_out(image, pending) if pending else image.copy()
+    found: np.ndarray = _carried_out(image, pending, key) if pending else image.copy()
     return found
 
 
-def _carried_out(image: np.ndarray, pending: list[tuple[Step, list[float]]]) -> np.ndarray:
-    """Return a picture after steps of one stage."""
-    if pending[0][0].technique.stage == "level":
+def _carried_out(image: np.ndarray, pending: list[tuple[Step, list[float]]], key: tuple[int, int, int]) -> np.ndarray:
+    """Return a picture after steps that are carried out as one."""
+    stage = pending[0][0].technique.stage
+    if stage in _own.STAGES:
+        return _own.STAGES[stage](image, *pending[0], key)
+    if stage == "level":
         return opencv().LUT(image, table_of(pending)).reshape(image.shape)  # type: ignore[no-any-return]
     plane, height, width = map_of(pending, *image.shape[:2])
     return warped(image, plane, height, width, border_of([step for step, _ in pending]) or "constant")
@@ -143,12 +149,3 @@ def _check(image: Any) -> None:
         )
     if not image.size:
         raise InputError(f"the picture is empty: its shape is {image.shape}")
-
-
-def opencv() -> Any:
-    """Return OpenCV, or say what to install."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise InputError("augmenting uint8 pictures needs OpenCV: pip install 'thalweg[image]'") from error
-    return cv2

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thalweg.augment._program import Step, steps
+from thalweg.augment.image import _own_tensors
+from thalweg.augment.image._own_tensors import column
 from thalweg.augment.image._pixels import warped_planes
 from thalweg.augment.image._plane import Plane
 from thalweg.augment.image._runs import border_of, joins, size_after
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["augmented"]
 
+_Key = tuple[np.ndarray, np.ndarray, np.ndarray]
 _Drawn = tuple[Step, np.ndarray, np.ndarray]
 
 
@@ -29,20 +32,25 @@ def augmented(policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: 
     numbers = np.asarray(samples)
     if numbers.shape != (len(images),):
         raise InputError(f"batch takes a number for each of {len(images)} pictures, not {numbers.shape}")
+    seeds, epochs = (np.broadcast_to(np.asarray(x), numbers.shape) for x in (seeds, epochs))
+    key = (seeds, epochs, numbers)
     pending: list[_Drawn] = []
     for step in steps(policy, "image"):
         if pending and not joins([earlier for earlier, _, _ in pending], step):
-            images, pending = _carried_out(images, pending), []
-        pending.append((step, *step.drawn_arrays(step.keys(seeds), np.asarray(epochs), numbers)))
-    return _carried_out(images, pending) if pending else images.clone()
+            images, pending = _carried_out(images, pending, key), []
+        pending.append((step, *step.drawn_arrays(step.keys(seeds), epochs, numbers)))
+    return _carried_out(images, pending, key) if pending else images.clone()
 
 
-def _carried_out(images: Tensor, pending: list[_Drawn]) -> Tensor:
-    if pending[0][0].technique.stage == "level":
+def _carried_out(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
+    stage = pending[0][0].technique.stage
+    if stage in _own_tensors.STAGES:
+        return _alone(images, *pending[0], key)
+    if stage == "level":
         for step, happens, drawn in pending:
-            us = [_column(drawn[:, i], images) for i in range(drawn.shape[1])]
+            us = [column(drawn[:, i], images) for i in range(drawn.shape[1])]
             changed = step.technique.formula(images, *us, **step.values).clamp(0.0, 1.0)
-            images = torch.where(_column(happens, images), changed, images)
+            images = torch.where(column(happens, images), changed, images)
         return images
     plane, height, width = _map_of(pending, *images.shape[-2:])
     return _warped(images, plane, height, width, border_of([step for step, _, _ in pending]) or "constant")
@@ -62,10 +70,17 @@ def _map_of(pending: list[_Drawn], height: int, width: int) -> tuple[Plane, int,
     return plane, height, width
 
 
-def _column(x: np.ndarray, images: Tensor) -> Tensor:
-    """Return one number a sample, of the pictures' type where it is no bool, to be broadcast against them."""
-    column = torch.from_numpy(np.ascontiguousarray(x)).to(images.device)
-    return (column if column.dtype == torch.bool else column.to(images.dtype)).view(-1, 1, 1, 1)
+def _alone(images: Tensor, step: Step, happens: np.ndarray, drawn: np.ndarray, key: _Key) -> Tensor:
+    """Return pictures of which those are changed that a step happens to."""
+    change = _own_tensors.STAGES[step.technique.stage]
+    if happens.all():
+        return change(images, step, drawn, key)
+    found = images.clone()
+    if happens.any():
+        at = torch.from_numpy(np.flatnonzero(happens)).to(images.device)
+        seeds, epochs, samples = (x[happens] for x in key)
+        found[at] = change(images[at], step, drawn[happens], (seeds, epochs, samples))
+    return found
 
 
 def _warped(images: Tensor, plane: Plane, height: int, width: int, border: str) -> Tensor:

@@ -1,0 +1,92 @@
+"""Steps that are carried out alone, on one picture of uint8 levels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thalweg.augment._draws import fields
+from thalweg.augment.image._opencv import opencv
+from thalweg.errors import InputError
+
+if TYPE_CHECKING:
+    from thalweg.augment._program import Step
+
+__all__ = ["STAGES", "per_channel", "three_channels"]
+
+
+def colour(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
+    three_channels(step, image.shape[2] if image.ndim == 3 else 1)
+    return opencv().transform(image, step.technique.formula(*drawn, **step.values))  # type: ignore[no-any-return]
+
+
+def separable(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
+    cv2, weights = opencv(), step.technique.formula(*drawn, **step.values)
+    found = cv2.sepFilter2D(image, cv2.CV_32F, weights, weights, borderType=cv2.BORDER_REPLICATE)
+    return _rounded(found).reshape(image.shape)
+
+
+def kernel(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
+    cv2, weights = opencv(), step.technique.formula(*drawn, **step.values)
+    found = cv2.filter2D(image, cv2.CV_32F, weights, borderType=cv2.BORDER_REPLICATE)
+    return _rounded(found).reshape(image.shape)
+
+
+def grain(image: np.ndarray, step: Step, drawn: list[float], key: tuple[int, int, int]) -> np.ndarray:
+    seed, epoch, sample = key
+    layered = image[..., None] if image.ndim == 2 else image
+    height, width, channels = layered.shape
+    numbers = fields(step.keys(seed), epoch, sample, image.size).reshape(channels, height, width).transpose(1, 2, 0)
+    found = step.technique.formula(layered / np.float32(255), numbers, *drawn, **step.values)
+    return _rounded(found * np.float32(255)).reshape(image.shape)
+
+
+def hole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
+    height, width = image.shape[:2]
+    row, column = np.arange(height)[:, None], np.arange(width)[None]
+    found = image.copy()
+    found[step.technique.formula(row, column, *drawn, height, width, **step.values)] = round(
+        255 * step.values["fill"]
+    )
+    return found
+
+
+def whole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
+    return step.technique.formula(image, *drawn, **step.values)  # type: ignore[no-any-return]
+
+
+def last(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
+    channels = image.shape[2] if image.ndim == 3 else 1
+    values = {name: np.array(per_channel(step, name, channels)) for name in step.values}
+    table = step.technique.formula(np.arange(256)[:, None] / 255, *drawn, **values).astype(np.float32)
+    if channels > 4:
+        return np.stack([table[image[..., i], i] for i in range(channels)], -1)
+    return opencv().LUT(image, table[:, None]).reshape(image.shape)  # type: ignore[no-any-return]
+
+
+def _rounded(levels: np.ndarray) -> np.ndarray:
+    return np.rint(levels.clip(0, 255)).astype(np.uint8)
+
+
+def three_channels(step: Step, channels: int) -> None:
+    """Refuse pictures that are not of red, green and blue."""
+    if channels != 3:
+        raise InputError(f"{step.technique.name} takes pictures of 3 channels, not {channels}")
+
+
+def per_channel(step: Step, name: str, channels: int) -> tuple[float, ...]:
+    """Return a hyperparameter of one number a channel."""
+    numbers: tuple[float, ...] = step.values[name]
+    if len(numbers) not in (1, channels):
+        raise InputError(
+            f"{name} of {step.technique.name} has {len(numbers)} numbers, and the picture {channels} channels"
+        )
+    return tuple(numbers) * channels if len(numbers) == 1 else tuple(numbers)
+
+
+STAGES = {
+    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole,
+    "last": last,
+}  # fmt: skip
+"""What carries each of them out: from a picture, the step, its random numbers, and the seed, epoch and sample."""
