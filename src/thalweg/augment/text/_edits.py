@@ -98,7 +98,7 @@ class Draft:
         edits: so far.
     """
 
-    __slots__ = ("_closed", "_filled", "bounds", "edits", "original", "touched", "words")
+    __slots__ = ("_capitals", "_closed", "_filled", "bounds", "edits", "original", "touched", "words")
 
     def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
         self.original = original
@@ -107,6 +107,7 @@ class Draft:
         self.touched: set[int] = set()
         self._closed = closed
         self._filled: set[int] = set()
+        self._capitals: bool | None = None
         if closed:
             self.touched = {
                 i for i, (a, b) in enumerate(self.spans) if any(start < b and a < end for start, end in closed)
@@ -116,6 +117,13 @@ class Draft:
     def spans(self) -> list[tuple[int, int]]:
         """Where its words are."""
         return list(zip(self.bounds[::2], self.bounds[1::2], strict=True))
+
+    @property
+    def in_capitals(self) -> bool:
+        """Whether most of its words begin with one."""
+        if self._capitals is None:
+            self._capitals = sum(word[0].isupper() for word in self.words) * 2 > len(self.words)
+        return self._capitals
 
     def free(self) -> Sequence[int]:
         """Return which words no step has touched, and nothing protects."""

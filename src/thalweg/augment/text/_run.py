@@ -217,10 +217,13 @@ def _turns(
         eligible = draft.gaps() if gaps else draft.free()
         if stop and not gaps:
             words = draft.words
-            eligible = [i for i in eligible if _plainly(words[i]) not in stop]
+            small = (
+                [word.lower() for word in words] if draft.original.isascii() else [_plainly(word) for word in words]
+            )
+            eligible = [i for i in eligible if small[i] not in stop]
         wanted = min(most, max(least, int(share * len(eligible) + 0.5)), len(eligible))
         if wanted:
-            numbers = uniforms(key, epoch, sample, 1 + wanted * (1 + draws))
+            numbers = uniforms(key, epoch, sample, 1 + (wanted + wanted // 3) * (1 + draws))
             yield _Turn(draft, eligible, wanted, (key, epoch, sample), numbers, draws, tags)
 
 
@@ -236,7 +239,7 @@ def _word(turn: _Turn, i: int) -> Word:
         return Word(word, draft.words[i - 1] if i else "")
     named = word[0].isupper() and not word.isupper() and not starts_sentence(draft.original, draft.bounds[2 * i])
     if named:  # where most words have capitals, they say nothing
-        named = sum(other[0].isupper() for other in draft.words) * 2 <= len(draft.words)
+        named = not draft.in_capitals
     return Word(word, draft.words[i - 1] if i else "", turn.tags[i] if turn.tags else "", named)
 
 

@@ -98,6 +98,8 @@ def letters(word: str) -> list[str]:
     >>> letters("e\u0301a") == ["e\u0301", "a"]
     True
     """
+    if word.isascii():
+        return list(word)
     found: list[str] = []
     for character in word:
         if found and (unicodedata.category(character)[0] == "M" or character in "\u200c\u200d"):
