@@ -60,7 +60,7 @@ bench: .venv/installed-dev .venv-peers/installed
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-peers.txt torch
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-peers.txt -e . \
-		pytorch_optimizer deepspeed ninja optuna 'ray[tune]'
+		pytorch_optimizer deepspeed ninja optuna 'ray[tune]' nlpaug nltk gensim transformers lemminflect
 	touch $@
 
 clean:

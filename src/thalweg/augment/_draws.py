@@ -29,8 +29,14 @@ def uniforms(key: int, epoch: int, sample: int, count: int) -> list[float]:
     >>> uniforms(7, 0, 3, 2) == uniforms(7, 0, 3, 5)[:2]
     True
     """
-    mine = _mixed(_mixed(key + (epoch + 1) * _GOLDEN) + (sample + 1) * _GOLDEN)
-    return [(_mixed(mine + (i + 1) * _GOLDEN) >> 11) * _UNIT for i in range(count)]
+    z = _mixed(_mixed(key + (epoch + 1) * _GOLDEN) + (sample + 1) * _GOLDEN)
+    found = []
+    for _ in range(count):  # `_mixed`, written out: texts take dozens of numbers
+        z = (z + _GOLDEN) & _ALL
+        y = ((z ^ (z >> 30)) * _FIRST) & _ALL
+        y = ((y ^ (y >> 27)) * _SECOND) & _ALL
+        found.append(((y ^ (y >> 31)) >> 11) * _UNIT)
+    return found
 
 
 def _mixed(z: int) -> int:

@@ -39,6 +39,9 @@ def mistyped(word: str, u: float, v: float) -> str | None:
     return word[:i] + near[int(v * len(near))] + word[i + 1 :] if near else None
 
 
+_SLIPS = ("exchanged", "left out", "doubled")
+
+
 def misspelt(word: str, u: float, v: float) -> str | None:
     """Return a word with two neighbouring letters exchanged, or one left out, or one doubled; None below 3 letters.
 
@@ -47,13 +50,14 @@ def misspelt(word: str, u: float, v: float) -> str | None:
     >>> misspelt("quick", 0.0, 0.0), misspelt("quick", 0.5, 0.0), misspelt("quick", 0.9, 0.0)
     ('qiuck', 'qick', 'quuick')
     """
-    parts = letters(word)
-    if len(parts) < 3:
+    if len(word) < 3 or len(parts := letters(word)) < 3:
         return None
-    slip = pick(("exchanged", "left out", "doubled"), u)
+    slip = _SLIPS[int(3 * u)]
     if slip == "exchanged":
-        i = pick([i for i in range(1, len(parts) - 1) if parts[i] != parts[i + 1]], v)
-        if i is None:
+        i = 1 + int(v * (len(parts) - 2))
+        if parts[i] == parts[i + 1]:  # which would change nothing
+            i = pick([i for i in range(1, len(parts) - 1) if parts[i] != parts[i + 1]], v) or 0
+        if not i:
             return None
         parts[i], parts[i + 1] = parts[i + 1], parts[i]
         return "".join(parts)

@@ -269,9 +269,10 @@ def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, i
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     for turn in _turns(step, drafts, keys, attempt):
         left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
+        words = draft.words
         for i, numbers in turn.choices():
-            new = formula(Word(draft.words[i]), *numbers, **own)
-            if new is None or new == draft.words[i] or (not new and standing <= 1):
+            new = formula(Word(words[i]), *numbers, **own)
+            if new is None or new == words[i] or (not new and standing <= 1):
                 continue
             if new:
                 draft.replace(i, new, step.place, name)
