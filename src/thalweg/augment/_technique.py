@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from thalweg.augment.image._targets import Together
     from thalweg.augment.text import Edited, Safety
     from thalweg.augment.text._edits import Protection
 
@@ -90,6 +91,46 @@ class Policy(Chain):
         from thalweg.augment.image._pixels import augmented
 
         return augmented(self, image, sample, epoch, seed)
+
+    def together(
+        self,
+        image: np.ndarray,
+        *,
+        masks: Sequence[np.ndarray] = (),
+        boxes: Any = None,
+        points: Any = None,
+        form: str = "pascal",
+        visible: float = 0.0,
+        sample: int = 0,
+        epoch: int = 0,
+        seed: int = 0,
+    ) -> Together:
+        """Return a picture after augmentation with its masks, boxes and key points, which move with it.
+
+        Args:
+            image, sample, epoch, seed: as for a call.
+            masks: arrays ``(height, width, …)`` of any type; none of their values are mixed.
+            boxes: ``(N, 4)``; where a box is turned, the box about its corners takes its place.
+            points: ``(N, 2)``, x and y; the middle of the first pixel is at (0, 0). Left eyes stay left eyes where a
+                picture is turned round.
+            form: of the boxes: ``pascal``, left, top, right and bottom; ``coco``, left, top, width and height;
+                ``yolo``, middle, width and height, in shares of the picture. They count from the picture's corner,
+                half a pixel from the first pixel's middle.
+            visible: boxes of which a smaller share of the area is left are dropped, and those of which none is.
+
+        Raises:
+            InputError: as for a call; a mask of another size, a box without area, or an unknown form.
+
+        >>> import numpy as np
+        >>> from thalweg import augment
+        >>> picture = np.zeros((20, 30, 3), np.uint8)
+        >>> done = augment.flip(p=1.0).together(picture, boxes=[[0, 5, 10, 15]], points=[[0, 5]])
+        >>> done.boxes.tolist(), done.points.tolist()
+        ([[20.0, 5.0, 30.0, 15.0]], [[29.0, 5.0]])
+        """
+        from thalweg.augment.image._targets import augmented
+
+        return augmented(self, image, masks, boxes, points, form, visible, sample, epoch, seed)
 
     def batch(self, images: Tensor, samples: Any, *, epoch: Any = 0, seed: Any = 0) -> Tensor:
         """Return a batch of pictures after augmentation, each with draws of its own.

@@ -16,11 +16,14 @@ _FUSED = ("geometry", "level")
 def joins(run: list[Step], step: Step) -> bool:
     """Return whether a step is carried out as one with those before it.
 
-    Maps of the plane are, and functions of levels; but not maps that differ in what lies outside the picture.
+    Maps of the plane are, and functions of levels; but not maps that differ in what lies outside the picture,
+    nor padding with what comes before it.
     """
     stage = step.technique.stage
     if stage not in _FUSED or run[0].technique.stage != stage:
         return False
+    if step.technique.sized is not None and "border" in step.values:
+        return False  # what is put on is new, even where a crop has taken pixels away
     mine, theirs = step.values.get("border"), border_of(run)
     return mine is None or theirs is None or mine == theirs
 

@@ -1,0 +1,200 @@
+"""What moves with a picture: masks, boxes and key points, which stay on their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from thalweg.augment._program import Step, steps
+from thalweg.augment.image._pixels import augmented as augmented_image
+from thalweg.augment.image._runs import border_of, joins, map_of
+from thalweg.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thalweg.augment._technique import Policy
+    from thalweg.augment.image._plane import Plane
+
+__all__ = ["Together", "augmented"]
+
+FORMS = ("pascal", "coco", "yolo")
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """A picture after augmentation with what belongs to it.
+
+    Attributes:
+        image: the picture.
+        masks: as many as were given.
+        boxes: ``(kept, 4)``, in the form in which they were given, cut to the picture.
+        kept: which of the boxes given they are.
+        points: ``(N, 2)``, x and y of all that were given, wherever they are now.
+        seen: which of the points are in the picture, bool ``(N,)``.
+    """
+
+    image: np.ndarray
+    masks: tuple[np.ndarray, ...]
+    boxes: np.ndarray
+    kept: np.ndarray
+    points: np.ndarray
+    seen: np.ndarray
+
+
+class _Run(NamedTuple):
+    plane: Plane
+    height: int
+    width: int
+    border: str
+
+
+def augmented(
+    policy: Policy, image: Any, masks: Sequence[Any], boxes: Any, points: Any, form: str, visible: float,
+    sample: int, epoch: int, seed: int,
+) -> Together:  # fmt: skip
+    """See `Policy.together`."""
+    done = augmented_image(policy, image, sample, epoch, seed)
+    height, width = image.shape[:2]
+    masks = tuple(map(np.asarray, masks))
+    for mask in masks:
+        if mask.shape[:2] != (height, width):
+            raise InputError(f"a mask of shape {mask.shape} does not fit a picture of {height} × {width}")
+    runs = _runs(policy, height, width, sample, epoch, seed)
+    moved_boxes, kept = _boxes_after(_corners(boxes, form, height, width), runs, height, width, visible)
+    high, wide = done.shape[:2]
+    moved_points, seen = _points_after(_points(points), runs, height, width)
+    for run in runs:
+        masks = tuple(_nearest(mask, run) for mask in masks)
+    return Together(done, masks, _in_form(moved_boxes, form, high, wide), kept, moved_points, seen)
+
+
+def _runs(policy: Policy, height: int, width: int, sample: int, epoch: int, seed: int) -> list[_Run]:
+    """Return the maps of the plane that the picture goes through, each with the size after it."""
+    groups: list[list[tuple[Step, list[float]]]] = []
+    for step in steps(policy, "image"):
+        drawn = step.drawn(seed, epoch, sample)
+        if drawn is None:
+            continue
+        if groups and joins([earlier for earlier, _ in groups[-1]], step):
+            groups[-1].append((step, drawn))
+        else:
+            groups.append([(step, drawn)])
+    found = []
+    for group in groups:
+        if group[0][0].technique.stage == "geometry":
+            plane, height, width = map_of(group, height, width)
+            found.append(_Run(plane, height, width, border_of([step for step, _ in group]) or "constant"))
+    return found
+
+
+def _nearest(mask: np.ndarray, run: _Run) -> np.ndarray:
+    """Return a mask of any type after a map, every pixel the nearest one."""
+    y, x = np.mgrid[: run.height, : run.width].astype(np.float64)
+    x, y = run.plane.inverse()(x, y)
+    column, row = (np.floor(places + 0.5).astype(np.int64) for places in (x, y))
+    high, wide = mask.shape[:2]
+    if run.border == "reflect":
+        row, column = (_reflected(row, high), _reflected(column, wide))
+    found = mask[row.clip(0, high - 1), column.clip(0, wide - 1)]
+    if run.border == "constant":
+        found[(row < 0) | (row >= high) | (column < 0) | (column >= wide)] = 0
+    return found
+
+
+def _reflected(at: np.ndarray, size: int) -> np.ndarray:
+    last = size - 1
+    return last - np.abs(at % max(2 * last, 1) - last)
+
+
+def _points(points: Any) -> np.ndarray:
+    found = np.zeros((0, 2)) if points is None or not len(points) else np.asarray(points, np.float64)
+    if found.ndim != 2 or found.shape[1] != 2:
+        raise InputError(f"points are (N, 2), x and y, not of shape {found.shape}")
+    return found
+
+
+def _points_after(points: np.ndarray, runs: list[_Run], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    x, y = points.T
+    seen = _inside(x, y, height, width)
+    for run in runs:
+        x, y = run.plane(x, y)
+        seen = seen & _inside(x, y, run.height, run.width)
+    return np.stack([x, y], -1), seen
+
+
+def _inside(x: np.ndarray, y: np.ndarray, height: int, width: int) -> np.ndarray:
+    found: np.ndarray = (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)
+    return found
+
+
+def _corners(boxes: Any, form: str, height: int, width: int) -> np.ndarray:
+    """Return boxes as left, top, right, bottom, counted from the picture's corner."""
+    if form not in FORMS:
+        raise unknown("form of boxes", form, FORMS)
+    found = np.zeros((0, 4)) if boxes is None or not len(boxes) else np.array(boxes, np.float64)
+    if found.ndim != 2 or found.shape[1] != 4:
+        raise InputError(f"boxes are (N, 4), not of shape {found.shape}")
+    if form == "yolo":
+        found *= (width, height, width, height)
+        found[:, :2] -= found[:, 2:] / 2
+    if form != "pascal":
+        found[:, 2:] += found[:, :2]
+    broken = ~(np.isfinite(found).all(1) & (found[:, 2:] > found[:, :2]).all(1))
+    if broken.any():
+        at = int(np.flatnonzero(broken)[0])
+        raise InputError(f"box {at}, {np.asarray(boxes)[at].tolist()}, has no area in the form {form}")
+    return found
+
+
+def _in_form(corners: np.ndarray, form: str, height: int, width: int) -> np.ndarray:
+    found = corners.copy()
+    if form != "pascal":
+        found[:, 2:] -= found[:, :2]
+    if form == "yolo":
+        found[:, :2] += found[:, 2:] / 2
+        found /= (width, height, width, height)
+    return found
+
+
+def _boxes_after(
+    boxes: np.ndarray, runs: list[_Run], height: int, width: int, visible: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes about where their corners went, cut to what is seen, and which are left."""
+    numbers = np.arange(len(boxes))
+    boxes = _cut(boxes, np.array([0, 0, width, height], np.float64))
+    there = _areas(boxes) > 0
+    boxes, numbers = boxes[there], numbers[there]
+    window = np.array([[0, 0, width, height]], np.float64)
+    limits = []
+    whole: Plane | None = None
+    for i, run in enumerate(runs):
+        window = np.array([[0, 0, run.width, run.height]], np.float64)
+        for later in runs[i + 1 :]:
+            window = _about(window, later.plane)
+        limits.append(window[0])
+        whole = run.plane if whole is None else run.plane @ whole
+    moved = boxes if whole is None else _about(boxes, whole)
+    seen = moved
+    for limit in limits:
+        seen = _cut(seen, limit)
+    areas = _areas(seen)
+    left = (areas > 0) & (areas >= visible * _areas(moved) * (1 - 1e-9))
+    return seen[left], numbers[left]
+
+
+def _about(boxes: np.ndarray, plane: Plane) -> np.ndarray:
+    """Return the boxes about the corners' new places; pixels' centres are half a pixel from their corners."""
+    x, y = plane(boxes[:, [0, 2, 2, 0]] - 0.5, boxes[:, [1, 1, 3, 3]] - 0.5)
+    return np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], 1) + 0.5  # type: ignore[no-any-return]
+
+
+def _cut(boxes: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.maximum(boxes[:, :2], limit[:2]), np.minimum(boxes[:, 2:], limit[2:])], 1)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    found: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1)
+    return found
