@@ -23,9 +23,9 @@ def docstrings():
     return [" ".join(text.split()) for text in found if text] + [FOX] * 20
 
 
-def small_model(folder, length=64, steps=40, width=32, pieces=800):
+def small_model(folder, length=64, steps=40, width=32, pieces=800, more=()):
     """Train a tokenizer and a model, and save them; return the folder."""
-    texts = docstrings()
+    texts = [*docstrings(), *more]
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
