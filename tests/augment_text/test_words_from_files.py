@@ -241,3 +241,53 @@ def test_a_broken_line_of_vectors_is_named(tmp_path, content, said):
 def test_what_is_missing_is_said_in_a_sentence(policy, said):
     with pytest.raises(InputError, match=said):
         policy().text("a quick fox")
+
+
+LEXICON = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE LexicalResource SYSTEM "http://globalwordnet.github.io/schemas/WN-LMF-1.0.dtd">
+<LexicalResource xmlns:dc="http://purl.org/dc/elements/1.1/">
+<Lexicon id="tiny" label="Tiny" language="en" email="a@b.c" license="CC0" version="1">
+<LexicalEntry id="w1"><Lemma writtenForm="quick" partOfSpeech="a"/><Sense id="s1" synset="tiny-1-a">
+<SenseRelation relType="antonym" target="s3"/></Sense><Sense id="s5" synset="tiny-3-a"/></LexicalEntry>
+<LexicalEntry id="w2"><Lemma writtenForm="speedy" partOfSpeech="a"/><Sense id="s2" synset="tiny-1-a"/></LexicalEntry>
+<LexicalEntry id="w3"><Lemma writtenForm="slow" partOfSpeech="a"/><Sense id="s3" synset="tiny-2-a"/>
+<Sense id="s4" synset="tiny-3-a"/></LexicalEntry>
+<Synset id="tiny-1-a" ili="" partOfSpeech="a"/><Synset id="tiny-2-a" ili="" partOfSpeech="a"/>
+<Synset id="tiny-3-a" ili="" partOfSpeech="a"/>
+</Lexicon></LexicalResource>
+"""
+
+
+def test_wns_store(tmp_path, monkeypatch):
+    wn = pytest.importorskip("wn", reason="wn is not installed")
+    monkeypatch.setattr(wn.config, "data_directory", tmp_path / "store")
+    (tmp_path / "tiny.xml").write_text(LEXICON)
+    wn.add(tmp_path / "tiny.xml", progress_handler=None)
+    assert synonyms(Word("quick"), "wn:tiny:1", 9) == ("speedy",), "slow is in one of its synsets, and an antonym"
+    assert _wordnet.antonyms("quick", "wn:tiny:1") == {"slow"}
+    assert "Tiny 1 in " in augment.synonym(path="wn:tiny:1").sources()[0]
+    with pytest.raises(InputError, match="wn's store has no lexicon none"):
+        augment.synonym(path="wn:none").text("quick")
+
+
+def test_without_wn_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wn", None)
+    with pytest.raises(InputError, match="the lexicon oewn:2024 is in the store of the package wn: pip install wn"):
+        augment.synonym(path="wn:oewn:2024").text("quick")
+
+
+def test_spacys_parts_of_speech_decide(tmp_path, wordnet):
+    spacy = pytest.importorskip("spacy", reason="spaCy is not installed")
+    pipeline = spacy.blank("en")
+    rules = [{"patterns": [[{"ORTH": "jumps"}]], "attrs": {"POS": "NOUN"}}]
+    rules.append({"patterns": [[{"ORTH": "quick"}]], "attrs": {"POS": "PROPN"}})
+    pipeline.add_pipe("attribute_ruler").add_patterns(rules)
+    pipeline.to_disk(tmp_path / "tagger")
+    policy = augment.synonym(path=wordnet, senses=9, share=1.0, tagger=str(tmp_path / "tagger"))
+    assert policy.text("It jumps  quick") == "It leaps  quick"
+
+
+def test_without_spacy_it_is_named(monkeypatch, wordnet):
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    with pytest.raises(InputError, match="parts of speech need spaCy: pip install spacy, and a pipeline such as"):
+        augment.synonym(path=wordnet, tagger="en_core_web_sm").text("quick")
