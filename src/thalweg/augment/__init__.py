@@ -5,12 +5,14 @@ the sample's number, and from nothing else: not from the batch, the number of wo
 """
 
 from thalweg.augment._affine import affine
+from thalweg.augment._augmix import augmix
 from thalweg.augment._blur import blur
 from thalweg.augment._brightness import brightness
 from thalweg.augment._case import case
 from thalweg.augment._centre_crop import centre_crop
 from thalweg.augment._contrast import contrast
 from thalweg.augment._crop import crop
+from thalweg.augment._cutmix import cutmix
 from thalweg.augment._cutout import cutout
 from thalweg.augment._equalise import equalise
 from thalweg.augment._flip import flip
@@ -24,6 +26,7 @@ from thalweg.augment._jpeg import jpeg
 from thalweg.augment._keyboard import keyboard
 from thalweg.augment._masked import masked
 from thalweg.augment._masked_insertion import masked_insertion
+from thalweg.augment._mixup import mixup
 from thalweg.augment._motion_blur import motion_blur
 from thalweg.augment._noise import noise
 from thalweg.augment._normalise import normalise
@@ -32,6 +35,7 @@ from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
 from thalweg.augment._ppdb import ppdb
 from thalweg.augment._quarter_turns import quarter_turns
+from thalweg.augment._rand import rand
 from thalweg.augment._random_deletion import random_deletion
 from thalweg.augment._random_erasing import random_erasing
 from thalweg.augment._random_insertion import random_insertion
@@ -46,6 +50,7 @@ from thalweg.augment._solarise import solarise
 from thalweg.augment._ssr import ssr
 from thalweg.augment._synonym import synonym
 from thalweg.augment._technique import AugmentTechnique, Policy
+from thalweg.augment._trivial import trivial
 from thalweg.augment._typo import typo
 from thalweg.augment._vectors import vectors
 
@@ -58,7 +63,8 @@ TEXT = (
 IMAGE = (
     flip, flip_vertical, quarter_turns, ssr, affine, perspective, crop, centre_crop, random_resized_crop, resize, pad,
     brightness, contrast, gamma, posterise, solarise, invert, equalise, saturation, hue, grey, sharpen, blur,
-    motion_blur, noise, shot_noise, salt_and_pepper, jpeg, cutout, random_erasing, grid_mask, normalise,
+    motion_blur, noise, shot_noise, salt_and_pepper, jpeg, cutout, random_erasing, grid_mask, rand, trivial,
+    augmix, mixup, cutmix, normalise,
 )  # fmt: skip
 """Those of pictures."""
 
@@ -66,10 +72,10 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "affine", "blur", "brightness", "case", "centre_crop", "contrast",
-    "crop", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey", "grid_mask", "hue", "invert", "jpeg",
-    "keyboard", "masked", "masked_insertion", "motion_blur", "noise", "normalise", "pad", "perspective", "posterise",
-    "ppdb", "quarter_turns", "random_deletion", "random_erasing", "random_insertion", "random_resized_crop",
-    "random_swap", "resize", "salt_and_pepper", "saturation", "sharpen", "shot_noise", "solarise", "ssr", "synonym",
-    "typo", "vectors",
+    "CATALOGUE", "AugmentTechnique", "Policy", "affine", "augmix", "blur", "brightness", "case", "centre_crop",
+    "contrast", "crop", "cutmix", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey", "grid_mask", "hue",
+    "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise", "normalise", "pad",
+    "perspective", "posterise", "ppdb", "quarter_turns", "rand", "random_deletion", "random_erasing",
+    "random_insertion", "random_resized_crop", "random_swap", "resize", "salt_and_pepper", "saturation", "sharpen",
+    "shot_noise", "solarise", "ssr", "synonym", "trivial", "typo", "vectors",
 ]  # fmt: skip

@@ -34,6 +34,9 @@ def _said(step: Step, drawn: list[float], height: int | None, width: int | None)
         assert isinstance(plane, Plane)
         rows = [plane.m[i : i + 3] for i in range(0, 6 if plane.affine else 9, 3)]
         return "; ".join([*([numbers] if numbers else []), "map " + " | ".join(_row(row) for row in rows)])
+    if technique.stage == "chosen":
+        names = [one.technique.name for one in technique.formula(*drawn, **step.values)]
+        return f"{numbers}; {' >> '.join(names) or 'none'}"
     return numbers or "done"
 
 

@@ -32,7 +32,9 @@ class AugmentTechnique(Technique):
             ``x``, 0 to 1, to another, which is then cut to 0 to 1; ``grain``: the same, from a number ``n`` of each
             level's own too; ``last``: the same, and not cut. ``colour``: a matrix of red, green and blue.
             ``kernel``: weights of neighbours; ``separable``: those along one side, for both. ``hole``: whether a
-            pixel of a row and column is erased. ``whole``: a picture.
+            pixel of a row and column is erased. ``whole``: a picture. ``chosen``: other steps, for each sample; and
+            ``mixture``: chains of such with weights. ``mix``: the share that a picture keeps where it is mixed with
+            another of the batch.
             For texts: ``word``, from a word to another, whose casing and form follow; ``letters``, from a word to how
             it is written; ``order``, from the other words to the one to change places with; ``gap``, from the
             text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one.
@@ -146,6 +148,42 @@ class Policy(Chain):
         from thalweg.augment.image._tensors import augmented
 
         return augmented(self, images, samples, epoch, seed)
+
+    def mixed(
+        self,
+        images: Tensor,
+        labels: Any,
+        samples: Any,
+        *,
+        classes: int | None = None,
+        epoch: Any = 0,
+        seed: Any = 0,
+    ) -> tuple[Tensor, Tensor]:
+        """Return a batch after augmentation, where ``mixup`` and ``cutmix`` can be among the steps, with its labels.
+
+        Each picture is mixed with another of the same batch: what comes out depends on which those are, though not
+        on their order.
+
+        Args:
+            images, samples, epoch, seed: as for `batch`.
+            labels: N numbers of classes, or ``(N, classes)``, which add up to 1.
+            classes: how many there are, where labels are numbers.
+
+        Returns:
+            Pictures, and labels ``(N, classes)``, which cross-entropy takes.
+
+        Raises:
+            InputError: as for `batch`, and labels that are none.
+
+        >>> import torch
+        >>> from thalweg import augment
+        >>> _, labels = augment.mixup().mixed(torch.rand(4, 3, 8, 8), [0, 1, 2, 0], range(4), classes=3)
+        >>> labels.shape, bool(torch.allclose(labels.sum(1), torch.ones(4)))
+        (torch.Size([4, 3]), True)
+        """
+        from thalweg.augment.image._tensors import mixed
+
+        return mixed(self, images, labels, samples, epoch, seed, classes)
 
     def text(
         self, text: str, *, sample: int = 0, epoch: int = 0, seed: int = 0, protect: Protection | None = None

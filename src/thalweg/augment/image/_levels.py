@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["normal", "power", "rounded_down", "where"]
+__all__ = ["beta", "normal", "power", "rounded_down", "where"]
+
+
+def beta(u: Any, alpha: float) -> Any:
+    """Return the number below which a share u of Beta(alpha, alpha) lies."""
+    from scipy.special import betaincinv
+
+    return betaincinv(alpha, alpha, u)
 
 
 def normal(n: Any) -> Any:

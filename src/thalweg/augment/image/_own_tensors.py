@@ -30,6 +30,11 @@ def _like(x: Any, images: Tensor) -> Tensor:
     return torch.from_numpy(np.require(x, requirements=["C", "W"])).to(images.device, images.dtype)
 
 
+def _levels(images: Tensor) -> np.ndarray:
+    rounded = (images.detach() * 255).round().clamp(0, 255).to("cpu", torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous().numpy()  # type: ignore[no-any-return]
+
+
 def colour(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
     three_channels(step, images.shape[1])
     matrix = np.broadcast_to(step.technique.formula(*drawn.T, **step.values), (len(images), 3, 3))
@@ -74,11 +79,18 @@ def hole(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
 
 
 def whole(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
-    rounded = (images.detach() * 255).round().clamp(0, 255).to("cpu", torch.uint8)
-    levels = rounded.permute(0, 2, 3, 1).contiguous().numpy()
-    pairs = zip(levels, drawn.tolist(), strict=True)
+    pairs = zip(_levels(images), drawn.tolist(), strict=True)
     done = np.stack([step.technique.formula(image, *us, **step.values) for image, us in pairs])
     return _like(done, images).permute(0, 3, 1, 2) / 255
+
+
+def chosen(images: Tensor, step: Step, drawn: np.ndarray, key: _Key) -> Tensor:
+    from thalweg.augment.image._pixels import chosen as chosen_for_one
+
+    keys = zip(*(x.tolist() for x in key), strict=True)
+    rows = zip(_levels(images), drawn.tolist(), keys, strict=True)
+    done = [chosen_for_one(image, step.technique.formula(*us, **step.values), own) for image, us, own in rows]
+    return _like(np.stack(done), images).permute(0, 3, 1, 2) / 255
 
 
 def last(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
@@ -91,6 +103,6 @@ def last(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
 
 STAGES = {
     "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole,
-    "last": last,
+    "last": last, "chosen": chosen, "mixture": chosen,
 }  # fmt: skip
 """What carries each of them out: from pictures, the step, their random numbers, and their seeds, epochs, samples."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
     from thalweg.augment.image._plane import Plane
 
-__all__ = ["augmented", "moved", "table_of", "warped", "warped_planes"]
+__all__ = ["augmented", "chosen", "groups_of", "moved", "table_of", "warped", "warped_planes"]
 
 _LEVELS = np.arange(256) / 255
 
@@ -27,6 +27,8 @@ def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) ->
     key = (seed, epoch, sample)
     pending: list[tuple[Step, list[float]]] = []
     for step in steps(policy, "image"):
+        if step.technique.stage == "mix":
+            raise InputError(f"{step.technique.name} mixes pictures of a batch, and their labels: call mixed")
         drawn = step.drawn(seed, epoch, sample)
         if drawn is None:
             continue
@@ -42,10 +44,37 @@ def _carried_out(image: np.ndarray, pending: list[tuple[Step, list[float]]], key
     stage = pending[0][0].technique.stage
     if stage in _own.STAGES:
         return _own.STAGES[stage](image, *pending[0], key)
+    if stage in ("chosen", "mixture"):
+        step, drawn = pending[0]
+        return chosen(image, step.technique.formula(*drawn, **step.values), key)
     if stage == "level":
         return opencv().LUT(image, table_of(pending)).reshape(image.shape)  # type: ignore[no-any-return]
     plane, height, width = map_of(pending, *image.shape[:2])
     return warped(image, plane, height, width, border_of([step for step, _ in pending]) or "constant")
+
+
+def chosen(image: np.ndarray, what: Any, key: tuple[int, int, int]) -> np.ndarray:
+    """Return a picture after the steps that were chosen for it, or after a mixture of such."""
+    if isinstance(what, list):
+        for group in groups_of(what):
+            image = _carried_out(image, group, key)
+        return image
+    total = image * what.share
+    for weight, chain in what.chains:
+        total += weight * chosen(image, chain, key)
+    return np.rint(total).clip(0, 255).astype(np.uint8)
+
+
+def groups_of(what: list[Any]) -> list[list[tuple[Step, list[float]]]]:
+    """Return steps that were chosen, those together that are carried out as one."""
+    groups: list[list[tuple[Step, list[float]]]] = []
+    for technique, values, drawn in what:
+        step = Step(technique, values, 1.0, 0)
+        if groups and joins([earlier for earlier, _ in groups[-1]], step):
+            groups[-1].append((step, drawn))
+        else:
+            groups.append([(step, drawn)])
+    return groups
 
 
 def table_of(pending: list[tuple[Step, list[float]]]) -> np.ndarray:

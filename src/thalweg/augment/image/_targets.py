@@ -9,6 +9,7 @@ import numpy as np
 
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image._pixels import augmented as augmented_image
+from thalweg.augment.image._pixels import groups_of
 from thalweg.augment.image._runs import border_of, joins, map_of
 from thalweg.errors import InputError, unknown
 
@@ -78,13 +79,17 @@ def _runs(policy: Policy, height: int, width: int, sample: int, epoch: int, seed
         drawn = step.drawn(seed, epoch, sample)
         if drawn is None:
             continue
-        if groups and joins([earlier for earlier, _ in groups[-1]], step):
+        if step.technique.stage == "mixture":
+            raise InputError(f"{step.technique.name} mixes pictures that moved apart: masks, boxes and points cannot")
+        if step.technique.stage == "chosen":
+            groups += [[], *groups_of(step.technique.formula(*drawn, **step.values)), []]
+        elif groups and groups[-1] and joins([earlier for earlier, _ in groups[-1]], step):
             groups[-1].append((step, drawn))
         else:
             groups.append([(step, drawn)])
     found = []
     for group in groups:
-        if group[0][0].technique.stage == "geometry":
+        if group and group[0][0].technique.stage == "geometry":
             plane, height, width = map_of(group, height, width)
             found.append(_Run(plane, height, width, border_of([step for step, _ in group]) or "constant"))
     return found

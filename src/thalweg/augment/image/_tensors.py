@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from thalweg.augment._draws import uniform_arrays
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own_tensors
 from thalweg.augment.image._own_tensors import column
@@ -20,7 +21,7 @@ from thalweg.errors import InputError
 if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
 
-__all__ = ["augmented"]
+__all__ = ["augmented", "mixed"]
 
 _Key = tuple[np.ndarray, np.ndarray, np.ndarray]
 _Drawn = tuple[Step, np.ndarray, np.ndarray]
@@ -28,6 +29,29 @@ _Drawn = tuple[Step, np.ndarray, np.ndarray]
 
 def augmented(policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: Any) -> Tensor:
     """See `Policy.batch`."""
+    return _augmented(policy, images, samples, epochs, seeds, None)[0]
+
+
+def mixed(
+    policy: Policy, images: Tensor, labels: Any, samples: Any, epochs: Any, seeds: Any, classes: int | None
+) -> tuple[Tensor, Tensor]:
+    """See `Policy.mixed`."""
+    _check(images)
+    labels = torch.as_tensor(labels, device=images.device)
+    if len(labels) != len(images) or labels.dim() not in (1, 2):
+        raise InputError(f"mixed takes a label for each of {len(images)} pictures, not {tuple(labels.shape)}")
+    if labels.dim() == 1:
+        if labels.is_floating_point() or not classes:
+            raise InputError("labels are numbers of classes, with how many classes there are, or (N, classes)")
+        if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise InputError(f"labels lie from 0 to {classes - 1}, not {int(labels.min())} to {int(labels.max())}")
+        labels = F.one_hot(labels.long(), classes)
+    return _augmented(policy, images, samples, epochs, seeds, labels.to(images.dtype))
+
+
+def _augmented(
+    policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: Any, labels: Any
+) -> tuple[Tensor, Any]:
     _check(images)
     numbers = np.asarray(samples)
     if numbers.shape != (len(images),):
@@ -38,8 +62,31 @@ def augmented(policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: 
     for step in steps(policy, "image"):
         if pending and not joins([earlier for earlier, _, _ in pending], step):
             images, pending = _carried_out(images, pending, key), []
+        if step.technique.stage == "mix":
+            if labels is None:
+                raise InputError(f"{step.technique.name} mixes labels too: call mixed")
+            images = _carried_out(images, pending, key) if pending else images
+            images, labels, pending = *_mixed(images, labels, step, key), []
+            continue
         pending.append((step, *step.drawn_arrays(step.keys(seeds), epochs, numbers)))
-    return _carried_out(images, pending, key) if pending else images.clone()
+    return (_carried_out(images, pending, key) if pending else images.clone()), labels
+
+
+def _mixed(images: Tensor, labels: Tensor, step: Step, key: _Key) -> tuple[Tensor, Tensor]:
+    """Return pictures and labels, each mixed with another's: the next in an order that is drawn."""
+    seeds, epochs, samples = key
+    happens, drawn = step.drawn_arrays(step.keys(seeds), epochs, samples)
+    order = np.argsort(uniform_arrays(step.keys(seeds), epochs, samples, 64)[:, -1])
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)
+    height, width = images.shape[-2:]
+    row, along = np.arange(height)[:, None], np.arange(width)[None]
+    share = step.technique.formula(row, along, *(u[:, None, None] for u in drawn.T), height, width, **step.values)
+    share = np.where(happens[:, None, None], share, 1.0)
+    others = torch.from_numpy(partner).to(images.device)
+    own = torch.from_numpy(share).to(images.device, images.dtype)[:, None]
+    of_label = torch.from_numpy(share.mean((1, 2))).to(images.device, labels.dtype)[:, None]
+    return own * images + (1 - own) * images[others], of_label * labels + (1 - of_label) * labels[others]
 
 
 def _carried_out(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
