@@ -42,12 +42,11 @@ def small_model(folder, length=64, steps=40, width=32, pieces=800, more=()):
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=len(fast), hidden_size=width, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=2 * width, max_position_embeddings=length,
+        intermediate_size=2 * width, max_position_embeddings=length, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     model = transformers.BertForMaskedLM(config)
-    ids = torch.tensor(
-        [i for text in texts for i in fast(text, add_special_tokens=False, verbose=False)["input_ids"]]
-    )
+    ids = torch.tensor([i for text in texts for i in fast(text, verbose=False)["input_ids"]])
     optimizer, size = torch.optim.AdamW(model.parameters(), 3e-3), 32
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # which is quicker for what is so small

@@ -23,7 +23,7 @@ def steps(tmp_path_factory):
     """Return a step for each source; the model may edit articles alone."""
     folder = tmp_path_factory.mktemp("lecture")
     (folder / "stop.txt").write_text("\n".join(ORIGINAL.lower().replace("the ", "").split()))
-    model = small_model(folder / "model", steps=80, more=[LITTLE] * 200)
+    model = small_model(folder / "model", steps=300, width=64, more=[LITTLE] * 800)
     return {
         "ppdb": augment.ppdb(path=str(small_ppdb(folder / "ppdb", PARAPHRASES[:4])), score=4.0),
         "word2vec": augment.vectors(path=str(small_vectors(folder / "vectors", NEAR, "binary")), least=0.9),
@@ -62,5 +62,4 @@ def test_any_order_composes(steps):
         steps["bert"] >> steps["word2vec"] >> steps["ppdb"],
         steps["word2vec"] >> steps["bert"] >> steps["ppdb"],
     ):
-        firsts = {row.partition(" easy brown fox climbs over the lazy dog")[0] for row in rows(policy)}
-        assert len(firsts & {"Little", "A", "Brown", "Fox", "Dog", "Lazy", "Jumps", "Over", "Quick"}) > 2
+        assert "Little easy brown fox climbs over the lazy dog" in rows(policy)

@@ -213,7 +213,7 @@ def _longest(tokenizer: Any, model: Any) -> int:
     longest = int(min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 512))
     places = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     padding = getattr(places, "padding_idx", None)
-    if padding is not None:  # RoBERTa counts places from behind the padding's number
+    if places is not None and padding is not None:  # RoBERTa counts places from behind the padding's number
         longest = min(longest, places.num_embeddings - padding - 1)
     return longest
 

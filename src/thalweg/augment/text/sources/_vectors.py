@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,8 @@ from thalweg.augment.text.sources import _wordnet
 from thalweg.errors import InputError
 
 __all__ = ["neighbours", "read", "said"]
+
+_File = IO[bytes] | gzip.GzipFile
 
 KEPT = 20
 """How many neighbours of a word are kept."""
@@ -141,12 +143,12 @@ def read(path: str, most: int) -> tuple[list[str], np.ndarray]:
         raise InputError(f"word vectors cannot be read from {path}: {error}") from None
 
 
-def _again(head: bytes, file: IO[bytes]) -> Iterator[bytes]:
+def _again(head: bytes, file: _File) -> Iterator[bytes]:
     yield head
     yield from file
 
 
-def _binary(file: IO[bytes]) -> bool:
+def _binary(file: _File) -> bool:
     """Return whether vectors follow as bytes; the file is read on from where it was."""
     here = file.tell()
     some = file.read(4096)
@@ -159,7 +161,7 @@ def _binary(file: IO[bytes]) -> bool:
     return "\x00" in line
 
 
-def _read_binary(file: IO[bytes], path: str, count: int, width: int) -> tuple[list[str], np.ndarray]:
+def _read_binary(file: _File, path: str, count: int, width: int) -> tuple[list[str], np.ndarray]:
     words, vectors = [], np.empty((count, width), np.float32)
     for i in range(count):
         name = bytearray()
@@ -178,7 +180,7 @@ def _read_binary(file: IO[bytes], path: str, count: int, width: int) -> tuple[li
 
 
 def _read_text(
-    lines: Iterator[bytes] | IO[bytes], path: str, first: int, width: int | None, most: int, said: int | None
+    lines: Iterable[bytes], path: str, first: int, width: int | None, most: int, said: int | None
 ) -> tuple[list[str], np.ndarray]:
     words: list[str] = []
     rows: list[np.ndarray] = []

@@ -120,12 +120,8 @@ def where(path: str = "") -> str:
 def _usual() -> Iterator[Path]:
     yield Path("/usr/share/wordnet")
     given = [place for place in os.environ.get("NLTK_DATA", "").split(os.pathsep) if place]
-    for root in [
-        *given,
-        Path.home() / "nltk_data",
-        "/usr/share/nltk_data",
-        "/usr/local/share/nltk_data",
-    ]:
+    places = [*given, str(Path.home() / "nltk_data"), "/usr/share/nltk_data", "/usr/local/share/nltk_data"]
+    for root in places:
         yield Path(root) / "corpora" / "wordnet"
 
 
