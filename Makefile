@@ -60,7 +60,8 @@ bench: .venv/installed-dev .venv-peers/installed
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-peers.txt torch
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-peers.txt -e . \
-		pytorch_optimizer deepspeed ninja optuna 'ray[tune]' nlpaug nltk gensim transformers lemminflect
+		pytorch_optimizer deepspeed ninja optuna 'ray[tune]' nlpaug nltk gensim transformers lemminflect \
+		albumentations==2.0.8 kornia 'opencv-python-headless>=5'
 	touch $@
 
 clean:

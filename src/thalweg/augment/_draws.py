@@ -76,7 +76,7 @@ def fields(keys: Any, epochs: Any, samples: Any, count: int) -> np.ndarray:
         mine = _mixed_arrays(mine + (samples + np.uint64(1)) * golden)
         numbers = np.arange(1 << 32, (1 << 32) + -(-count // 4), dtype=np.uint64) * golden
         bits = _mixed_arrays(mine[..., None] + numbers).astype("<u8", copy=False).view("<u2")[..., :count]
-    return (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-16)  # type: ignore[no-any-return]
+    return (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-16)
 
 
 def _mixed_arrays(z: np.ndarray) -> np.ndarray:

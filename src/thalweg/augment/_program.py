@@ -27,21 +27,25 @@ class Step:
         values: its hyperparameters, but ``p``.
         p: how likely it is to happen.
         place: in the policy, counted from 0.
+        draws: how many random numbers the technique takes.
     """
 
     technique: AugmentTechnique
     values: dict[str, Any]
     p: float
     place: int
+    draws: int = 0
 
     def drawn(self, seed: int, epoch: int, sample: int) -> list[float] | None:
         """Return a sample's random numbers, or None if nothing happens to it."""
-        first, *rest = uniforms(_key(seed, self.place), epoch, sample, 1 + self.technique.draws)
-        return rest if first < self.p else None
+        key = _key(seed, self.place)
+        if self.p < 1 and uniforms(key, epoch, sample, 1)[0] >= self.p:
+            return None
+        return uniforms(key, epoch, sample, 1 + self.draws)[1:] if self.draws else []
 
     def drawn_arrays(self, keys: np.ndarray, epochs: Any, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return which of many samples something happens to, bool, and their random numbers, ``(…, draws)``."""
-        found = uniform_arrays(keys, epochs, samples, 1 + self.technique.draws)
+        found = uniform_arrays(keys, epochs, samples, 1 + self.draws)
         return found[..., 0] < self.p, found[..., 1:]
 
     def keys(self, seeds: Any) -> np.ndarray:
@@ -53,13 +57,15 @@ class Step:
 _key = lru_cache(1 << 16)(place_key)
 
 
-@lru_cache(1024)
 def steps(policy: Policy, medium: str) -> tuple[Step, ...]:
-    """Return a policy's steps.
+    """Return a policy's steps, which are kept with it: hashing it anew would take longer than many a picture does.
 
     Raises:
         InputError: one that is for another medium, or a hyperparameter that is still a range.
     """
+    kept: tuple[Step, ...] | None = policy.__dict__.get(medium)
+    if kept is not None:
+        return kept
     found = []
     for place, part in enumerate(policy.parts):
         technique: Any = part.technique
@@ -71,5 +77,6 @@ def steps(policy: Policy, medium: str) -> tuple[Step, ...]:
         if technique.stage == "last" and place < len(policy.parts) - 1:
             raise InputError(f"{part.name} makes floats of levels: it is the last step of a policy")
         values = {**technique.hyperparameters, **dict(part.values)}
-        found.append(Step(technique, values, float(values.pop("p", 1.0)), place))
-    return tuple(found)
+        found.append(Step(technique, values, float(values.pop("p", 1.0)), place, technique.draws))
+    policy.__dict__[medium] = done = tuple(found)
+    return done

@@ -72,6 +72,9 @@ class Policy(Chain):
             if part.technique.kind != "augment":
                 raise InputError(f"{part.name} is no augmentation, such as augment.flip()")
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"parts": self.parts}
+
     def __call__(self, image: np.ndarray, *, sample: int = 0, epoch: int = 0, seed: int = 0) -> np.ndarray:
         """Return a picture after augmentation.
 

@@ -35,4 +35,4 @@ def streak(length: Any, degrees: Any, most: float) -> np.ndarray:
 
 def peak(amount: Any) -> np.ndarray:
     """Return the weights, ``(…, 3, 3)``, that add so many times the difference from the neighbours' mean."""
-    return _SELF + np.asarray(amount)[..., None, None] * (_SELF - _SMOOTH)  # type: ignore[no-any-return]
+    return _SELF + np.asarray(amount)[..., None, None] * (_SELF - _SMOOTH)

@@ -66,7 +66,8 @@ def last(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarra
 
 
 def _rounded(levels: np.ndarray) -> np.ndarray:
-    return np.rint(levels.clip(0, 255)).astype(np.uint8)
+    found: np.ndarray = np.rint(levels.clip(0, 255)).astype(np.uint8)
+    return found
 
 
 def three_channels(step: Step, channels: int) -> None:

@@ -32,7 +32,7 @@ def _like(x: Any, images: Tensor) -> Tensor:
 
 def _levels(images: Tensor) -> np.ndarray:
     rounded = (images.detach() * 255).round().clamp(0, 255).to("cpu", torch.uint8)
-    return rounded.permute(0, 2, 3, 1).contiguous().numpy()  # type: ignore[no-any-return]
+    return rounded.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def colour(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:

@@ -62,7 +62,8 @@ def chosen(image: np.ndarray, what: Any, key: tuple[int, int, int]) -> np.ndarra
     total = image * what.share
     for weight, chain in what.chains:
         total += weight * chosen(image, chain, key)
-    return np.rint(total).clip(0, 255).astype(np.uint8)
+    found: np.ndarray = np.rint(total).clip(0, 255).astype(np.uint8)
+    return found
 
 
 def groups_of(what: list[Any]) -> list[list[tuple[Step, list[float]]]]:

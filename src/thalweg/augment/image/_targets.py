@@ -103,7 +103,7 @@ def _nearest(mask: np.ndarray, run: _Run) -> np.ndarray:
     high, wide = mask.shape[:2]
     if run.border == "reflect":
         row, column = (_reflected(row, high), _reflected(column, wide))
-    found = mask[row.clip(0, high - 1), column.clip(0, wide - 1)]
+    found: np.ndarray = mask[row.clip(0, high - 1), column.clip(0, wide - 1)]
     if run.border == "constant":
         found[(row < 0) | (row >= high) | (column < 0) | (column >= wide)] = 0
     return found
@@ -111,7 +111,8 @@ def _nearest(mask: np.ndarray, run: _Run) -> np.ndarray:
 
 def _reflected(at: np.ndarray, size: int) -> np.ndarray:
     last = size - 1
-    return last - np.abs(at % max(2 * last, 1) - last)
+    found: np.ndarray = last - np.abs(at % max(2 * last, 1) - last)
+    return found
 
 
 def _points(points: Any) -> np.ndarray:
@@ -193,7 +194,7 @@ def _boxes_after(
 def _about(boxes: np.ndarray, plane: Plane) -> np.ndarray:
     """Return the boxes about the corners' new places; pixels' centres are half a pixel from their corners."""
     x, y = plane(boxes[:, [0, 2, 2, 0]] - 0.5, boxes[:, [1, 1, 3, 3]] - 0.5)
-    return np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], 1) + 0.5  # type: ignore[no-any-return]
+    return np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], 1) + 0.5
 
 
 def _cut(boxes: np.ndarray, limit: np.ndarray) -> np.ndarray:
