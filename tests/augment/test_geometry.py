@@ -63,8 +63,31 @@ def test_a_window_resized_keeps_its_area_and_shape_within_bounds():
         assert -0.5 - 1e-9 <= top < bottom <= 59.5 + 1e-9
         assert (right - left) * (bottom - top) <= 4800 + 1e-6
         if right - left < 80 and bottom - top < 60:
-            assert (right - left) * (bottom - top) >= 479.9
-            assert 1 / 1.5 <= (right - left) / 80 / ((bottom - top) / 60) <= 1.5
+            assert (right - left) * (bottom - top) >= 480 - 80 - 60
+            assert 0.9 / 1.5 <= (right - left) / 80 / ((bottom - top) / 60) <= 1.1 * 1.5
+
+
+def test_resizing_is_the_warp_that_it_stands_for(picture):
+    """Also where a window is turned round, much larger, smaller, or at the rim."""
+    from thalweg.augment.image._pixels import _mixed, warped
+    from thalweg.augment.image._plane import fitted, mirrored, upturned
+
+    for size in ((100, 150), (13, 170), (10, 12), (24, 81)):
+        for y, x, high, wide in ((0, 0, 24, 40), (3, 5, 10, 20), (0, 9, 24, 31), (20, 0, 4, 7)):
+            for turn in (mirrored(size[1]) @ upturned(size[0]), upturned(size[0]), mirrored(size[1])):
+                plane = fitted(float(x), float(y), high, wide, *size)
+                for mine in (plane, turn @ plane):
+                    for border in ("edge", "constant", "reflect"):
+                        expected = _mixed(picture, mine, *size, border).astype(int)
+                        assert np.abs(warped(picture, mine, *size, border) - expected).max() <= 1
+
+
+def test_an_enlarged_picture_has_no_dark_rim():
+    white = np.full((10, 10, 3), 255, np.uint8)
+    assert augment.resize(size=(33, 47))(white).min() == 255
+    images = torch.ones(1, 3, 10, 10)
+    assert augment.resize(size=(33, 47)).batch(images, [0]).min() == 1
+    assert augment.resize(size=(33, 47)).batch(images.clone().requires_grad_(), [0]).min() > 0.9999
 
 
 def test_resizing_to_the_same_size_changes_nothing(picture):

@@ -1,5 +1,5 @@
 from thalweg.augment._technique import augmentation
-from thalweg.augment.image._plane import between, fitted, log_between, lower, root
+from thalweg.augment.image._plane import between, fitted, floor, log_between, lower, root
 from thalweg.augment.image._sizes import given_size
 from thalweg.technique import Uniform
 
@@ -12,7 +12,7 @@ from thalweg.technique import Uniform
     sized=given_size,
 )
 def random_resized_crop(u1, u2, u3, u4, height, width, *, size=(224, 224), area=0.08, ratio=4 / 3, p=1.0):
-    """A window of ``area`` to all of the picture, resized to ``size``, height and width.
+    """A window of whole pixels, of ``area`` to all of the picture, resized to ``size``, height and width.
 
     Its shape, width to height, is that of the picture times 1 / ``ratio`` to ``ratio``, evenly in the logarithm; a
     side longer than the picture's is cut to it. Bilinear, without antialiasing: a window more than twice as large
@@ -22,5 +22,6 @@ def random_resized_crop(u1, u2, u3, u4, height, width, *, size=(224, 224), area=
     """
     share = between(u1, area, 1.0)
     shape = root(log_between(u2, 1 / ratio, ratio))
-    wide, high = lower(root(share) * shape, 1.0) * width, lower(root(share) / shape, 1.0) * height
-    return fitted(u3 * (width - wide), u4 * (height - high), high, wide, size[0], size[1])
+    wide = 1 + floor(lower(root(share) * shape, 1.0) * (width - 1))
+    high = 1 + floor(lower(root(share) / shape, 1.0) * (height - 1))
+    return fitted(floor(u3 * (width - wide + 1)), floor(u4 * (height - high + 1)), high, wide, size[0], size[1])

@@ -9,6 +9,7 @@ import numpy as np
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own
 from thalweg.augment.image._opencv import opencv
+from thalweg.augment.image._resized import resized
 from thalweg.augment.image._runs import border_of, joins, map_of
 from thalweg.errors import InputError
 
@@ -50,7 +51,7 @@ def _carried_out(image: np.ndarray, pending: list[tuple[Step, list[float]]], key
     if stage == "level":
         return opencv().LUT(image, table_of(pending)).reshape(image.shape)  # type: ignore[no-any-return]
     plane, height, width = map_of(pending, *image.shape[:2])
-    return warped(image, plane, height, width, border_of([step for step, _ in pending]) or "constant")
+    return warped(image, plane, height, width, border_of([step for step, _ in pending]))
 
 
 def chosen(image: np.ndarray, what: Any, key: tuple[int, int, int]) -> np.ndarray:
@@ -133,7 +134,7 @@ def _beyond(border: str) -> Any:
 
 
 def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str) -> np.ndarray | None:
-    """Return a picture that is turned round, by quarters, or cut, whose pixels stay what they are; else None."""
+    """Return a picture that is turned round, by quarters, cut or resized, for which no warp is needed; else None."""
     if not plane.affine:
         return None
     a, b, c, d, e, f = plane.m[:6]
@@ -141,6 +142,13 @@ def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str)
     cv2 = opencv()
     if b == d == 0 and a == e == 1 and c == int(c) and f == int(f):
         return _window(image, int(-f), int(-c), height, width, border)
+    if b == d == 0 and a and e and not (abs(a) == abs(e) == 1):
+        few = image.ndim == 2 or image.shape[2] <= 4
+
+        def warp(image: np.ndarray, plane: Plane, height: int, width: int) -> np.ndarray:
+            return _mixed(image, plane, height, width, border)
+
+        return resized(image, plane, height, width, border, warp) if few else None
     if b == d == 0 and abs(a) == abs(e) == 1 and (height, width) == (high, wide):
         if c != (0 if a > 0 else wide - 1) or f != (0 if e > 0 else high - 1):
             return None

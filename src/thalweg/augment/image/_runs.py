@@ -24,13 +24,13 @@ def joins(run: list[Step], step: Step) -> bool:
         return False
     if step.technique.sized is not None and "border" in step.values:
         return False  # what is put on is new, even where a crop has taken pixels away
-    mine, theirs = step.values.get("border"), border_of(run)
-    return mine is None or theirs is None or mine == theirs
+    mine = step.values.get("border")
+    return mine is None or all(other.values.get("border", mine) == mine for other in run)
 
 
-def border_of(run: list[Step]) -> str | None:
-    """Return what lies outside the picture, where a step of a run says so."""
-    return next((step.values["border"] for step in run if "border" in step.values), None)
+def border_of(run: list[Step]) -> str:
+    """Return what lies outside the picture; where no step says so, none reaches further than half a pixel."""
+    return next((step.values["border"] for step in run if "border" in step.values), "edge")
 
 
 def size_after(step: Step, height: int, width: int) -> tuple[int, int]:

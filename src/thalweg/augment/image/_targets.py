@@ -91,7 +91,7 @@ def _runs(policy: Policy, height: int, width: int, sample: int, epoch: int, seed
     for group in groups:
         if group and group[0][0].technique.stage == "geometry":
             plane, height, width = map_of(group, height, width)
-            found.append(_Run(plane, height, width, border_of([step for step, _ in group]) or "constant"))
+            found.append(_Run(plane, height, width, border_of([step for step, _ in group])))
     return found
 
 

@@ -100,7 +100,7 @@ def _carried_out(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
             images = torch.where(column(happens, images), changed, images)
         return images
     plane, height, width = _map_of(pending, *images.shape[-2:])
-    return _warped(images, plane, height, width, border_of([step for step, _, _ in pending]) or "constant")
+    return _warped(images, plane, height, width, border_of([step for step, _, _ in pending]))
 
 
 def _map_of(pending: list[_Drawn], height: int, width: int) -> tuple[Plane, int, int]:
