@@ -21,7 +21,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
 from thalweg import cache
@@ -72,10 +71,6 @@ class Compiled(Vmapped):
         super().__init__(task, filled_up(states, slots))
         form = replace(self.together, batch_size=1, accumulate=1)
         self.graphs = _GRAPHS.setdefault(task, {}).setdefault(form, {})
-        self.traceable: Callable[..., Any] = vmap(grad_and_value(self._loss_of_row, has_aux=True))
-
-    def _loss_of_row(self, row: Tensor, rest: Rest, inputs: Any, targets: Tensor, key: Tensor) -> tuple[Tensor, Rest]:
-        return self._loss(self.named(row), rest, inputs, targets, key)
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""

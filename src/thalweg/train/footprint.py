@@ -40,7 +40,10 @@ def at_once(saved: int, count: int, *, alike: bool) -> int:
     return -(-count // -(-count // fit))
 
 
-_SAVED: WeakKeyDictionary[Task, dict[tuple[Together, int], int]] = WeakKeyDictionary()
+PROBE = 8
+"""Examples that are looked at; what is kept grows with their number."""
+
+_SAVED: WeakKeyDictionary[Task, dict[Together, int]] = WeakKeyDictionary()
 
 
 def saved_bytes(task: Task, together: Together, examples: int) -> int:
@@ -52,12 +55,13 @@ def saved_bytes(task: Task, together: Together, examples: int) -> int:
         examples: that pass.
     """
     known = _SAVED.setdefault(task, {})
-    if (together, examples) not in known:
-        known[together, examples] = _saved(task, together, examples)
-    return known[together, examples]
+    if together not in known:
+        known[together] = _saved(task, together)
+    return known[together] * examples // PROBE
 
 
-def _saved(task: Task, together: Together, examples: int) -> int:
+def _saved(task: Task, together: Together) -> int:
+    """Return the bytes that `PROBE` examples leave."""
     recipe = together.recipe().resolved()
     module, loss = model_of(task, recipe, 0).train(), loss_of(task, recipe)
     own = {x.untyped_storage().data_ptr() for x in of_module(module).values()}
@@ -69,7 +73,7 @@ def _saved(task: Task, together: Together, examples: int) -> int:
             found[storage.data_ptr()] = storage.nbytes()
         return x
 
-    batch = task.train.at(torch.arange(examples) % len(task.train))
+    batch = task.train.at(torch.arange(PROBE) % len(task.train))
     watching, mixed = (
         torch.autograd.graph.saved_tensors_hooks(save, lambda x: x),
         autocast(together, torch.device("cpu")),

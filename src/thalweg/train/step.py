@@ -156,7 +156,7 @@ class Rows:
     def named(self, row: Tensor) -> dict[str, Tensor]:
         """Return a row, or each of many, as parameters by name; views."""
         pieces = torch.split(row, self.sizes, -1)
-        return {n: x.view(*row.shape[:-1], *s) for x, n, s in zip(pieces, self.names, self.shapes, strict=True)}
+        return {n: x.view((*row.shape[:-1], *s)) for x, n, s in zip(pieces, self.names, self.shapes, strict=True)}
 
 
 class OneByOne(Rows):

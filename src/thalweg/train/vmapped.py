@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad_and_value, vmap
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
@@ -57,6 +57,7 @@ class Vmapped(Rows):
         self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in states]) for name in rest}
         self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped
         self.losses: Callable[..., tuple[Tensor, Rest]] = vmap(self._loss)
+        self.traceable: Callable[..., Any] = vmap(grad_and_value(self._loss_of_row, has_aux=True))
         self.predict = vmap(self._evaluate, in_dims=(0, 0, None))
 
     def _output(self, own: dict[str, Tensor], inputs: Any) -> Any:
@@ -74,6 +75,9 @@ class Vmapped(Rows):
         with autocast(self.together, targets.device), KeyedDropout(key, REPLACED), mixed:
             loss = self.loss(self._output({**own, **rest}, inputs), targets)
         return loss.to(self.parameters.dtype), rest
+
+    def _loss_of_row(self, row: Tensor, rest: Rest, inputs: Any, targets: Tensor, key: Tensor) -> tuple[Tensor, Rest]:
+        return self._loss(self.named(row), rest, inputs, targets, key)
 
     def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
@@ -141,7 +145,14 @@ class Vmapped(Rows):
     def uncompiled(
         self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor, gradients: Tensor
     ) -> tuple[Tensor, Rest]:
-        """Do what `_passed` does, of a part of a batch, operation by operation."""
+        """Do what `_passed` does, of a part of a batch, operation by operation.
+
+        Under vmap alone, torch takes no notice of autocast.
+        """
+        if self.together.precision != "float32":
+            found, (losses, rest) = self.traceable(weights, rest, inputs, targets, keys)
+            gradients.copy_(found)
+            return losses, rest
         with torch.enable_grad():
             own = {name: x.detach().requires_grad_() for name, x in self.named(weights).items()}
             losses, rest = self.losses(own, rest, inputs, targets, keys)
