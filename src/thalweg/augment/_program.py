@@ -63,7 +63,7 @@ def steps(policy: Policy, medium: str) -> tuple[Step, ...]:
     Raises:
         InputError: one that is for another medium, or a hyperparameter that is still a range.
     """
-    kept: tuple[Step, ...] | None = policy.__dict__.get(medium)
+    kept: tuple[Step, ...] | None = policy.__dict__.get(f"_steps_{medium}")
     if kept is not None:
         return kept
     found = []
@@ -78,5 +78,5 @@ def steps(policy: Policy, medium: str) -> tuple[Step, ...]:
             raise InputError(f"{part.name} makes floats of levels: it is the last step of a policy")
         values = {**technique.hyperparameters, **dict(part.values)}
         found.append(Step(technique, values, float(values.pop("p", 1.0)), place, technique.draws))
-    policy.__dict__[medium] = done = tuple(found)
+    policy.__dict__[f"_steps_{medium}"] = done = tuple(found)
     return done
