@@ -173,6 +173,8 @@ def _closed(
 ) -> list[list[tuple[int, int]]]:
     """Return the spans of each text that no step touches: what is protected, and entities."""
     count = len(texts)
+    if protect is None and not entities:
+        return [[]] * count
     if entities is not None and len(entities) != count:
         raise InputError(f"entities has {len(entities)} lists for {count} texts")
     each: Sequence[Protection | None] = [protect] * count

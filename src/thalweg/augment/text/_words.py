@@ -76,8 +76,8 @@ def words(text: str) -> list[tuple[int, int]]:
 
 def split(text: str) -> tuple[list[int], list[str]]:
     """Return where each word starts and ends, one after the other, and the words."""
-    if text.isascii() and not any(mark in text for mark in ("@", "#", "$", "_", "://", "www.")):
-        if not _DIGIT.search(text):
+    if text.isascii() and not any(mark in text for mark in _MARKS):
+        if not any(digit in text for digit in "0123456789"):
             parts = _PLAIN.split(text)
             return list(accumulate(map(len, parts)))[:-1], parts[1::2]
         spans = [m.span() for m in _APART.finditer(text)]
@@ -86,7 +86,7 @@ def split(text: str) -> tuple[list[int], list[str]]:
     return [place for span in spans for place in span], [text[start:end] for start, end in spans]
 
 
-_DIGIT = re.compile(r"\d")
+_MARKS = ("@", "#", "$", "_", "://", "www.")
 _PLAIN = re.compile(r"([A-Za-z]+(?:['-][A-Za-z]+)*)")
 _APART = re.compile(r"(?<!\w)[A-Za-z]+(?:['-][A-Za-z]+)*(?!\w)")
 """What `pattern` finds where a text is ASCII without addresses, and without digits, in half the time."""
