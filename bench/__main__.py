@@ -14,7 +14,9 @@ from pathlib import Path
 
 from thalweg.study.facts import environment
 
-SECTIONS = ("start", "study", "agreement", "population", "honesty", "optim", "schedulers", "bias", "lottery", "augment_text")
+SECTIONS = (
+    "start", "study", "agreement", "population", "honesty", "optim", "schedulers", "bias", "lottery", "augment_text",
+)  # fmt: skip
 """The modules of this folder whose ``section()`` measures and returns Markdown, in the order of the page."""
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
