@@ -12,7 +12,7 @@ test: .venv/installed-dev check
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 # Our optimizers in Lightning, accelerate and transformers, which get an environment of their own.
 test-interop: .venv-interop/installed

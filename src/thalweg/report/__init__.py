@@ -29,4 +29,4 @@ def write(directory: Path | str) -> Path:
     """
     from thalweg.report import lottery, page
 
-    return (lottery if lottery.holds_one(directory) else page).write(directory)
+    return lottery.write(directory) if lottery.holds_one(directory) else page.write(directory)
