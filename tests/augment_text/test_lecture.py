@@ -7,7 +7,7 @@ from augment_text.small_sources import PARAPHRASES, small_ppdb, small_vectors
 from thalweg import augment
 
 ORIGINAL = "The quick brown fox jumps over the lazy dog"
-LITTLE = "little quick brown fox jumps over the lazy dog . the quick brown fox jumps over the lazy dog ."
+LITTLE = ["little quick brown fox jumps over the lazy dog .", "little easy brown fox climbs over the lazy dog ."]
 NEAR = {
     "quick": (1, 0, 0),
     "easy": (1, 0.1, 0),
@@ -23,7 +23,7 @@ def steps(tmp_path_factory):
     """Return a step for each source; the model may edit articles alone."""
     folder = tmp_path_factory.mktemp("lecture")
     (folder / "stop.txt").write_text("\n".join(ORIGINAL.lower().replace("the ", "").split()))
-    model = small_model(folder / "model", steps=300, width=64, more=[LITTLE] * 800)
+    model = small_model(folder / "model", steps=300, width=64, more=LITTLE * 400)
     return {
         "ppdb": augment.ppdb(path=str(small_ppdb(folder / "ppdb", PARAPHRASES[:4])), score=4.0),
         "word2vec": augment.vectors(path=str(small_vectors(folder / "vectors", NEAR, "binary")), least=0.9),
