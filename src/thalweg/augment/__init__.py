@@ -4,6 +4,7 @@
 the sample's number, and from nothing else: not from the batch, the number of workers, or where a run was resumed.
 """
 
+from thalweg.augment._adapted import adapted
 from thalweg.augment._affine import affine
 from thalweg.augment._augmix import augmix
 from thalweg.augment._blur import blur
@@ -72,7 +73,7 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "affine", "augmix", "blur", "brightness", "case", "centre_crop",
+    "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "blur", "brightness", "case", "centre_crop",
     "contrast", "crop", "cutmix", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey", "grid_mask", "hue",
     "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise", "normalise", "pad",
     "perspective", "posterise", "ppdb", "quarter_turns", "rand", "random_deletion", "random_erasing",

@@ -88,6 +88,6 @@ def per_channel(step: Step, name: str, channels: int) -> tuple[float, ...]:
 
 STAGES = {
     "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole,
-    "last": last,
+    "foreign": whole, "last": last,
 }  # fmt: skip
 """What carries each of them out: from a picture, the step, its random numbers, and the seed, epoch and sample."""

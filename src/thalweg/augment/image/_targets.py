@@ -81,6 +81,8 @@ def _runs(policy: Policy, height: int, width: int, sample: int, epoch: int, seed
             continue
         if step.technique.stage == "mixture":
             raise InputError(f"{step.technique.name} mixes pictures that moved apart: masks, boxes and points cannot")
+        if step.technique.stage == "foreign":
+            raise InputError(f"where {step.technique.name} moves things is not known: masks, boxes and points cannot")
         if step.technique.stage == "chosen":
             groups += [[], *groups_of(step.technique.formula(*drawn, **step.values)), []]
         elif groups and groups[-1] and joins([earlier for earlier, _ in groups[-1]], step):
