@@ -22,7 +22,7 @@ class Shifted(nn.Module):
 
 
 def lighter(image):
-    return (image // 2 + random.randint(0, 60) + np.random.randint(0, 60)).astype(np.uint8)
+    return (image // 2 + random.randint(0, 60) + np.random.randint(0, 60)).astype(np.uint8)  # noqa: NPY002
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def picture():
 @pytest.mark.parametrize("transform", [Shifted(), lighter])
 def test_it_follows_from_the_key_and_leaves_generators_alone(transform, picture):
     policy = augment.flip() >> augment.adapted(transform) >> augment.invert(p=1.0)
-    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
+    before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
     found = [policy(picture, sample=i).tobytes() for i in range(20)]
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tobytes() == before[1]
+    assert np.random.get_state()[1].tobytes() == before[1]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
     assert found[::-1] == [policy(picture, sample=i).tobytes() for i in reversed(range(20))]
     assert len(set(found)) > 10

@@ -73,10 +73,10 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "blur", "brightness", "case", "centre_crop",
-    "contrast", "crop", "cutmix", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey", "grid_mask", "hue",
-    "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise", "normalise", "pad",
-    "perspective", "posterise", "ppdb", "quarter_turns", "rand", "random_deletion", "random_erasing",
-    "random_insertion", "random_resized_crop", "random_swap", "resize", "salt_and_pepper", "saturation", "sharpen",
-    "shot_noise", "solarise", "ssr", "synonym", "trivial", "typo", "vectors",
+    "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "blur", "brightness", "case",
+    "centre_crop", "contrast", "crop", "cutmix", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey",
+    "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise",
+    "normalise", "pad", "perspective", "posterise", "ppdb", "quarter_turns", "rand", "random_deletion",
+    "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize", "salt_and_pepper",
+    "saturation", "sharpen", "shot_noise", "solarise", "ssr", "synonym", "trivial", "typo", "vectors",
 ]  # fmt: skip

@@ -102,7 +102,7 @@ def last(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
 
 
 STAGES = {
-    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole, "foreign": whole,
-    "last": last, "chosen": chosen, "mixture": chosen,
+    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole,
+    "foreign": whole, "last": last, "chosen": chosen, "mixture": chosen,
 }  # fmt: skip
 """What carries each of them out: from pictures, the step, their random numbers, and their seeds, epochs, samples."""

@@ -46,7 +46,7 @@ def resized(
     found = cv2.resize(image[y:bottom, x:right], (width, height), interpolation=cv2.INTER_LINEAR)
     if a < 0 or e < 0:
         found = cv2.flip(found, 1 if e > 0 else 0 if a > 0 else -1)
-    found = found.reshape(height, width, *image.shape[2:])
+    filled: np.ndarray = found.reshape(height, width, *image.shape[2:])
     rows, columns = (max(math.ceil(abs(f) / 2 - 0.5), 0) for f in (e, a))
     other = border != "edge"
     sides = [(y > 0 or other, bottom < high or other), (x > 0 or other, right < wide or other)]
@@ -56,7 +56,7 @@ def resized(
             if not (wanted and rim):
                 continue
             if down:
-                found[start : start + rim] = warp(image, moved(0.0, -start) @ plane, rim, width)
+                filled[start : start + rim] = warp(image, moved(0.0, -start) @ plane, rim, width)
             else:
-                found[:, start : start + rim] = warp(image, moved(-start, 0.0) @ plane, height, rim)
-    return found
+                filled[:, start : start + rim] = warp(image, moved(-start, 0.0) @ plane, height, rim)
+    return filled
