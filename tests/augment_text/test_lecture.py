@@ -6,6 +6,8 @@ from augment_text.small_model import small_model
 from augment_text.small_sources import PARAPHRASES, small_ppdb, small_vectors
 from thalweg import augment
 
+pytestmark = pytest.mark.slow  # a model is trained until it has learnt a sentence by heart
+
 ORIGINAL = "The quick brown fox jumps over the lazy dog"
 LITTLE = ["little quick brown fox jumps over the lazy dog .", "little easy brown fox climbs over the lazy dog ."]
 NEAR = {
