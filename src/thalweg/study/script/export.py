@@ -46,7 +46,9 @@ def export(directory: Path | str, name: str | None = None) -> str:
             if name is not None and name not in names:
                 raise unknown("recipe", name, names)
             if store.get("lottery") is not None:
-                raise InputError(f"{directory} holds a lottery, whose ticket.pt2 asks for nothing but PyTorch already")
+                raise InputError(
+                    f"{directory} holds a lottery, whose ticket.pt2 asks for nothing but PyTorch already"
+                )
             runs = store.runs()
             entries = [e for e in store.entries("chosen") if e.recipe == chosen and e.run in runs]
     except StoreError as error:
