@@ -36,9 +36,36 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def width(self) -> int:
+        """Of a batch whose axes are (row, example, …): how many examples each row has."""
+        return self.targets.shape[1]
+
     def at(self, indices: Tensor | slice | int) -> Split:
         """Return the examples at ``indices`` (any shape, which replaces the first axis)."""
         return Split(each(self.inputs, lambda x: _at(x, indices)), _at(self.targets, indices))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of a split by their numbers, for many models at once; gathered when they are asked for.
+
+    Attributes:
+        split: where they are.
+        numbers: int32 or int64, ``(rows, examples)``.
+    """
+
+    split: Split
+    numbers: Tensor
+
+    @property
+    def width(self) -> int:
+        """How many examples each row has."""
+        return self.numbers.shape[1]
+
+    def at(self, rows: Tensor | slice | int) -> Split:
+        """Return the examples of some rows, with axes (row, example, …); those of one row without the first."""
+        return self.split.at(self.numbers[rows])
 
 
 def _at(x: Tensor, indices: Tensor | slice | int) -> Tensor:

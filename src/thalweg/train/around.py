@@ -25,6 +25,7 @@ from thalweg.penalty._rows import constrained
 from thalweg.penalty._rows import gradients as penalised
 from thalweg.recipe import Recipe
 from thalweg.task import Split
+from thalweg.task.reading import Batch
 from thalweg.technique import Ingredient
 from thalweg.train.divergence import Divergence
 from thalweg.train.pruned import PrunedRows
@@ -111,7 +112,7 @@ class Around:
         for group in self.averages:
             group.count[(group.rows == row).numpy()] = count
 
-    def change_gradients(self, batch: Split, steps: Sequence[int]) -> None:
+    def change_gradients(self, batch: Split | Batch, steps: Sequence[int]) -> None:
         """Change the gradients that the models have just got, before the optimizers take them.
 
         The penalty is that of the weights themselves, also where the loss's gradient is taken elsewhere: what SAM

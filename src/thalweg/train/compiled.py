@@ -26,7 +26,7 @@ from torch.utils import _pytree as pytree
 from thalweg import cache
 from thalweg.recipe import Together
 from thalweg.task import Split, Task
-from thalweg.task.reading import each, leaves
+from thalweg.task.reading import Batch, each, leaves
 from thalweg.train.dropout import step_keys
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
@@ -72,20 +72,21 @@ class Compiled(Vmapped):
         form = replace(self.together, batch_size=1, accumulate=1)
         self.graphs = _GRAPHS.setdefault(task, {}).setdefault(form, {})
 
-    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
+    def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
-        parts = self.parts(batch.targets.shape[1])
+        parts = self.parts(batch.width)
         if len(parts) > 1 or len(self.passes(len(self.parameters), parts[0].stop)) > 1:
             return super().differentiate(batch, steps)
         self._switch(training=True)
         keys = step_keys(self.mask_keys, steps)
+        whole = batch.at(slice(None))
         # What the code has written is taken as it is: to copy it would take some hundredths of a small step.
         self.gradients, losses, self.rest = self._taken(
-            self.parameters, self.rest, batch.inputs, batch.targets, keys
+            self.parameters, self.rest, whole.inputs, whole.targets, keys
         )  # fmt: skip
         return losses
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`; takes as long as a step of all rows."""
         keys, found = step_keys(self.mask_keys, steps), torch.empty_like(self.gradients)
         self._passed(self.parameters.index_copy(0, rows, weights), self.rest, batch, keys, found)

@@ -23,6 +23,7 @@ from thalweg.recipe import Recipe
 from thalweg.record import Curve
 from thalweg.schedule import Schedule
 from thalweg.task import Metric, Split, Task
+from thalweg.task.reading import Batch
 from thalweg.train.around import Around, kept_for_each_weight
 from thalweg.train.bucket import bucketed
 from thalweg.train.executors import EXECUTORS
@@ -218,7 +219,7 @@ class _Rows:
             start = _means(self.models, task.valid, task.metric)
             for row, seen in enumerate(self.valid):
                 self.valid[row] = seen or [float(start[row])]
-        self.orders = torch.empty(len(self.models.parameters), len(task.train), dtype=torch.int64)
+        self.orders = torch.empty(len(self.models.parameters), len(task.train), dtype=torch.int32)
         self._order()
 
     # -- going on ------------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ class _Rows:
 
     def step(self, cut: slice) -> None:
         """Take one step with every run."""
-        batch = self.task.train.at(self.orders[:, cut])
+        batch = Batch(self.task.train, self.orders[:, cut])
         steps = self.done + self.padding
         losses = self.models.differentiate(batch, steps)
         self.sums += losses[: len(self.members)]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from thalweg.average._batch_norm import Moments, as_kept, batch_norms, moments, pool
 from thalweg.key import Key
 from thalweg.task import Split, Task, apply
+from thalweg.task.reading import Batch
 from thalweg.train.bucket import trimmed
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.made import loss_of, model_of
@@ -58,7 +59,7 @@ class Executor(Protocol):
     names: list[str]
     shapes: list[tuple[int, ...]]
 
-    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
+    def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """Fill ``gradients``; return the losses, shape ``(rows,)``.
 
         Args:
@@ -67,7 +68,7 @@ class Executor(Protocol):
         """
         ...
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """Return the gradients that some rows would have at other weights, shape ``(len(rows), weights)``.
 
         With the dropout masks of that step; weights, gradients and buffers are afterwards as before.
@@ -180,7 +181,7 @@ class OneByOne(Rows):
         recompute = self.together.recompute == "blocks"
         self.blocks = [blocks(module) if recompute else [] for module in self.modules]
 
-    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
+    def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         losses = torch.empty(len(self.modules), dtype=self.parameters.dtype)
         keys = step_keys(self.mask_keys, steps)
@@ -188,7 +189,7 @@ class OneByOne(Rows):
             losses[row] = self._backward(row, batch, steps[row], keys[row])
         return losses
 
-    def _backward(self, row: int, batch: Split, step: int, key: Tensor) -> Tensor:
+    def _backward(self, row: int, batch: Split | Batch, step: int, key: Tensor) -> Tensor:
         self.modules[row].train()
         mine = batch.at(row)
         if self.together.bucket == "length":
@@ -221,7 +222,7 @@ class OneByOne(Rows):
         torch.autograd.backward(loss)
         return loss.detach().to(self.parameters.dtype)
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         found = torch.empty_like(weights)
         keys = step_keys(self.mask_keys, steps)

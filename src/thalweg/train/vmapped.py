@@ -18,7 +18,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
-from thalweg.task.reading import each, leaves
+from thalweg.task.reading import Batch, each, leaves
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.passes import InFloat32, autocast, part_keys
@@ -79,20 +79,20 @@ class Vmapped(Rows):
     def _loss_of_row(self, row: Tensor, rest: Rest, inputs: Any, targets: Tensor, key: Tensor) -> tuple[Tensor, Rest]:
         return self._loss(self.named(row), rest, inputs, targets, key)
 
-    def differentiate(self, batch: Split, steps: Sequence[int]) -> Tensor:
+    def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         keys = step_keys(self.mask_keys, steps)
         losses, self.rest = self._passed(self.parameters, self.rest, batch, keys, self.gradients)
         return losses
 
     def _passed(
-        self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor, gradients: Tensor
+        self, weights: Tensor, rest: Rest, batch: Split | Batch, keys: Tensor, gradients: Tensor
     ) -> tuple[Tensor, Rest]:
         """Write a batch's gradients; return its losses, and what the models hold beside their weights after it."""
         self._switch(training=True)
         found = [
             (own, self._some(weights[some], rest_of(rest, some), batch.at(some), keys[some], gradients[some]))
-            for some, own in self.passes(len(weights), self.parts(batch.targets.shape[1])[0].stop)
+            for some, own in self.passes(len(weights), self.parts(batch.width)[0].stop)
         ]
         if len(found) == 1:
             return found[0][1]
@@ -122,7 +122,7 @@ class Vmapped(Rows):
         self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor, gradients: Tensor
     ) -> tuple[Tensor, Rest]:
         """Do what `_passed` does, of models that pass together."""
-        count = batch.targets.shape[1]
+        count = batch.width
         cuts = self.parts(count)
         if len(cuts) == 1:
             return self._differentiated(weights, rest, batch.inputs, batch.targets, keys, gradients)
@@ -165,7 +165,7 @@ class Vmapped(Rows):
         if self.module.training != training:  # to walk through all layers at each step takes a twentieth of it
             self.module.train(training)
 
-    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split, steps: Sequence[int]) -> Tensor:
+    def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         some, mine = _filled_up(rows)
         keys = step_keys(self.mask_keys, steps)[mine]
