@@ -8,7 +8,7 @@ from small import small_digits
 from thalweg import Metric, optim, schedule
 from thalweg.recipe import Recipe
 from thalweg.train import Member, train
-from thalweg.train.population import Rates
+from thalweg.train.rates import Rates
 
 
 def member(whole, seed=0, **roles):

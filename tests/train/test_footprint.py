@@ -11,7 +11,7 @@ from thalweg import optim
 from thalweg.recipe import Recipe, Together
 from thalweg.train import EXECUTORS, Member, footprint, train
 from thalweg.train.footprint import at_once, saved_bytes
-from thalweg.train.population import outcomes
+from thalweg.train.judging import outcomes
 from thalweg.train.state import begin, begin_all, beginnings
 
 MODELS = {

@@ -22,8 +22,8 @@ from thalweg.recipe import Recipe
 from thalweg.study.lottery_ticket import Ticket
 from thalweg.task import Task, apply
 from thalweg.task.reading import leaves
+from thalweg.train.judging import outcomes
 from thalweg.train.made import model_of
-from thalweg.train.population import outcomes
 
 __all__ = ["barrier", "leave_smallest"]
 

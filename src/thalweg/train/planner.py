@@ -19,8 +19,9 @@ from thalweg.task import Task
 from thalweg.train.compiled import Traced, compile_steps, no_compiler, traced
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.footprint import saved_bytes
+from thalweg.train.judging import outcomes
 from thalweg.train.passes import parts
-from thalweg.train.population import batches, outcomes
+from thalweg.train.population import batches
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
 

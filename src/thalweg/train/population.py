@@ -21,17 +21,18 @@ from thalweg.optim import Optimizer
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe
 from thalweg.record import Curve
-from thalweg.schedule import Schedule
-from thalweg.task import Metric, Split, Task
+from thalweg.task import Task
 from thalweg.task.reading import Batch
 from thalweg.train.around import Around, kept_for_each_weight
 from thalweg.train.bucket import bucketed
 from thalweg.train.executors import EXECUTORS
+from thalweg.train.judging import means, outcomes
+from thalweg.train.rates import Rates
 from thalweg.train.state import Member, RunState, begin, begin_all, masks_in
-from thalweg.train.step import CHUNK, Executor, OneByOne, quiet_fallback
+from thalweg.train.step import Executor, OneByOne, quiet_fallback
 from thalweg.train.stopping import Stopping
 
-__all__ = ["Member", "Population", "Result", "batches", "order", "outcomes", "steps_per_epoch", "train"]
+__all__ = ["Member", "Population", "Result", "batches", "order", "steps_per_epoch", "train"]
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class _Rows:
             if state.facts:
                 self._go_on(row, state)
         if not all(self.valid):
-            start = _means(self.models, task.valid, task.metric)
+            start = means(self.models, task.valid, task.metric)
             for row, seen in enumerate(self.valid):
                 self.valid[row] = seen or [float(start[row])]
         self.orders = torch.empty(len(self.models.parameters), len(task.train), dtype=torch.int32)
@@ -288,7 +289,7 @@ class _Rows:
     def end_epoch(self) -> None:
         """Note losses and validation metrics, and let schedules and what stops runs see the latter."""
         with self.around.evaluated():
-            valid = _means(self.models, self.task.valid, self.task.metric)
+            valid = means(self.models, self.task.valid, self.task.metric)
             for row, metric in enumerate(valid[: len(self.members)].tolist()):
                 self.stopping.observe(row, metric, self.models.model)
         for row, (loss, metric) in enumerate(zip((self.sums / self.epoch).tolist(), valid.tolist(), strict=False)):
@@ -370,43 +371,6 @@ def _kept(recipe: Recipe, shapes: Sequence[tuple[int, ...]]) -> float:
     return kept / sum(map(math.prod, shapes)) + kept_for_each_weight(recipe)
 
 
-class Rates:
-    """Every run's multipliers of the learning rate.
-
-    Args:
-        schedules: one a run.
-        totals: each run's steps.
-
-    Attributes:
-        seen: of schedules that follow a metric, by row: what they have made of it; see `Schedule.observe`.
-    """
-
-    def __init__(self, schedules: Sequence[Schedule], totals: Sequence[int]) -> None:
-        pairs = list(zip(schedules, totals, strict=True))
-        self.following = {i: s.resolved(total) for i, (s, total) in enumerate(pairs) if s.feedback}
-        self.seen: dict[int, Any] = {i: schedule.start() for i, schedule in self.following.items()}
-        self.fixed = {i: s.multipliers(total) for i, (s, total) in enumerate(pairs) if not s.feedback}
-
-    def at(self, steps: Sequence[int]) -> np.ndarray:
-        """Return each run's multiplier at its step, counted from 0; shape ``(runs,)``."""
-        return np.array(
-            [
-                self.fixed[i][step] if i in self.fixed else self.following[i](step, self.seen[i])
-                for i, step in enumerate(steps)
-            ]
-        )
-
-    def observe(self, row: int, metric: float, step: int) -> None:
-        """Take a run's metric after ``step`` steps; lower is better."""
-        if row in self.following:
-            self.seen[row] = self.following[row].observe(self.seen[row], metric, step)
-
-    def see(self, row: int, seen: Any) -> None:
-        """Give a run's schedule what it had seen; lists will do for tuples."""
-        if row in self.following:
-            self.seen[row] = tuple(map(tuple, seen))
-
-
 def _broken(parameters: Tensor) -> np.ndarray:
     """Return which rows have a number that is not finite."""
     return ~torch.isfinite(parameters).all(dim=1).numpy()
@@ -424,42 +388,3 @@ def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationS
         found.append((PopulationStep(technique, values, models.parameters[part], models.shapes), part))
         start = part.stop
     return found
-
-
-JUDGED = 1 << 17
-"""Numbers that models put out before they are judged: a metric is called once for a few chunks."""
-
-
-def outcomes(
-    models: Executor, split: Split, metric: Metric, chunk: int = CHUNK, judged: float = JUDGED
-) -> np.ndarray:
-    """Return the metric of every example, float32, shape ``(runs, examples)``; or ``(runs, 1)``.
-
-    The latter where the metric has one value for a whole split. Examples pass ``chunk`` at a time, and are judged
-    when the models have put out ``judged`` numbers.
-    """
-    pieces, held, begun, numbers = [], [], 0, 0
-    for start in range(0, len(split), chunk):
-        end = min(start + chunk, len(split))
-        held.append(models.outputs(split.at(slice(start, end)).inputs))
-        plain = all(isinstance(output, Tensor) for output in held[-1])  # a module alone may return what it likes
-        numbers += sum(output.numel() for output in held[-1]) if plain else 0
-        if plain and numbers < judged and end < len(split):
-            continue
-        targets = split.at(slice(begun, end)).targets
-        values = [metric.outcomes(_joined(outputs), targets) for outputs in zip(*held, strict=True)]
-        if values[0].dim() == 0 and begun == 0 < end < len(split):
-            return outcomes(models, split, metric, chunk if plain else len(split), math.inf)
-        pieces.append(torch.stack(values).reshape(len(values), -1).float().numpy())
-        held, begun, numbers = [], end, 0
-    return np.concatenate(pieces, axis=1)
-
-
-def _joined(outputs: Sequence[Any]) -> Any:
-    """Return the outputs of chunks that follow each other as one; those of one chunk as they are."""
-    return torch.cat(list(outputs)) if len(outputs) > 1 else outputs[0]
-
-
-def _means(models: Executor, split: Split, metric: Metric) -> np.ndarray:
-    values = outcomes(models, split, metric).mean(axis=1, dtype=np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
