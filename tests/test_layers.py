@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "record", "report"],
     "inspect": [*LIBRARY, "record"],
-    "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study"],
+    "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study", "inspect"],
     "__main__": ["cli"],
 }
 """What each part may import beside itself; each line names only parts of lines above it, or beside ``record``."""

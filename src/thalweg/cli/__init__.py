@@ -1,0 +1,55 @@
+"""The command line: parse, call, print. No logic lives here, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from thalweg.cli import read, study
+from thalweg.errors import InputError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Which training recipe should I use for my model and my data, and how sure can I be?",
+)
+for command in (
+    study.compare, study.ablate, study.lottery, study.train,
+    read.report, read.export, read.techniques, read.tasks,
+):  # fmt: skip
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # before a user's file is run; see `thalweg.train`
+    try:
+        code = app(prog_name="thalweg", standalone_mode=False)
+    except InputError as error:
+        _refuse(str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # how typer says that a command is not used as it is meant
+            raise
+        told, context = error.format_message(), getattr(error, "ctx", None)
+        if "\n" in told:  # nothing was asked for, and this is the help
+            sys.exit(told)
+        first, *more = told.rstrip(".?").split(". ")
+        place = getattr(context, "command_path", "thalweg")
+        _refuse("; ".join([*map(_lower, (first, *more)), f"see {place} --help"]))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"thalweg: {sentence}\n")
+    sys.exit(2)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,81 @@
+"""What commands share: arguments that several take, and what each does with them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thalweg.recipe import Recipe
+    from thalweg.study import Lottery, Study
+    from thalweg.task import Task
+
+TaskName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="a built-in task (digits, digits-cnn, wine, breast_cancer, diabetes, docstrings, pysource), "
+        "a CSV file (with --target), or my_task.py:task",
+    ),
+]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column of a CSV file that is predicted")]
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="where the study is kept; run again to go on")]
+
+Seed = Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")]
+Processes = Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")]
+Engine = Annotated[
+    str, typer.Option(metavar="local|ray", help="where runs are trained: on this machine, or on a Ray cluster")
+]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="of the Ray cluster; one is begun here if not given")
+]
+Classical = Annotated[
+    str | None,
+    typer.Option(metavar="knn,svm,…", help="classical models to hold recipes against: knn, svm, logistic, trees"),
+]
+
+
+def task_of(spec: str, target: str | None, epochs: int | None, batch_size: int | None) -> tuple[Task, Recipe]:
+    """Return the task, and the recipe that says what is not varied: the task's own, or what was given."""
+    from thalweg.recipe import Recipe
+    from thalweg.task import load_task
+
+    made = load_task(spec, target=target)
+    size = made.batch_size if batch_size is None else batch_size
+    base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=size)
+    return made, base
+
+
+def names_in(text: str | None) -> list[str]:
+    """Return what a list with commas names."""
+    return [] if text is None else [name.strip() for name in text.split(",")]
+
+
+def tell(study: Study | Lottery) -> None:
+    """Print what a study may claim, and where its report is."""
+    typer.echo(f"\n{study}\n")
+    for warning in study.verdict["warnings"]:
+        typer.echo(f"note: {warning}")
+    typer.echo(f"report: {study.report}")
+
+
+@contextmanager
+def stopping(so: str) -> Iterator[None]:
+    """Turn Ctrl-C into one line, and the exit code that shells give it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; {so}", err=True)
+        raise typer.Exit(130) from None
+
+
+def command_line() -> str:
+    """Return the command as it was given, for the record."""
+    return shlex.join(["thalweg", *sys.argv[1:]])

@@ -1,0 +1,156 @@
+"""Commands that train: compare, ablate, lottery, train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thalweg.cli.common import (
+    Address,
+    Classical,
+    Engine,
+    Out,
+    Processes,
+    Seed,
+    Target,
+    TaskName,
+    command_line,
+    names_in,
+    stopping,
+    task_of,
+    tell,
+)
+
+
+def compare(
+    task: TaskName,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=A,B,…",
+            help="what is compared: optimizer=adam,sgd  schedule=constant,'warmup >> cosine'  batch_size=32,64  "
+            "epochs=10,30  gradient=none,'clip_norm(1.0)'  average=none,ema,swa  wrapper=none,sam,lookahead  "
+            "accumulate=1,4  precision=float32,bf16  freeze=none,'encoder.*'  recompute=none,blocks  "
+            "bucket=none,length; several multiply",
+        ),
+    ] = None,
+    recipe: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE.toml", help="a recipe to compare; may be given several times")
+    ] = None,
+    target: Target = None,
+    trials: Annotated[int, typer.Option(help="settings tried for each recipe, its defaults among them")] = 8,
+    seeds: Annotated[int, typer.Option(help="fresh seeds on which defaults and chosen setting are measured")] = 10,
+    epochs: Annotated[int | None, typer.Option(help="of every recipe; the task's own if not given")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="of every recipe; the task's own if not given")] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="20m, 1h30m: replaces trials and seeds by what fits")
+    ] = None,
+    baselines: Classical = None,
+    out: Out = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+    plan: Annotated[bool, typer.Option("--plan", help="say what would be run, and how, and end there")] = False,
+) -> None:
+    """Compare recipes on a task: which is better, and how surely."""
+    with stopping("what is done is kept, and the same command goes on from there"):
+        from thalweg.notation import combine
+        from thalweg.study import compare as compare_recipes
+        from thalweg.study import explain, parse_duration
+
+        seconds = None if budget is None else parse_duration(budget)
+        made, base = task_of(task, target, epochs, batch_size)
+        recipes = combine(base, vary or [], recipe or [])
+        if plan:
+            for line in explain(
+                made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, processes=processes
+            ):  # fmt: skip
+                typer.echo(line)
+            return
+        study = compare_recipes(
+            made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, baselines=names_in(baselines),
+            out=out, processes=processes, engine=engine, address=address, command=command_line(),
+        )  # fmt: skip
+    tell(study)
+
+
+def ablate(
+    task: TaskName,
+    recipe: Annotated[Path, typer.Option(metavar="FILE.toml", help="the full recipe; ranges take their defaults")],
+    target: Target = None,
+    seeds: Annotated[int, typer.Option(help="fresh seeds, the same for all recipes")] = 10,
+    epochs: Annotated[int | None, typer.Option(help="of the plain recipe; the task's own if not given")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="of the plain recipe; the task's own if not given")] = None,
+    baselines: Classical = None,
+    out: Out = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+) -> None:
+    """Take each ingredient of a recipe out alone, and put it in alone: what each is worth."""
+    with stopping("what is done is kept, and the same command goes on from there"):
+        from thalweg.recipe import Recipe
+        from thalweg.study import ablate as ablate_recipe
+
+        made, plain = task_of(task, target, epochs, batch_size)
+        study = ablate_recipe(
+            made, Recipe.from_file(recipe, plain), plain=plain, seeds=seeds, seed=seed, baselines=names_in(baselines),
+            out=out, processes=processes, engine=engine, address=address, command=command_line(),
+        )  # fmt: skip
+    tell(study)
+
+
+def lottery(
+    task: TaskName,
+    rounds: Annotated[int, typer.Option(help="how often is pruned")] = 10,
+    rate: Annotated[
+        float, typer.Option(help="the share of weights that go each time; half of it at the output")
+    ] = 0.2,
+    rewind: Annotated[int, typer.Option(metavar="STEP", help="to whose weights tickets go back")] = 0,
+    scope: Annotated[str, typer.Option(help="layer or global: among which weights the smallest go")] = "layer",
+    seeds: Annotated[int, typer.Option(help="how many tickets are drawn")] = 5,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="how is trained; adam at its defaults if not given")
+    ] = None,
+    target: Target = None,
+    epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    processes: Processes = None,
+) -> None:
+    """Draw lottery tickets: how small a model can be, and whether its mask and first weights are what matters."""
+    with stopping("what is done is kept, and the same command goes on from there"):
+        from thalweg.recipe import Recipe
+        from thalweg.study import lottery as draw
+
+        made, base = task_of(task, target, epochs, None)
+        found = draw(
+            made, base if recipe is None else Recipe.from_file(recipe, base), rounds=rounds, rate=rate, rewind=rewind,
+            scope=scope, seeds=seeds, seed=seed, out=out, processes=processes, command=command_line(),
+        )  # fmt: skip
+    tell(found)
+    if found.verdict["smaller"]:
+        typer.echo(f"ticket: {found.directory / 'ticket.safetensors'}")
+
+
+def train(
+    task: TaskName,
+    recipe: Annotated[Path, typer.Option(metavar="FILE.toml", help="the recipe; ranges take their defaults")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="gets the weights, the recipe and the record")],
+    target: Target = None,
+    epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
+    seed: Annotated[int, typer.Option(help="of the run")] = 0,
+) -> None:
+    """Train one recipe once; leave its weights and record."""
+    with stopping("what is done is kept up to the last seconds, and the same command goes on from there"):
+        from thalweg.recipe import Recipe
+        from thalweg.study import train as train_recipe
+
+        made, base = task_of(task, target, epochs, None)
+        chosen = Recipe.from_file(recipe, base)
+        trained = train_recipe(made, chosen, out=out, seed=seed, command=command_line())
+    typer.echo(str(trained))
