@@ -20,18 +20,18 @@ __all__ = ["fingerprint", "hash_weights"]
 def fingerprint(task: Task) -> dict[str, str]:
     """Return a hash of each part of a task: ``data``, ``model``, ``loss``, ``metric``.
 
-    ``data`` covers all bytes of all splits, and which number is padding, where the task says; ``model`` the names,
-    shapes and values of its initial weights and buffers under a fixed seed; ``loss`` its value and gradients on a few
-    examples, to three digits, in training and in evaluation, which also sees an edited forward pass; ``metric`` its
-    name, direction and outcomes on those examples. Where one part changes, those after it may change with it, and
-    those before it never do.
+    ``data`` covers all bytes of all splits, the training strings, and which number is padding, where the task says;
+    ``model`` the names, shapes and values of its initial weights and buffers under a fixed seed; ``loss`` its value
+    and gradients on a few examples, to three digits, in training and in evaluation, which also sees an edited forward
+    pass; ``metric`` its name, direction and outcomes on those examples. Where one part changes, those after it may
+    change with it, and those before it never do.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # initial weights that come from a decomposition depend on it in their last bits
     try:
         parts = (task.train, task.valid, task.test)
         return {
-            "data": _hash(chain(*(_tensors(named(part)) for part in parts), _padding(task))),
+            "data": _hash(chain(*(_tensors(named(part)) for part in parts), _padding(task), _texts(task))),
             "model": hash_weights(task.model(0)),
             **_behaviour(task),
         }
@@ -45,6 +45,11 @@ def _padding(task: Task) -> list[bytes]:
         return []
     fills = task.padding if isinstance(task.padding, dict) else {"": task.padding}
     return [f"padding {sorted(fills.items(), key=repr)}".encode()]
+
+
+def _texts(task: Task) -> Iterable[bytes]:
+    """Yield the strings that augmentation edits, of a task that has such."""
+    return (f"text {text}".encode("utf-8", "surrogatepass") for text in task.texts or ())
 
 
 def _behaviour(task: Task) -> dict[str, str]:

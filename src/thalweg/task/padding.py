@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from thalweg.errors import InputError, unknown
 
 __all__ = [
-    "IGNORED", "Padding", "along", "checked", "columns", "items", "lengths", "like", "padded", "to_one_length",
-    "uneven",
+    "IGNORED", "Padding", "along", "checked", "columns", "fill_of", "items", "lengths", "like", "padded",
+    "to_one_length", "uneven",
 ]  # fmt: skip
 
 Padding = int | dict[Any, int] | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.metric import Metric
 from thalweg.task.padding import checked, lengths, to_one_length
-from thalweg.task.reading import WORDS, Split, check_alike, first_line, read, scaled, split_rows
+from thalweg.task.reading import WORDS, Inputs, Split, check_alike, first_line, read, scaled, split_rows
+from thalweg.task.strings import encoded, in_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,9 @@ class Task:
             tokenisers: those that are too short are filled up to the longest. Where inputs differ in it, by name or
             place: ``{"input_ids": 1, "attention_mask": 0}``; what is not named is no sequence. Targets of one whole
             number a token are filled up with −100, which torch's cross entropy leaves out.
+        encode: from a list of strings to inputs, where the data's inputs are strings: to a tensor of whole numbers,
+            or with ``padding`` to a list of sequences, such as a tokeniser gives them. What it makes of a string must
+            not depend on the others in the list. The task keeps the training strings as ``texts``.
         dtype: that of the model and of inputs with fractions.
         epochs, batch_size: what recipes say on this task where they say nothing.
         note: a sentence for whoever uses the task, such as how a target was understood.
@@ -79,6 +83,18 @@ class Task:
     >>> task.train.inputs[:2], task.lengths[:2]
     (tensor([[5, 3, 0, 0],
             [2, 7, 7, 1]]), tensor([2, 4]))
+
+    The texts themselves, so that they can be augmented before they become numbers:
+
+    >>> def encode(strings):
+    ...     return [[len(word) for word in string.split()] for string in strings]
+    >>> task = Task(model=lambda: nn.EmbeddingBag(16, 2, padding_idx=0), data=(["a bee", "no"] * 30, [0, 1] * 30),
+    ...             encode=encode, padding=0, loss=nn.functional.cross_entropy, metric=accuracy)
+    >>> task.texts[:2], task.train.inputs[:2].tolist(), task.encoded(["a new bee"]).tolist()
+    (('a bee', 'no'), [[1, 3], [2, 0]], [[1, 3]])
+
+    Attributes:
+        texts: the strings of the training examples, in the order of ``train``; None without ``encode``.
     """
 
     def __init__(
@@ -95,6 +111,7 @@ class Task:
         splits: tuple[float, float, float] = (0.6, 0.2, 0.2),
         standardize: bool = False,
         padding: Any = None,
+        encode: Callable[[list[str]], Any] | None = None,
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
         epochs: int = 30,
@@ -122,7 +139,10 @@ class Task:
             )
         if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise InputError(f"dtype= takes a type of numbers with fractions, such as torch.float64, not {dtype!r}")
+        if encode is not None and not callable(encode):
+            raise InputError(f"encode= takes a function from a list of strings to inputs, not {encode!r:.60}")
         self.padding = checked(padding)
+        self.encode = encode
         self.name = name
         self.factory = model
         self.loss = loss
@@ -138,10 +158,14 @@ class Task:
         given = [part is not None for part in (train, valid, test)]
         if (data is not None) == any(given) or (any(given) and not all(given)):
             raise InputError("give either data=, to be split, or train=, valid= and test=, all three")
+        self.texts: tuple[str, ...] | None = None
+        if encode is not None:
+            self.texts, data, train, valid, test = in_numbers(encode, data, train, valid, test)
         if data is not None:
             whole = read(data, "data", dtype, self.padding)
             rows = split_rows(whole, splits, seed)
             parts = [whole.at(torch.from_numpy(part)) for part in rows]
+            self.texts = self.texts and tuple(self.texts[i] for i in rows[0])
         else:
             given_parts = zip((train, valid, test), WORDS, strict=True)
             parts = [read(part, word, dtype, self.padding) for part, word in given_parts]
@@ -187,6 +211,19 @@ class Task:
                 "most tokenisers"
             )
         return lengths(self.train.inputs, self.padding)
+
+    def encoded(self, strings: Sequence[str]) -> Inputs:
+        """Return strings as inputs of the form and length of ``train.inputs``; longer ones are cut.
+
+        Raises:
+            InputError: the task has no ``encode``, or it cannot take them.
+        """
+        if self.encode is None:
+            raise InputError(
+                f"the task {self.name} holds numbers and not strings; give it strings, and encode=, a function from "
+                "strings to numbers"
+            )
+        return encoded(self.encode, strings, self.train.inputs, self.padding)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test"

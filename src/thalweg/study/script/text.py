@@ -72,7 +72,12 @@ class Task:
     """What the task's file says, with its examples as tensors in three splits."""
 
     def __init__(self, *, model, loss, metric, data=None, train=None, valid=None, test=None, name="task",
-                 splits=(0.6, 0.2, 0.2), standardize=False, dtype=torch.float32, seed=0, **_):
+                 splits=(0.6, 0.2, 0.2), standardize=False, dtype=torch.float32, seed=0,
+                 encode=None, **_):
+        if encode is not None:
+            data, train, valid, test = (
+                part and (encode(list(part[0])), part[1]) for part in (data, train, valid, test)
+            )
         self.model, self.loss, self.metric, self.name, self.dtype = model, loss, metric, name, dtype
         if data is None:
             parts = [self.tensors(part) for part in (train, valid, test)]
