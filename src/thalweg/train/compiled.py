@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -222,7 +223,7 @@ class Traced:
             node.meta.clear()  # what tracing noted would be taken for an export's
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made: Any = aot_compile(self.graph, tuple(self.example), options={"aot_inductor.package": True})
+            made: Any = aot_compile(self.graph, tuple(self.example), options=_options())
             with TemporaryDirectory() as folder:
                 package = Path(folder) / "code.pt2"
                 package_aoti(str(package), made)
@@ -239,6 +240,39 @@ class Traced:
     def _is(self, code: Code) -> None:
         self.code = code
         del self.graph, self.example  # as large as the models
+
+
+def _options() -> dict[str, Any]:
+    """Return how Inductor is to compile.
+
+    Headers made ready beforehand pay from the third graph on, and until then every process waits for the first. To
+    find out which instructions there are, Inductor compiles one program after another for some ten seconds; that the
+    compiler knows the instructions of this processor is seen in one.
+    """
+    from torch._inductor.cpu_vec_isa import supported_vec_isa_list, x86_isa_checker
+
+    options: dict[str, Any] = {"aot_inductor.package": True, "aot_inductor.precompile_headers": False}
+    there = x86_isa_checker()
+    flags = {
+        flag
+        for isa in supported_vec_isa_list
+        if set(str(isa).split()) <= {*there}
+        for flag in isa.build_arch_flags().split()
+    }
+    if flags and _compiles(sorted(flags)):
+        options["cpp.vec_isa_ok"] = True
+    return options
+
+
+def _compiles(flags: Sequence[str]) -> bool:
+    """Return whether the compiler takes some flags, and knows what they stand for."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    command = [get_cpp_compiler(), *flags, "-x", "c++", "-fsyntax-only", "-"]
+    program = "#include <immintrin.h>\n"
+    with suppress(OSError):
+        return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
+    return False
 
 
 def _loaded(package: Path) -> Code:
