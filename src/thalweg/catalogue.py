@@ -61,6 +61,8 @@ def _beside(technique: Optimizer) -> list[str]:
 def _default(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(_default(name, item) for item in value)
+    if isinstance(value, str):
+        return value or "none"
     if value is None:
         return "what the run has left" if name == "steps" else "not given: see above"
     return f"{value:.6g}"

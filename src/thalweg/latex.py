@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 
+from thalweg.augment import AugmentTechnique
 from thalweg.technique import Technique
 
-__all__ = ["latex"]
+__all__ = ["latex", "symbol"]
 
 
 def latex(technique: Technique) -> list[str]:
@@ -21,14 +23,16 @@ def latex(technique: Technique) -> list[str]:
     anew = _RETURNED.get(technique.kind, rf"{_name(first)} \leftarrow ")
     if getattr(technique, "place", "") == "loss":
         anew = r"\Omega = "
+    if isinstance(technique, AugmentTechnique):
+        anew = _OF_STAGES[technique.stage]
     lines = []
     statements = technique.statements()
     if technique.kind == "dropout":
         statements = [_Shares().visit(statement) for statement in statements]
     for statement in statements:
         match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                lines.append(rf"{_name(name)} \leftarrow {_tex(value)}")
+            case ast.Assign(targets=[ast.Name() | ast.Tuple() as target], value=value):
+                lines.append(rf"{_tex(target)} \leftarrow {_tex(value)}")
             case ast.Return(value=ast.Tuple(elts=[*_, value])) if technique.kind == "stop":
                 lines.append(anew + _tex(value))
             case ast.Return(value=ast.Tuple(elts=[value, *_])):  # the rest is kept, or was measured on the way
@@ -40,11 +44,30 @@ def latex(technique: Technique) -> list[str]:
     return lines
 
 
+def symbol(name: str) -> str:
+    r"""Return what a hyperparameter is written as in the formulas.
+
+    >>> symbol("lr"), symbol("beta1")
+    ('\\alpha', '\\beta_1')
+    """
+    return _name(name)
+
+
 _RETURNED = {
     "schedule": "", "loss": "L = ", "stop": r"\mathrm{stop} = ", "prune": "s = ", "init": r"w \leftarrow ",
     "activation": "y = ", "norm": "y = ", "dropout": "y = ",
 }  # fmt: skip
 """What kinds return that is not what they take first."""
+
+_OF_STAGES = {
+    "geometry": "M = ", "level": r"x \leftarrow ", "grain": r"x \leftarrow ", "last": r"x \leftarrow ",
+    "colour": "C = ", "kernel": "w = ", "separable": "w = ", "hole": r"\mathrm{erased} = ",
+    "whole": r"\mathrm{picture} \leftarrow ", "chosen": r"\mathrm{steps} = ", "mixture": r"\mathrm{steps} = ",
+    "mix": r"\lambda = ", "word": r"\mathrm{word} \leftarrow ", "letters": r"\mathrm{word} \leftarrow ",
+    "order": r"\mathrm{partner} = ", "gap": r"\mathrm{inserted} = ", "mask": r"\mathrm{word} \leftarrow ",
+    "mask_gap": r"\mathrm{inserted} = ",
+}  # fmt: skip
+"""What augmentations return, by their stage; see `thalweg.augment.AugmentTechnique`."""
 
 
 class _Shares(ast.NodeTransformer):
@@ -77,6 +100,8 @@ def _name(name: str) -> str:
     for accent in ("hat", "bar"):
         if name.endswith(f"_{accent}"):
             return rf"\{accent}{{{_name(name.removesuffix(f'_{accent}'))}}}"
+    if numbered := re.fullmatch(r"([a-z])(\d+)", name):
+        return _GREEK.get(name, f"{numbered[1]}_{{{numbered[2]}}}")
     return _GREEK.get(name, name if len(name) == 1 else rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}")
 
 
@@ -88,6 +113,7 @@ _WORDS = {
 }  # fmt: skip
 _RELATIONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "=",
+    ast.NotEq: r"\ne",
 }  # fmt: skip
 _PRECEDENCE = {ast.Add: 1, ast.Sub: 1, ast.Mult: 2, ast.MatMult: 2, ast.Div: 3, ast.FloorDiv: 3, ast.Pow: 4}
 
@@ -112,6 +138,8 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
             return rf"\sqrt{{{_tex(left)}}}"
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             return f"{_tex(left, 5)}^{{{_tex(right)}}}"
+        case ast.BinOp(left=left, op=ast.BitAnd(), right=right):
+            return rf"{_tex(left)} \wedge {_tex(right)}"
         case ast.BinOp(left=left, op=op, right=right):
             level = _PRECEDENCE[type(op)]
             sign = {ast.Add: " + ", ast.Sub: " - ", ast.Mult: r" \, ", ast.MatMult: r" \, "}[type(op)]
@@ -119,8 +147,8 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
             return rf"\left({text}\right)" if level < outer else text
         case ast.Call(func=ast.Name(id="sqrt"), args=[argument]):
             return rf"\sqrt{{{_tex(argument)}}}"
-        case ast.Call(func=ast.Name(id="maximum" | "minimum" | "min" | "max" as name), args=[a, b]):
-            return rf"\{name[:3]}\left({_tex(a)}, {_tex(b)}\right)"
+        case ast.Call(func=ast.Name(id="maximum" | "minimum" | "min" | "max" | "lower" as name), args=[a, b]):
+            return rf"\{'min' if name == 'lower' else name[:3]}\left({_tex(a)}, {_tex(b)}\right)"
         case ast.Call(func=ast.Name(id="log1p"), args=[argument]):
             return rf"\log\left(1 + {_tex(argument, 1)}\right)"
         case ast.Call(
@@ -189,5 +217,25 @@ def _tex(node: ast.expr, outer: int = 0) -> str:
             word = "or" if isinstance(op, ast.Or) else "and"
             return rf" \text{{ {word} }} ".join(_tex(value) for value in values)
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _RELATIONS:
-            return f"{_tex(left)} {_RELATIONS[type(op)]} {_tex(right)}"
+            text = f"{_tex(left)} {_RELATIONS[type(op)]} {_tex(right)}"
+            return rf"\left[{text}\right]" if outer else text  # 1 where it holds
+        case ast.Call(func=ast.Name(id="power"), args=[of, exponent]):
+            return f"{_tex(of, 5)}^{{{_tex(exponent)}}}"
+        case ast.Call(func=ast.Name(id="root"), args=[argument]):
+            return rf"\sqrt{{{_tex(argument)}}}"
+        case ast.Call(func=ast.Name(id="float"), args=[argument]):
+            return _tex(argument, outer)
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
+            word = name.replace("_", r"\_")
+            return rf"\operatorname{{{word}}}\left({', '.join(map(_tex, arguments))}\right)"
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return rf"\left({', '.join(map(_tex, parts))}\right)"
+        case ast.Starred(value=value) | ast.Attribute(value=value, attr="text"):
+            return _tex(value, outer)
+        case ast.Lambda(args=ast.arguments(args=[argument]), body=body):
+            return rf"{_name(argument.arg)} \mapsto {_tex(body)}"
+        case ast.Subscript(value=value, slice=ast.Slice(lower=None, upper=ast.expr() as upper)):
+            return rf"{_tex(value, 5)}_{{\text{{first }} {_tex(upper)}}}"
+        case ast.Subscript(value=value, slice=index):
+            return rf"{_tex(value, 5)}_{{{_tex(index)}}}"
     raise AssertionError(f"no LaTeX for {ast.unparse(node)}")

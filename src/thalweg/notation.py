@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import InputError, unknown
-from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, WORDS, Recipe, checked
+from thalweg.recipe import CATALOGUES, CHAINS, OPTIONAL, ROLES, WORDS, Recipe, checked, not_known
 from thalweg.technique import Choice, LogUniform, Uniform
 
 __all__ = ["combine", "grid", "parse", "split_list"]
@@ -65,15 +65,13 @@ def _evaluate(role: str, node: ast.expr) -> Any:
         case ast.Name(id=name):
             if name not in catalogue:
                 raise (
-                    unknown(role, name, catalogue)
-                    if catalogue
-                    else InputError(f"{role} takes a whole number, not {name!r}")
+                    not_known(role, name) if catalogue else InputError(f"{role} takes a whole number, not {name!r}")
                 )
             return catalogue[name]()
         case ast.Call(func=ast.Name(id=name), args=positional, keywords=keywords):
             maker = _RANGES.get(name) or catalogue.get(name)
             if maker is None:
-                raise unknown(role, name, catalogue or _RANGES)
+                raise not_known(role, name) if catalogue else unknown(role, name, _RANGES)
             args = [_evaluate(role, a) for a in positional]
             values = {k.arg: _evaluate(role, k.value) for k in keywords if k.arg is not None}
             if len(values) < len(keywords):
@@ -82,7 +80,7 @@ def _evaluate(role: str, node: ast.expr) -> Any:
                 return maker(*args, **values)
             except TypeError as error:
                 raise InputError(f"{ast.unparse(node)} cannot be read: name its hyperparameters") from error
-        case ast.BinOp(left=left, op=ast.RShift(), right=right) if role in ("schedule", "gradient"):
+        case ast.BinOp(left=left, op=ast.RShift(), right=right) if role in CHAINS:
             return checked(role, _evaluate(role, left)) >> checked(role, _evaluate(role, right))
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return tuple(_evaluate(role, item) for item in items)

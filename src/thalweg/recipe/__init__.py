@@ -5,6 +5,8 @@ empty. A range in place of a number is searched.
 """
 
 from thalweg.recipe.recipe import ROLES, Recipe, Settings, Together
-from thalweg.recipe.roles import CATALOGUES, OPTIONAL, WORDS, checked
+from thalweg.recipe.roles import CATALOGUES, CHAINS, OPTIONAL, WORDS, checked, not_known
 
-__all__ = ["CATALOGUES", "OPTIONAL", "ROLES", "WORDS", "Recipe", "Settings", "Together", "checked"]
+__all__ = [
+    "CATALOGUES", "CHAINS", "OPTIONAL", "ROLES", "WORDS", "Recipe", "Settings", "Together", "checked", "not_known",
+]  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Any
 
 import tomli_w
 
-from thalweg import optim, schedule
+from thalweg import augment, optim, schedule
+from thalweg.augment import Policy
 from thalweg.errors import InputError, unknown
 from thalweg.gradient import Gradient
 from thalweg.key import Key
@@ -62,6 +63,9 @@ class Recipe:
         prune: which weights stay, from before the first step to the end; of `thalweg.prune`.
         bucket: ``"length"`` for batches of examples that are about as long, each cut to its longest, on tasks that
             say which number is ``padding``; see `thalweg.train.bucket`. ``"none"``: as they come, at full length.
+        augment: what happens to a training example before the model sees it; of `thalweg.augment`. It follows from
+            the run's seed, the epoch and the example; what is evaluated is left as it is. See
+            `thalweg.train.augmented`.
 
     Raises:
         InputError: a value that its role does not take, or more parts than a batch has examples.
@@ -106,6 +110,7 @@ class Recipe:
     freeze: str = "none"
     recompute: str = "none"
     bucket: str = "none"
+    augment: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         for role in ROLES:
@@ -181,8 +186,9 @@ class Recipe:
         parts = [(role, part) for role in SHAPING if (part := getattr(self, role)) is not None]
         shaping = tuple((role, part.technique() if role == "dropout" else part) for role, part in parts)
         return Together(
-            self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute, self.bucket, shaping
-        )
+            self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute, self.bucket, shaping,
+            labels=2 ** sum(part.technique.stage == "mix" for part in self.augment.parts),
+        )  # fmt: skip
 
     def toml(self) -> str:
         """Return the recipe as TOML; ``Recipe.from_toml`` reads it back."""
@@ -240,6 +246,7 @@ class Together:
 
     Attributes:
         shaping: the roles that change what a step computes, with their ingredients.
+        labels: of how many examples the targets enter an example's loss; more than one where pictures are mixed.
     """
 
     batch_size: int = 64
@@ -249,12 +256,14 @@ class Together:
     recompute: str = "none"
     bucket: str = "none"
     shaping: tuple[tuple[str, Ingredient], ...] = ()
+    labels: int = 1
 
     def recipe(self) -> Recipe:
         """Return a recipe that says this, and nothing else."""
         said: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
-        del said["shaping"]
-        return Recipe(**said | dict(self.shaping))
+        del said["shaping"], said["labels"]
+        mixed = Policy(augment.mixup().parts * (self.labels.bit_length() - 1))
+        return Recipe(**said | dict(self.shaping), augment=mixed)
 
     @property
     def alone(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from thalweg import (
     activation,
+    augment,
     average,
     dropout,
     gradient,
@@ -20,12 +22,15 @@ from thalweg import (
     stop,
     wrapper,
 )  # fmt: skip
+from thalweg.augment import Policy
 from thalweg.errors import InputError, unknown
 from thalweg.gradient import Gradient
 from thalweg.schedule import Schedule
 from thalweg.technique import Choice, Ingredient, Technique
 
-__all__ = ["CATALOGUES", "CHAINS", "NUMBERS", "OPTIONAL", "SHAPING", "UNSAID", "WORDS", "checked", "values_of"]
+__all__ = [
+    "CATALOGUES", "CHAINS", "NUMBERS", "OPTIONAL", "SHAPING", "UNSAID", "WORDS", "checked", "not_known", "values_of",
+]  # fmt: skip
 
 CATALOGUES: dict[str, Mapping[str, Any]] = {
     "optimizer": optim.CATALOGUE,
@@ -41,6 +46,7 @@ CATALOGUES: dict[str, Mapping[str, Any]] = {
     "loss": loss.CATALOGUE,
     "stop": stop.CATALOGUE,
     "prune": prune.CATALOGUE,
+    "augment": augment.CATALOGUE,
 }
 """The techniques that each role chooses from; the other roles are numbers."""
 
@@ -51,7 +57,7 @@ SHAPING = ("activation", "norm", "dropout", "loss")
 """Roles that change what a step computes, so that runs must have them in common to train together; of dropout only
 the kind, for its rates are numbers that each run has of its own."""
 
-CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient}
+CHAINS: dict[str, Any] = {"schedule": Schedule, "gradient": Gradient, "augment": Policy}
 NUMBERS = ("batch_size", "epochs", "accumulate")
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -77,6 +83,9 @@ def checked(role: str, value: Any) -> Any:
         )
         if not fits:
             raise InputError(f"{role} takes {_EXAMPLES[role]}, not {value!r}")
+        for part in getattr(value, "parts", ()):
+            if CATALOGUES[role].get(part.name) is not part.technique:
+                raise InputError(f"{role} takes what thalweg knows by name, and {part.name} is of another library")
     elif role in WORDS:
         return _word(role, value)
     else:
@@ -116,4 +125,25 @@ _EXAMPLES = {
     "loss": "a loss such as loss.huber()",
     "stop": "a way to stop such as stop.patience(5)",
     "prune": "a way to prune such as prune.snip(keep=0.1)",
+    "augment": "augmentations such as augment.flip()",
 }
+
+_ELSEWHERE = {
+    "horizontal_flip": "flip", "flip_horizontal": "flip", "vertical_flip": "flip_vertical",
+    "rotate_90": "quarter_turns", "random_rotate_90": "quarter_turns", "shift_scale_rotate": "ssr",
+    "trivial_augment": "trivial", "trivial_augment_wide": "trivial", "rand_augment": "rand", "aug_mix": "augmix",
+    "gaussian_blur": "blur", "gauss_noise": "noise", "gaussian_noise": "noise", "to_gray": "grey",
+    "grayscale": "grey", "normalize": "normalise", "equalize": "equalise", "posterize": "posterise",
+    "solarize": "solarise", "center_crop": "centre_crop", "coarse_dropout": "cutout", "grid_dropout": "grid_mask",
+    "synonym_replacement": "synonym", "swap": "random_swap",
+}  # fmt: skip
+"""What other libraries call augmentations of ours."""
+
+
+def not_known(role: str, name: str) -> InputError:
+    """Return the error for a technique that a role does not know, with the one that was meant."""
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", name).lower()
+    meant = _ELSEWHERE.get(plain, plain)
+    if role == "augment" and meant != name and meant in CATALOGUES[role]:
+        return InputError(f'unknown {role} "{name}"; did you mean "{meant}"?')
+    return unknown(role, name, CATALOGUES[role])

@@ -8,8 +8,8 @@ from typing import Any
 
 import tomli_w
 
-from thalweg.errors import InputError, unknown
-from thalweg.recipe.roles import CATALOGUES, CHAINS, OPTIONAL
+from thalweg.errors import InputError
+from thalweg.recipe.roles import CATALOGUES, CHAINS, OPTIONAL, not_known
 from thalweg.technique import Choice, Ingredient, LogUniform, Uniform
 
 __all__ = ["from_plain", "line_of", "plain", "table"]
@@ -62,7 +62,7 @@ def _ingredient(kind: str, catalogue: Mapping[str, Any], table: Any) -> Ingredie
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise InputError(f'{kind} takes a table with a name, such as name = "{next(iter(catalogue))}"')
     if table["name"] not in catalogue:
-        raise unknown(kind, table["name"], catalogue)
+        raise not_known(kind, table["name"])
     technique = catalogue[table["name"]]
     lists = {name for name, default in technique.hyperparameters.items() if isinstance(default, tuple)}
     values = {

@@ -29,6 +29,7 @@ from thalweg.recipe import Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.train.dropout import step_keys
+from thalweg.train.mixing import as_trained
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
 from thalweg.train.vmapped import Rest, Vmapped, filled_up, rest_of
@@ -322,7 +323,8 @@ def _example(models: Compiled, size: Size) -> Any:
     train = models.task.train
     some = torch.arange(size[2]) % len(train)
     if size[0] == "step":
-        return models.training(slice(0, size[1]), train.at(some.repeat(size[1], 1)))
+        batch = as_trained(train.at(some.repeat(size[1], 1)), models.together)
+        return models.training(slice(0, size[1]), batch)
     return models.evaluation(slice(0, size[1]), train.at(some).inputs)
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from thalweg.key import Key
 from thalweg.recipe import Together
 from thalweg.task import Task, apply
-from thalweg.train.made import loss_of, model_of
+from thalweg.train.made import model_of, step_loss_of
+from thalweg.train.mixing import as_trained
 from thalweg.train.passes import autocast
 from thalweg.train.state import of_module
 
@@ -63,7 +64,7 @@ def saved_bytes(task: Task, together: Together, examples: int) -> int:
 def _saved(task: Task, together: Together) -> int:
     """Return the bytes that `PROBE` examples leave."""
     recipe = together.recipe().resolved()
-    module, loss = model_of(task, recipe, 0).train(), loss_of(task, recipe)
+    module, loss = model_of(task, recipe, 0).train(), step_loss_of(task, recipe)
     own = {x.untyped_storage().data_ptr() for x in of_module(module).values()}
     found: dict[int, int] = {}
 
@@ -73,7 +74,7 @@ def _saved(task: Task, together: Together) -> int:
             found[storage.data_ptr()] = storage.nbytes()
         return x
 
-    batch = task.train.at(torch.arange(PROBE) % len(task.train))
+    batch = as_trained(task.train.at(torch.arange(PROBE) % len(task.train)), together)
     watching, mixed = (
         torch.autograd.graph.saved_tensors_hooks(save, lambda x: x),
         autocast(together, torch.device("cpu")),

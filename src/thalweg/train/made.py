@@ -18,9 +18,11 @@ from thalweg.recipe import Recipe
 from thalweg.surgery import Operation, operate
 from thalweg.task import Task
 from thalweg.technique import Ingredient
+from thalweg.train.augment_check import check_augment
+from thalweg.train.mixing import Mixed
 from thalweg.train.passes import freeze
 
-__all__ = ["check_made", "loss_of", "masks_of", "model_of"]
+__all__ = ["check_made", "loss_of", "masks_of", "model_of", "step_loss_of"]
 
 FEW = 4
 """Examples that surgery looks at."""
@@ -69,6 +71,13 @@ def loss_of(task: Task, recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
     return call
 
 
+def step_loss_of(task: Task, recipe: Recipe) -> Callable[[Any, Tensor], Tensor]:
+    """Return a run's loss on batches as training has them: where pictures are mixed, of more than one target each."""
+    labels = recipe.together().labels
+    loss = loss_of(task, recipe)
+    return loss if labels == 1 else Mixed(loss, labels, task.train.targets.dtype)
+
+
 def masks_of(task: Task, recipe: Recipe, seed: int, module: nn.Module) -> dict[str, Tensor]:
     """Return which weights a run keeps, by the parameters' names, True where a weight stays; none without pruning.
 
@@ -106,4 +115,5 @@ def check_made(task: Task, recipe: Recipe) -> None:
     if isinstance(recipe.norm, Norm) and recipe.norm.technique.over == "batch":
         way = recipe.together()
         recipe.norm.check(2, 0, way.batch_size // way.accumulate)
+    check_augment(task, recipe, loss_of(task, recipe))
     masks_of(task, recipe, 0, model_of(task, recipe, 0))

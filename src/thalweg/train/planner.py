@@ -20,6 +20,7 @@ from thalweg.train.compiled import Traced, compile_steps, no_compiler, traced
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.footprint import saved_bytes
 from thalweg.train.judging import outcomes
+from thalweg.train.mixing import as_trained
 from thalweg.train.passes import parts
 from thalweg.train.population import batches
 from thalweg.train.state import beginnings
@@ -235,7 +236,8 @@ class _Steps:
     def __init__(self, task: Task, together: Together, executor: str, runs: int) -> None:
         self.models = EXECUTORS[executor](task, beginnings(task, runs, together.recipe().resolved()))
         size = batches(len(task.train), together.batch_size)[0].stop
-        self.batch = task.train.at(torch.arange(size).repeat(len(self.models.parameters), 1))
+        numbers = torch.arange(size).repeat(len(self.models.parameters), 1)
+        self.batch = as_trained(task.train.at(numbers), together)
         values = [dict(optim.adam().resolved().values)] * runs
         self.update, self.runs = PopulationStep(optim.adam, values, self.models.parameters[:runs]), runs
 

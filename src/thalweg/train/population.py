@@ -22,8 +22,8 @@ from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe
 from thalweg.record import Curve
 from thalweg.task import Task
-from thalweg.task.reading import Batch
 from thalweg.train.around import Around, kept_for_each_weight
+from thalweg.train.augmented import Augmenting
 from thalweg.train.bucket import bucketed
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.judging import means, outcomes
@@ -204,6 +204,7 @@ class _Rows:
         self.updates = _updates(self.members, self.models)
         recipes = [member.recipe for member in self.members]
         self.around = Around(recipes, self.models, self.updates, epoch, task.train, list(map(masks_in, states)))
+        self.augmenting = Augmenting(task, recipes, [member.seed for member in self.members])
         self.totals = [recipe.sizes()[1] * epoch for recipe in recipes]
         self.rates = Rates([recipe.schedule for recipe in recipes], self.totals)
         self.stopping = Stopping(recipes, higher_is_better=task.metric.higher_is_better)
@@ -260,9 +261,10 @@ class _Rows:
 
     def _charge(self) -> None:
         """Share out the CPU time since this was last called."""
-        now, own = time.process_time(), self.around.seconds
+        now, own = time.process_time(), self.around.seconds + self.augmenting.seconds
         self.cpu += (now - self.started - own.sum()) / len(self.members) + own
-        self.started, self.around.seconds = now, np.zeros_like(own)
+        self.started = now
+        self.around.seconds, self.augmenting.seconds = np.zeros_like(own), np.zeros_like(own)
 
     # -- steps ---------------------------------------------------------------------------------------
 
@@ -275,7 +277,7 @@ class _Rows:
 
     def step(self, cut: slice) -> None:
         """Take one step with every run."""
-        batch = Batch(self.task.train, self.orders[:, cut])
+        batch = self.augmenting.batch(self.orders[:, cut], [done // self.epoch for done in self.done])
         steps = self.done + self.padding
         losses = self.models.differentiate(batch, steps)
         self.sums += losses[: len(self.members)]

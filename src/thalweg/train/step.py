@@ -27,7 +27,7 @@ from thalweg.task import Split, Task, apply
 from thalweg.task.reading import Batch
 from thalweg.train.bucket import trimmed
 from thalweg.train.dropout import KeyedDropout, step_keys
-from thalweg.train.made import loss_of, model_of
+from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.recompute import blocks, recomputed
 from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
@@ -108,7 +108,7 @@ class Rows:
         self.task = task
         (self.together,) = {state.member.recipe.together() for state in states}
         self.module = self._module(states[0])
-        self.loss = loss_of(task, states[0].member.recipe)
+        self.loss = step_loss_of(task, states[0].member.recipe)
         mine = trainable(self.module)
         self.names = list(mine)
         self.shapes = [tuple(p.shape) for p in mine.values()]
