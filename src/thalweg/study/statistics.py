@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from thalweg.cache import kept
+
 __all__ = ["Estimates", "Floats", "differences", "means", "over_examples", "pair_alpha"]
 
 Floats = NDArray[np.float64]
@@ -168,8 +170,16 @@ def pair_alpha(recipes: int, seeds: int, alpha: float = 0.05) -> float:
     """
     if recipes < 3 or seeds < 2:
         return alpha
-    quantile = float(np.quantile(_largest_t(recipes, seeds), 1 - alpha))
+    quantile = float(
+        kept(
+            f"largest-t-{recipes}-{seeds}-{alpha!r}.txt", lambda: repr(_quantile_of_largest_t(recipes, seeds, alpha))
+        )
+    )
     return float(2 * stats.t.sf(quantile, seeds - 1))
+
+
+def _quantile_of_largest_t(recipes: int, seeds: int, alpha: float) -> float:
+    return float(np.quantile(_largest_t(recipes, seeds), 1 - alpha))
 
 
 @cache
