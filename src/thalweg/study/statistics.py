@@ -171,14 +171,12 @@ def pair_alpha(recipes: int, seeds: int, alpha: float = 0.05) -> float:
     if recipes < 3 or seeds < 2:
         return alpha
     quantile = float(
-        kept(
-            f"largest-t-{recipes}-{seeds}-{alpha!r}.txt", lambda: repr(_quantile_of_largest_t(recipes, seeds, alpha))
-        )
+        kept(f"largest-t-{recipes}-{seeds}-{alpha!r}.txt", lambda: repr(_quantile(recipes, seeds, alpha)))
     )
     return float(2 * stats.t.sf(quantile, seeds - 1))
 
 
-def _quantile_of_largest_t(recipes: int, seeds: int, alpha: float) -> float:
+def _quantile(recipes: int, seeds: int, alpha: float) -> float:
     return float(np.quantile(_largest_t(recipes, seeds), 1 - alpha))
 
 
