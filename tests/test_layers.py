@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "report": ["errors", "cache", "record"],
     "surgery": ["errors", "technique"],
     "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
-    "study": ["version", *LIBRARY, "record", "report"],
+    "study": ["version", *LIBRARY, "latex", "record", "report"],
     "inspect": [*LIBRARY, "record"],
     "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study", "inspect"],
     "__main__": ["cli"],

@@ -155,7 +155,7 @@ def run(out, weights, processes, seconds=0.02, stop=None, cache=None):
 def serve():
     importlib.import_module("torch._dynamo")  # which vmap does where it is first called
 
-    importlib.import_module("thalweg.report.page")._libraries()
+    importlib.import_module("thalweg.report.writing").libraries()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

@@ -22,6 +22,9 @@ __all__ = ["FAMILIES", "effects", "figures", "methods", "pictures", "told"]
 FAMILIES = {"out": "taken out of the full recipe", "in": "put into the plain recipe"}
 """The two ways in which an ingredient is tried, and the order in which they are drawn."""
 
+_TRIED = {"out": "without", "in": "with"}
+"""Which of an effect's two recipes is the one of this ingredient alone."""
+
 KINDS = {"test": "ablation_test", "gap": "ablation_gap", "cost": "ablation_cost"}
 """The picture of each quantity."""
 
@@ -33,7 +36,9 @@ def figures(study: Study, scale: Scale) -> dict[str, Table]:
     """Return each picture's data by its name; empty for a study that is no ablation."""
     found: dict[str, Table] = {}
     for kind, name in KINDS.items():
-        columns: Table = {key: [] for key in ("ingredient", "family", "mid", "low", "high", "claimed", "told")}
+        columns: Table = {
+            key: [] for key in ("recipe", "ingredient", "family", "mid", "low", "high", "claimed", "told")
+        }
         columns |= {"seeds_low": [], "seeds_high": []}
         for part in _ordered(study):
             for family in FAMILIES:
@@ -43,6 +48,7 @@ def figures(study: Study, scale: Scale) -> dict[str, Table]:
                 factor = 1.0 if kind == "cost" else scale.factor
                 ends = _ends(effect, kind)
                 seeds = effect.get("seeds") or [None, None]
+                columns["recipe"].append(part[family].get(_TRIED[family], ""))
                 columns["ingredient"].append(part["label"])
                 columns["family"].append(FAMILIES[family])
                 columns["mid"].append(_six(effect["ratio" if kind == "cost" else "difference"], factor))
@@ -105,20 +111,26 @@ def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
             alt.Tooltip("told:N", title="effect"),
         ],
     )
-    hollow = {"condition": {"test": "datum.claimed", "value": 1.0}, "value": 0.0}
+    apart = "length(isolated) > 0 && indexof(isolated, datum.recipe) < 0"
+    hollow = {
+        "condition": [{"test": f"!datum.claimed || ({apart})", "value": 0.0}],
+        "value": 1.0,
+    }
     rule = look.source(f"{name}_rule").mark_rule(color="var(--soft)").encode(x=x("at:Q"))
     thin = (
         base.transform_filter("isValid(datum.low)")
         .mark_rule(strokeWidth=1.5, clip=True)
-        .encode(x=x("low:Q"), x2="high:Q")
+        .encode(x=x("low:Q"), x2="high:Q", opacity=look.emphasis(1.0, 0.15))
     )
     thick = (
         base.transform_filter("isValid(datum.seeds_low)")
-        .mark_rule(strokeWidth=5, opacity=0.4, clip=True)
-        .encode(x=x("seeds_low:Q"), x2="seeds_high:Q")
+        .mark_rule(strokeWidth=5, clip=True)
+        .encode(x=x("seeds_low:Q"), x2="seeds_high:Q", opacity=look.emphasis(0.4, 0.08))
     )
     back = base.mark_point(filled=True, size=62, opacity=1.0).encode(x=x("mid:Q"), color=alt.value("var(--paper)"))
-    point = base.mark_point(filled=False, size=62, strokeWidth=1.6).encode(x=x("mid:Q"))
+    point = base.mark_point(filled=False, size=62, strokeWidth=1.6).encode(
+        x=x("mid:Q"), opacity=look.emphasis(1.0, 0.25)
+    )
     full = base.mark_point(filled=True, size=62).encode(x=x("mid:Q"), opacity=hollow)
     return look.layered([rule, thin, thick, back, point, full], height=ROW * len(order) // (3 - len(families)) + 8)
 
@@ -175,9 +187,11 @@ def methods(study: Study) -> list[str]:
 
 def effects(study: Study, scale: Scale) -> list[dict[str, Any]]:
     """Return the table: an ingredient a row, and for each way of trying it three cells, best first."""
+    place = {name: i for i, name in enumerate(study.names)}
     return [
         {
             "label": part["label"],
+            "recipes": [place.get(part[family].get(_TRIED[family], ""), "") for family in FAMILIES if family in part],
             "said": part["said"] if part["said"] not in part["label"] else "",
             "instead": part["instead"],
             "families": [_cells(part[family], scale) for family in FAMILIES if family in part],

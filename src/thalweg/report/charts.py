@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
 
-__all__ = ["charts"]
+__all__ = ["charts", "ranks"]
 
 HEIGHT = 320
 LABEL_ROOM = 128
@@ -29,7 +29,7 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
     """
     made: dict[str, dict[str, Any]] = {}
     if "ranks" in data:
-        made["ranks"] = _ranks(study, scale, data)
+        made["ranks"] = ranks(study, scale, data)
     if "valid" in data:
         made["valid"] = _courses("valid", study, scale.axis, data, higher=study.higher_is_better)
     if "loss" in data:
@@ -49,12 +49,12 @@ def _number(scale: Scale) -> str:
 # -- who is ahead --------------------------------------------------------------------------------------
 
 
-def _ranks(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]:
+def ranks(study: Study, scale: Scale, data: dict[str, Table], source: str = "ranks") -> dict[str, Any]:
     """Mean, interval over seeds (thick) and over seeds and test examples (thin), best on top; the line to beat.
 
     A line so far from all recipes that it would press them together is left out, of the data too.
     """
-    table = data["ranks"]
+    table = data[source]
     ends = [v for name in ("mean", "beyond", "low", "high") for v in table[name] if v is not None]
     if "line" in data:
         (at,) = data["line"]["at"]
@@ -71,7 +71,7 @@ def _ranks(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]
 
     names = alt.Axis(labelColor="var(--ink)", labelLimit=190, labelFontSize=13, grid=False)
     colours = alt.Scale(domain=["first", "behind"], range=["var(--accent)", "var(--behind)"])
-    base = look.source("ranks").encode(
+    base = look.source(source).encode(
         y=alt.Y("recipe:N", sort=table["recipe"], title=None, axis=names),
         color=alt.Color("group:N", scale=colours, legend=None),
         opacity=look.emphasis(1.0, 0.2),
@@ -126,7 +126,7 @@ def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, h
         "epoch:Q",
         title="epoch",
         scale=alt.Scale(domain=[0, max(table["epoch"])], nice=False, range=[0, alt.ExprRef("width - room")]),
-        axis=alt.Axis(tickMinStep=1, tickCount=6, format="d"),
+        axis=alt.Axis(values=layout.counts(0, max(table["epoch"])), format="d"),
     )
     kind = {"type": "log"} if log else {"zero": False}
     up = alt.Scale(nice=False, **kind, **limits)
@@ -158,7 +158,7 @@ def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, h
             y=y("at:Q"),
             # An empty text, not a transparent one: even what cannot be seen takes room from the plot.
             text=alt.condition("room > 8", alt.Text("recipe:N"), alt.value("")),
-            color=look.colour(names)["color"],
+            color=look.colour(names, "t")["color"],
             opacity=look.emphasis(1.0, 0.0),
         )
     )
@@ -245,7 +245,7 @@ def _trials(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
         "trials:Q",
         title="trials",
         scale=alt.Scale(domain=[1, max(2, *table["trials"])], nice=False),
-        axis=alt.Axis(tickMinStep=1, format="d"),
+        axis=alt.Axis(values=layout.counts(1, max(2, *table["trials"])), format="d"),
     )
     low, high = layout.close_up(_as_curves(table), higher=study.higher_is_better) or layout.whole(_as_curves(table))
     up = alt.Scale(zero=False, nice=False, domain=[low, high])

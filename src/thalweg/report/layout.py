@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from thalweg.report.tables import Table
 
-__all__ = ["close_up", "ends", "spaced", "span", "whole", "window"]
+__all__ = ["close_up", "counts", "ends", "spaced", "span", "whole", "window"]
 
 
 def window(rows: Sequence[tuple[float | None, float | None, float | None]], *, higher: bool) -> tuple[float, float]:
@@ -30,6 +30,18 @@ def window(rows: Sequence[tuple[float | None, float | None, float | None]], *, h
     ends = [end for row in kept for end in row if end is not None]
     margin = 0.04 * (max(ends) - min(ends)) or spread
     return float(f"{min(ends) - margin:.6g}"), float(f"{max(ends) + margin:.6g}")
+
+
+def counts(low: int, high: int, ticks: int = 6) -> list[int]:
+    """Return whole numbers to mark an axis at: evenly spaced, about so many, none twice.
+
+    >>> counts(0, 30), counts(1, 3), counts(1, 8)
+    ([0, 5, 10, 15, 20, 25, 30], [1, 2, 3], [1, 2, 4, 6, 8])
+    """
+    steps = (step * 10**power for power in range(10) for step in (1, 2, 5))
+    step = next(step for step in steps if (high - low) <= ticks * step)
+    first = [low] if low % step else []
+    return first + list(range(low + -low % step, high + 1, step))
 
 
 def span(table: Table) -> tuple[float, float]:

@@ -35,7 +35,7 @@ def _line(row: dict[str, Any], study: Study, scale: Scale) -> dict[str, Any]:
         "what": row["what"],
         "setting": row.get("declared") or row.get("reason") or "",
         "mean": scale.number(row.get("mean")),
-        "interval": scale.interval(_possible(row.get("interval"), scale)),
+        "interval": scale.interval(scale.possible(row.get("interval"))),
         "kind": kind,
         "difference": difference,
         "difference_interval": interval,
@@ -44,11 +44,6 @@ def _line(row: dict[str, Any], study: Study, scale: Scale) -> dict[str, Any]:
         "grid": figures(row.get("grid_seconds")),
         "fits": row.get("fits") or 0,
     }
-
-
-def _possible(ends: list[float] | None, scale: Scale) -> list[float] | None:
-    """Cut an interval of shares where shares end: from few examples it may reach beyond."""
-    return ends and [min(max(end, 0.0), 1.0) for end in ends] if scale.unit == "%" else ends
 
 
 def best(study: Study, scale: Scale) -> Table:

@@ -49,7 +49,11 @@ def layered(layers: Sequence[alt.Chart], *params: alt.Parameter, height: int) ->
     Every chart knows the variable ``isolated``, which the page sets: the recipes to stand out; empty means all.
     """
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    chart = alt.layer(*layers).properties(width="container", height=height, autosize=fit)
+    chart = (
+        alt.layer(*layers)
+        .properties(width="container", height=height, autosize=fit)
+        .resolve_scale(color="independent")
+    )
     return chart.add_params(alt.param(name="isolated", value=[]), *params).to_dict()
 
 
@@ -69,9 +73,9 @@ def veil(recipes: int) -> dict[str, Any]:
     return emphasis(min(0.2, 0.7 / recipes), 0.0, 0.22)
 
 
-def colour(names: Sequence[str]) -> dict[str, Any]:
-    """A recipe's colour and dash, the same in every chart."""
-    colours = [f"var(--r{i % COLOURS})" for i in range(len(names))]
+def colour(names: Sequence[str], face: str = "r") -> dict[str, Any]:
+    """A recipe's colour and dash, the same in every chart; face "t" is dark enough for text."""
+    colours = [f"var(--{face}{i % COLOURS})" for i in range(len(names))]
     dashes = [DASHES[i // COLOURS % len(DASHES)] for i in range(len(names))]
     return {
         "color": alt.Color("recipe:N", scale=alt.Scale(domain=names, range=colours), legend=None),

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-import jinja2
 from altair.utils.schemapi import debug_mode
 
-from thalweg.record import Store, StoreError
+from thalweg.record import Store
 from thalweg.report import look
 from thalweg.report import lottery_words as words
+from thalweg.report.formulas import formulas
 from thalweg.report.lottery_words import KINDS
-from thalweg.report.page import _json, _libraries, _swatch, _template
 from thalweg.report.reading import Study, read
 from thalweg.report.scale import Scale
 from thalweg.report.words import particulars
+from thalweg.report.writing import put, rendered
 
 __all__ = ["holds_one", "render", "write"]
 
@@ -36,16 +35,7 @@ def holds_one(directory: Path | str) -> bool:
 
 def write(directory: Path | str) -> Path:
     """Write the page; see :func:`thalweg.report.write`."""
-    page = render(directory)
-    path = Path(directory) / "report.html"
-    unfinished = path.with_name(f".report.html.{os.getpid()}")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-    return path
+    return put(render(directory), Path(directory) / "report.html")
 
 
 def render(directory: Path | str) -> str:
@@ -58,21 +48,29 @@ def render(directory: Path | str) -> str:
     data = _tables(verdict, scale) if verdict else {}
     with debug_mode(False):  # what Vega-Lite takes is checked in the tests, not anew for each page
         charts = _charts(scale, data) if verdict else {}
-    names = list(KINDS)
-    payload = {"names": names, "config": look.CONFIG, "charts": charts, "data": data}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("thalweg.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     sentences = words.sentences(study)
-    return environment.get_template("lottery.html.j2").render(
-        study=study, scale=scale, headline=sentences[0], lead=sentences[1:], summary=words.summary(study, said),
-        told=words.told(verdict, scale) if verdict else {}, rows=words.rows(verdict, scale) if verdict else [],
-        smaller=words.smaller(verdict, scale) if verdict else None, methods=words.methods(study, said),
-        particulars=particulars(study), legend=[_swatch(i, name) for i, name in enumerate(names)],
-        recipe=study.recipes[0].declared.strip(), warnings=(verdict or {}).get("warnings") or [],
-        payload=_json(payload), style=_template("page.css"), script=_template("page.js"), libraries=_libraries(),
-    )  # fmt: skip
+    measured = words.methods(study, said)
+    return rendered(
+        "lottery.html.j2",
+        names=KINDS,
+        charts=charts,
+        data=data,
+        copies=measured.copies,
+        study=study,
+        scale=scale,
+        title=f"{study.task.get('name') or study.directory.name}: {sentences[0]}",
+        headline=sentences[0],
+        lead=sentences[1:],
+        summary=words.summary(study, said),
+        told=words.told(verdict, scale) if verdict else {},
+        rows=words.rows(verdict, scale) if verdict else [],
+        smaller=words.smaller(verdict, scale) if verdict else None,
+        methods=measured,
+        formulas=formulas(study),
+        particulars=particulars(study),
+        recipe=study.recipes[0].declared.strip(),
+        warnings=(verdict or {}).get("warnings") or [],
+    )
 
 
 def _scale(study: Study) -> Scale:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thalweg.report.citations import Bibliography
+from thalweg.report.methods import written
 from thalweg.report.scale import MISSING
 
 if TYPE_CHECKING:
+    from thalweg.report.methods import Methods
     from thalweg.report.reading import Study
     from thalweg.report.scale import Scale
 
@@ -30,15 +33,23 @@ def summary(study: Study, said: dict[str, Any]) -> list[str]:
     return [str(study.task.get("name")), "lottery", *(f"{n:,} {word}{'s' * (n != 1)}" for n, word in counted)]
 
 
-def methods(study: Study, said: dict[str, Any]) -> list[str]:
-    """Return the paragraph on how it was measured, as sentences."""
+def methods(study: Study, said: dict[str, Any]) -> Methods:
+    """Return the paragraph on how it was measured."""
+    works = Bibliography()
+    ticket = works.cite("Frankle & Carbin 2019, The Lottery Ticket Hypothesis")
+    late = works.cite(
+        "Frankle, Dziugaite, Roy & Carbin 2020, Linear Mode Connectivity and the Lottery Ticket Hypothesis"
+    )
+    max_t = works.cite("Westfall & Young 1993, Resampling-Based Multiple Testing")
     sizes = study.task.get("sizes") or {}
     within = "of each layer" if said["scope"] == "layer" else "over all layers together"
     rewound = f"its values at step {said['rewind']}" if said["rewind"] else "its first values"
     rest = ", as the optimizer’s state was," if said["rewind"] else ""
     split = ", ".join(f"{sizes.get(name, 0):,} for {word}" for name, word in _SPLITS.items())
     rounds, rate = said["rounds"], f"{100 * said['rate']:g}\u00a0%"
-    text = f"""The task’s examples were split once: {split}. A model is trained; the smallest {rate} of the weights
+    tool = f"thalweg {study.environment['thalweg']}" if study.environment.get("thalweg") else "thalweg"
+    text = f"""We looked for lottery tickets{ticket} on the task {study.task.get("name")} with {tool}.
+The task’s examples were split once: {split}. A model is trained; the smallest {rate} of the weights
 {within}, and half that share in the output layer, are pruned; what is left goes back to
 {rewound}{rest} and is trained again, {rounds} times. Biases and what belongs to norms are not
 pruned. Random mask: as many weights of each layer, by lot, from the same weights. Fresh weights:
@@ -46,11 +57,11 @@ the ticket’s mask, from first weights of another seed. One-shot: as many weigh
 by the whole model’s trained weights. Whole units: output units with the smallest norms, as large a
 share of them in each round, from the same weights. All see the same batches in the same order, seed
 by seed. Differences are paired by seed and test example; their 95\u00a0% intervals hold for all
-pairs of a level at once (max-T) and for all levels (Bonferroni). A level is won where both of the
-ticket’s intervals lie above 0. The barrier is that of the test metric on the straight line, in 30
+pairs of a level at once (max-T){max_t} and for all levels (Bonferroni). A level is won where both of the
+ticket’s intervals lie above 0. The barrier{late} is that of the test metric on the straight line, in 30
 steps, between the trained weights of a ticket and of the same ticket trained on its data in another
 order. A run that diverged is scored as the untrained model."""
-    return [text.replace("\n", " ")]
+    return written([text.replace("\n", " ")], works)
 
 
 _SPLITS = {"train": "training", "valid": "validation", "test": "testing"}

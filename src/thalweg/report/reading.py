@@ -43,6 +43,7 @@ class Study:
     members: dict[str, dict[str, list[Member]]] = field(repr=False)
     planned: int
     finished: int
+    techniques: list[dict[str, Any]] = field(default_factory=list)
 
     def arm(self, arm: str, recipe: str) -> list[Member]:
         """Return one recipe's runs in one arm; empty where there are none yet."""
@@ -125,7 +126,9 @@ def read(directory: Path | str) -> Study:
         recipes = store.recipes()
         if not recipes:
             raise StoreError(f"{store.path} names no recipe: the study was stopped before it began")
-        facts = {name: store.get(name) for name in ("task", "protocol", "environment", "plan", "verdict")}
+        facts = {
+            name: store.get(name) for name in ("task", "protocol", "environment", "plan", "verdict", "techniques")
+        }
         entries = store.entries()
         runs = store.runs(curves=True)
     if not entries:  # one recipe trained outside any arm
@@ -148,6 +151,7 @@ def read(directory: Path | str) -> Study:
         members=members,
         planned=max(asked, int(protocol.get("runs") or 0)),
         finished=len(runs),
+        techniques=facts["techniques"] or [],
     )
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Row", "figures", "matrix", "pairs", "rows", "spread"]
 
+TOLD = 40
+"""With more recipes than these, cells of the table of pairs are not told in words too: the page would double."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -58,10 +61,10 @@ def _row(study: Study, scale: Scale, name: str) -> Row:
         group=study.group[name],
         setting=setting(chosen, defaults),
         mean=scale.number(study.mean(name)),
-        crossed=scale.interval(judged.get("crossed")),
-        seeds=scale.interval(judged.get("seeds")),
+        crossed=scale.interval(scale.possible(judged.get("crossed"))),
+        seeds=scale.interval(scale.possible(judged.get("seeds"))),
         defaults=scale.number(study.mean(name, "defaults")),
-        defaults_interval=scale.interval(plain.get("crossed") or plain.get("seeds")),
+        defaults_interval=scale.interval(scale.possible(plain.get("crossed") or plain.get("seeds"))),
         gain=scale.difference(gain["difference"]) if gain else "",
         gain_interval=spread(scale, gain.get("crossed") or gain.get("seeds"), 1.0),
         gained=bool(gain.get("claimed")),
@@ -115,8 +118,8 @@ class Cell:
     told: str = ""
 
 
-def matrix(study: Study, scale: Scale) -> list[tuple[str, list[Cell]]]:
-    """Return who is claimed ahead of whom, rows and columns best first; empty without pairs."""
+def matrix(study: Study, scale: Scale) -> list[tuple[str, int, list[Cell]]]:
+    """Return who is claimed ahead of whom, rows (name, place, cells) and columns best first; empty without pairs."""
     found: dict[tuple[str, str], Cell] = {}
     for pair in _measured(study):
         a, b, difference = pair["a"], pair["b"], float(pair["difference"])
@@ -124,26 +127,30 @@ def matrix(study: Study, scale: Scale) -> list[tuple[str, list[Cell]]]:
         found[b, a] = _cell(study, scale, b, a, -difference, pair)
     if not found:
         return []
+    place = {name: i for i, name in enumerate(study.names)}
     table = []
     for a in study.order:
         cells = [Cell("self") if a == b else found.get((a, b), Cell("none")) for b in study.order]
-        table.append((a, cells))
+        table.append((a, place[a], cells))
     return table
 
 
 def _cell(study: Study, scale: Scale, a: str, b: str, difference: float, pair: dict[str, Any]) -> Cell:
     text = scale.difference(difference)
     better = (difference > 0) == study.higher_is_better
+    if len(study.names) > TOLD:
+        return Cell("open" if not pair.get("claimed") else "ahead" if better else "behind", text)
     if not pair.get("claimed"):
         return Cell("open", text, f"{a} and {b} cannot be told apart: {text} {scale.steps}".strip())
-    place = "ahead of" if better else "behind"
-    told = f"{a} is {place} {b}: {text} {scale.steps}".strip()
+    where = "ahead of" if better else "behind"
+    told = f"{a} is {where} {b}: {text} {scale.steps}".strip()
     return Cell("ahead" if better else "behind", text, told)
 
 
 def pairs(study: Study, scale: Scale) -> list[dict[str, str]]:
     """Return every difference with both its intervals, the better recipe first, widest apart on top."""
     lines = []
+    place = {name: i for i, name in enumerate(study.names)}
     for pair in _measured(study):
         a, b, difference = pair["a"], pair["b"], float(pair["difference"])
         sign = 1.0
@@ -155,6 +162,7 @@ def pairs(study: Study, scale: Scale) -> list[dict[str, str]]:
                 {
                     "a": a,
                     "b": b,
+                    "places": f"{place.get(a, '')} {place.get(b, '')}",
                     "difference": scale.difference(sign * difference),
                     "crossed": spread(scale, pair.get("crossed"), sign),
                     "seeds": spread(scale, pair.get("seeds"), sign),

@@ -52,6 +52,12 @@ class Scale:
         text = self.number(value)
         return text if text == MISSING or text.startswith("−") or not float(text) else f"+{text}"
 
+    def possible(self, ends: Sequence[float] | None) -> list[float] | None:
+        """Cut an interval of shares where shares end: from few examples it may reach beyond."""
+        if not ends or not all(_known(end) for end in ends):
+            return None
+        return [min(max(end, 0.0), 1.0) for end in ends] if self.unit == "%" else list(ends)
+
     @property
     def steps(self) -> str:
         """What differences are counted in."""

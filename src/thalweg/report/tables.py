@@ -52,8 +52,8 @@ def _ranks(study: Study, scale: Scale) -> Table:
         judged = study.judged.get((name, "chosen"))
         if judged is None or study.mean(name) is None:
             continue
-        ends = [judged.get("crossed") or judged.get("seeds") or [None] * 2, judged.get("seeds") or [None] * 2]
-        values = [study.mean(name), study.mean(name, "defaults"), *ends[0], *ends[1]]
+        ends = [scale.possible(judged.get("crossed") or judged.get("seeds")), scale.possible(judged.get("seeds"))]
+        values = [study.mean(name), study.mean(name, "defaults"), *(ends[0] or [None] * 2), *(ends[1] or [None] * 2)]
         rows.append((name, [None if v is None else float(v) * scale.factor for v in values]))
     if not rows:
         return {}
@@ -87,9 +87,9 @@ def _told(study: Study, scale: Scale, name: str) -> str:
     judged = study.judged[name, "chosen"]
     text = scale.value(study.mean(name))
     if judged.get("crossed"):
-        text += f"; over seeds and test examples {scale.interval(judged['crossed'])}"
+        text += f"; over seeds and test examples {scale.interval(scale.possible(judged['crossed']))}"
     if judged.get("seeds"):
-        text += f"; over seeds {scale.interval(judged['seeds'])}"
+        text += f"; over seeds {scale.interval(scale.possible(judged['seeds']))}"
     return text
 
 

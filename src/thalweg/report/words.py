@@ -1,10 +1,10 @@
-"""The page's prose: what is said on top, how it was measured, and what each picture shows, in one sentence."""
+"""The page's prose: what is said on top, and what each picture shows, in one sentence."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from thalweg.report import ablation
+from thalweg.report.methods import counted
 from thalweg.report.scale import thousands
 from thalweg.report.tables import BAND
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
 
-__all__ = ["alternatives", "headline", "methods", "particulars", "summary"]
+__all__ = ["alternatives", "headline", "particulars", "summary"]
 
 
 def headline(study: Study, scale: Scale) -> list[str]:
@@ -40,80 +40,15 @@ def headline(study: Study, scale: Scale) -> list[str]:
 def summary(study: Study) -> list[str]:
     """Return the few facts that stand above the headline."""
     facts = [str(study.task.get("name") or study.directory.name)]
-    facts.append(_count(len(study.recipes), "recipe"))
+    facts.append(counted(len(study.recipes), "recipe"))
     if study.compares:
         facts += [
-            _count(study.protocol[key], word)
+            counted(study.protocol[key], word)
             for key, word in (("trials", "trial"), ("seeds", "reporting seed"))
             if study.protocol.get(key)
         ]
-    facts.append(_count(study.finished, "run"))
+    facts.append(counted(study.finished, "run"))
     return facts
-
-
-def methods(study: Study, scale: Scale) -> list[str]:
-    """Return the paragraph on how it was measured, as sentences."""
-    task, protocol, verdict = study.task, study.protocol, study.verdict or {}
-    sizes = task.get("sizes") or {}
-    sentences = []
-    if sizes:
-        parts = ", ".join(f"{thousands(size)} for {_SPLITS.get(split, split)}" for split, size in sizes.items())
-        sentences.append(f"The task’s examples were split once, by its key: {parts}.")
-    if task.get("parameters"):
-        sentences.append(f"The model has {thousands(task['parameters'])} parameters.")
-    if not study.compares:
-        return sentences
-    if protocol.get("trials"):
-        sentences.append(
-            f"Every recipe was tuned with the same number of trials, {protocol['trials']}: its defaults, and "
-            "independent draws from its declared space; the setting with the best validation "
-            f"{scale.name} at the end of training was chosen."
-        )
-        if protocol["trials"] > 1 and any(len(study.arm("tuning", name)) == 1 for name in study.names):
-            sentences.append("A recipe with nothing to search has its one setting alone.")
-    if protocol.get("seeds") and not study.tuned:
-        sentences.append(
-            f"Every recipe was trained at its one setting with {_count(protocol['seeds'], 'seed')}, the same for "
-            "all: equal initial weights where shapes allow, equal batches in equal order."
-        )
-    elif protocol.get("seeds"):
-        sentences.append(
-            f"The chosen setting and the defaults were then trained anew with {protocol['seeds']} seeds that "
-            "tuning had not used, the same for all recipes: equal initial weights where shapes allow, equal "
-            "batches in equal order."
-        )
-    sentences.append("They were judged on the test split, which tuning never saw.")
-    sentences += ablation.methods(study)
-    if verdict:
-        sentences += _intervals(verdict)
-    sentences.append(
-        "A run that diverged counts as a failure, is never dropped, and is scored as the untrained model it began as."
-    )
-    if protocol.get("rates"):
-        sentences.append(
-            f"Sensitivity to the learning rate was measured apart, at {protocol['rates']} rates "
-            f"with {_count(protocol.get('rate_seeds', 1), 'seed')} each, all else at its defaults."
-        )
-    return sentences
-
-
-_SPLITS = {"train": "training", "valid": "validation", "test": "testing"}
-
-
-def _intervals(verdict: dict[str, Any]) -> list[str]:
-    level = f"{100 * verdict.get('level', 0.95):g}\u00a0%"
-    examples = verdict.get("examples")
-    among = "all pairs" if not verdict.get("ablation") else "all comparisons of a quantity"
-    sentences = [f"Differences are paired by seed, and their {level} intervals hold for {among} at once."]
-    if any(pair.get("crossed") for pair in verdict.get("pairs") or []) and examples:
-        sentences.append(
-            "One interval varies the seeds alone; the other, called crossed, varies the seeds and the "
-            f"{thousands(examples)} test examples together, so that what it claims would survive another "
-            "test set as well as another seed. The verdict uses the crossed one."
-        )
-    else:
-        sentences.append("This metric has no value for a single example, so the intervals vary seeds alone.")
-    return sentences
 
 
 def particulars(study: Study) -> list[tuple[str, str]]:
@@ -165,7 +100,3 @@ def _best_rates(study: Study, table: Table) -> str:
     for name, rate, value in zip(table["recipe"], table["rate"], table["mid"], strict=True):
         best[name] = max(best.get(name, (-float("inf"), 0.0)), (sign * value, rate))
     return "The best of the rates tried: " + "; ".join(f"{n} {r:.2g}" for n, (_, r) in best.items()) + "."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{thousands(number)} {word}{'' if number == 1 else 's'}"

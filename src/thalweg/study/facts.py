@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from thalweg import __version__
+from thalweg.latex import latex, symbol
+from thalweg.recipe import CATALOGUES, Recipe
 from thalweg.task import Task
+from thalweg.technique import Ingredient, Technique
 from thalweg.train.step import drawn
 
-__all__ = ["cores", "environment", "task_facts"]
+__all__ = ["cores", "environment", "task_facts", "technique_facts"]
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -33,6 +37,46 @@ def task_facts(task: Task) -> dict[str, Any]:
         "padding": task.padding is not None,
         "parameters": sum(p.numel() for p in task.model(0).parameters()),
     }
+
+
+def technique_facts(recipes: Mapping[str, Recipe]) -> list[dict[str, Any]]:
+    r"""Return the techniques of some recipes as a page can print them without them: formula, symbols, source.
+
+    >>> from thalweg import optim
+    >>> (sgd, constant) = technique_facts({"mine": Recipe(optim.sgd())})
+    >>> sgd["role"], sgd["latex"], sgd["symbols"], sgd["recipes"]
+    ('optimizer', ['x \\leftarrow x - \\alpha \\, g'], {'lr': '\\alpha'}, ['mine'])
+    """
+    users: dict[Technique, list[str]] = {}
+    for name, recipe in recipes.items():
+        for role in CATALOGUES:
+            value = getattr(recipe, role)
+            for part in [value] if isinstance(value, Ingredient) else getattr(value, "parts", ()):
+                names = users.setdefault(part.technique, [])
+                names += [name] * (name not in names)
+    return [_technique(technique, names) for technique, names in users.items()]
+
+
+def _technique(technique: Technique, recipes: list[str]) -> dict[str, Any]:
+    vectors = getattr(technique, "vectors", None)
+    return {
+        "role": technique.kind,
+        "name": technique.name,
+        "summary": technique.summary,
+        "latex": _formula(technique),
+        "symbols": {name: symbol(name) for name in technique.hyperparameters},
+        "vectors": vectors.name if vectors is not None else "",
+        "source": technique.source,
+        "recipes": recipes,
+    }
+
+
+def _formula(technique: Technique) -> list[str]:
+    """Return the formula's lines; none where it has words that LaTeX does not, as a user's own may."""
+    try:
+        return latex(technique)
+    except (AssertionError, OSError):
+        return []
 
 
 def environment(processes: int) -> dict[str, Any]:

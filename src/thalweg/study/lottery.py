@@ -17,7 +17,7 @@ from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import lottery_verdict as verdicts
 from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
-from thalweg.study.facts import environment, task_facts
+from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.lanes import lane_left, said
 from thalweg.study.lottery_chain import Chain
 from thalweg.study.lottery_ends import leave_smallest
@@ -133,6 +133,7 @@ def lottery(
                             "task": task_facts(task), "fingerprint": dict(prints), "lottery": facts,
                             "protocol": {"seeds": seeds, "seed": seed, "command": command},
                             "environment": environment(processes),
+                            "techniques": technique_facts({"the recipe": resolved}),
                             "plan": {**plan_facts({resolved.together(): plan}, processes), "lottery": asdict(plan)},
                         },
                         kinds,

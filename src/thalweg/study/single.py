@@ -11,7 +11,7 @@ from safetensors.torch import save
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
-from thalweg.study.facts import environment, task_facts
+from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.lanes import Lane, Watch, lane_left, record_of, run_of
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show
@@ -128,6 +128,7 @@ def train(
                 "fingerprint": prints,
                 "protocol": {"seed": seed, "command": command},
                 "environment": environment(1),
+                "techniques": technique_facts({resolved.optimizer.name: resolved}),
             }
             record = record_of(run, "one by one", result)
             store.begin(facts, [RecipeRow(resolved.optimizer.name, recipe.declared().toml())], [record])

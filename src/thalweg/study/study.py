@@ -24,7 +24,7 @@ from thalweg.study.before import (
 )  # fmt: skip
 from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engine_local import Local
-from thalweg.study.facts import environment, task_facts
+from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.plan import (
     Job,
     Planned,
@@ -360,6 +360,7 @@ def _facts(
         "fingerprint": dict(prints),
         "protocol": {**protocol.as_dict(), "command": command, "runs": protocol.runs(recipes)},
         "environment": environment(processes),
+        "techniques": technique_facts(recipes),
         "plan": plan_facts(plans, processes),
     }
 

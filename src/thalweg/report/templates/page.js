@@ -1,20 +1,25 @@
 "use strict";
-(() => {
+// Draws the charts, and makes the recipes that are picked stand out in every chart and table.
+const report = (() => {
   const page = JSON.parse(document.getElementById("payload").textContent);
   const views = {};
   const isolated = new Set();
+  const kept = {};
 
   // Columns to rows; a recipe is stored as its place in page.names.
-  const rowsOf = (table) => {
-    const columns = Object.entries(table);
-    return Array.from({ length: columns[0][1].length }, (_, i) =>
-      Object.fromEntries(columns.map(([name, values]) => [name, name === "recipe" ? page.names[values[i]] : values[i]])));
+  const named = (name, value) => (name === "recipe" && typeof value === "number" ? page.names[value] : value);
+  const rows = (source) => {
+    if (!kept[source]) {
+      const columns = Object.entries(page.data[source]);
+      kept[source] = Array.from({ length: columns[0][1].length }, (_, i) =>
+        Object.fromEntries(columns.map(([name, values]) => [name, named(name, values[i])])));
+    }
+    return kept[source];
   };
-  const rows = Object.fromEntries(Object.entries(page.data).map(([name, table]) => [name, rowsOf(table)]));
 
   // The data go into the compiled Vega specification, so that every chart shares one set of rows.
   const fill = (vega) => {
-    for (const source of vega.data) if (source.name in rows) source.values = rows[source.name];
+    for (const source of vega.data) if (source.name in page.data) source.values = rows(source.name);
     return vega;
   };
 
@@ -25,15 +30,14 @@
       const { view } = await vegaEmbed(place, page.charts[name], options);
       views[name] = view;
       place.dataset.drawn = "true";
-      view.addEventListener("click", (_, item) => item?.datum?.recipe && toggle(item.datum.recipe));
+      if (isolated.size) view.signal("isolated", [...isolated]).runAsync();
+      view.addEventListener("click", (_, item) => page.names.includes(item?.datum?.recipe) && toggle(item.datum.recipe));
     } catch (error) {
       place.textContent = place.getAttribute("aria-label");
       console.error(`chart ${name}:`, error);
       return;
     }
-    const save = document.querySelector(`[data-save="${name}"]`);
-    save.hidden = false;
-    save.addEventListener("click", () => saveAs(name));
+    for (const tools of document.querySelectorAll(`[data-tools="${name}"]`)) tools.hidden = false;
     const choice = document.querySelector(`[data-switch="${name}"]`);
     if (choice && page.charts[name].params.some((param) => param.name === "close")) {
       choice.hidden = false;
@@ -46,20 +50,6 @@
     }
   };
 
-  const saveAs = async (name) => {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (variable) => style.getPropertyValue(variable).trim();
-    const svg = (await views[name].toSVG())
-      .replace(/var\((--[\w-]+)\)/g, (_, variable) => colour(variable))
-      .replace(/^<svg[^>]*>/, (tag) => `${tag}<rect width="100%" height="100%" fill="${colour("--paper")}"/>`);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" }));
-    link.download = `${name}.svg`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  };
-
-  // Isolating a recipe: the same names for every chart, the legend and the table of results.
   const show = (names) => {
     for (const view of Object.values(views)) view.signal("isolated", [...names]).runAsync();
   };
@@ -68,30 +58,44 @@
     apply();
   };
   const apply = () => {
-    for (const button of document.querySelectorAll(".legend [data-recipe]"))
-      button.setAttribute("aria-pressed", String(isolated.has(page.names[button.dataset.recipe])));
-    for (const row of document.querySelectorAll(".results [data-recipe]"))
-      row.classList.toggle("isolated", isolated.has(page.names[row.dataset.recipe]));
-    for (const part of document.querySelectorAll(".legend, .results")) part.classList.toggle("some", isolated.size > 0);
-    const all = document.querySelector(".legend .all");
-    if (all) all.hidden = isolated.size === 0;
+    const places = new Set([...isolated].map((name) => page.names.indexOf(name)));
+    for (const button of document.querySelectorAll("button[data-recipe]"))
+      button.setAttribute("aria-pressed", String(places.has(Number(button.dataset.recipe))));
+    for (const row of document.querySelectorAll("tr[data-recipes]"))
+      row.classList.toggle("isolated", row.dataset.recipes.split(" ").some((place) => place !== "" && places.has(Number(place))));
+    for (const part of document.querySelectorAll(".legend, table")) part.classList.toggle("some", isolated.size > 0);
+    for (const all of document.querySelectorAll(".legend .all")) all.hidden = isolated.size === 0;
     show(isolated);
   };
-  const legend = document.querySelector(".legend");
-  if (legend) {
-    legend.addEventListener("click", (event) => {
-      const button = event.target.closest("button");
-      if (!button) return;
-      if (button.classList.contains("all")) { isolated.clear(); apply(); } else toggle(page.names[button.dataset.recipe]);
-    });
-    for (const button of legend.querySelectorAll("[data-recipe]")) {
-      button.addEventListener("pointerenter", () => show(isolated.size ? isolated : [page.names[button.dataset.recipe]]));
-      button.addEventListener("pointerleave", () => show(isolated));
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.classList.contains("all")) {
+      isolated.clear();
+      apply();
+      document.querySelector(".legend [data-recipe]").focus();
+    } else if (button.dataset.recipe) toggle(page.names[button.dataset.recipe]);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isolated.size) {
+      isolated.clear();
+      apply();
     }
+  });
+  for (const button of document.querySelectorAll(".legend [data-recipe]")) {
+    button.addEventListener("pointerenter", () => show(isolated.size ? isolated : [page.names[button.dataset.recipe]]));
+    button.addEventListener("pointerleave", () => show(isolated));
   }
 
-  (async () => {
-    for (const place of document.querySelectorAll("[data-chart]")) await draw(place);
+  // One chart after the other, with room between them for what the reader does.
+  const drawn = (async () => {
+    for (const place of document.querySelectorAll("[data-chart]")) {
+      await draw(place);
+      await new Promise((go) => setTimeout(go));
+    }
     document.documentElement.dataset.ready = "true";
   })();
+
+  return { page, views, rows, drawn };
 })();
