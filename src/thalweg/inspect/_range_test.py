@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,10 @@ from thalweg import optim
 from thalweg.errors import InputError
 from thalweg.inspect._batches import again, moved
 from thalweg.inspect._kept import kept
-from thalweg.optim._executors.population import PopulationStep
+from thalweg.inspect._steps import Steps
 from thalweg.recipe import Recipe
 from thalweg.task import Task, apply
 from thalweg.technique import Choice, Ingredient
-from thalweg.train.around import Around
-from thalweg.train.population import batches, order
-from thalweg.train.state import Member, begin, masks_in
-from thalweg.train.step import OneByOne
 
 if TYPE_CHECKING:
     import altair as alt
@@ -171,7 +167,7 @@ def range_test(
             raise InputError("a task brings its data and loss along; leave data and loss out")
         recipe = _recipe(subject, optimizer)
         rates = _rates(low, high, steps, recipe.optimizer)
-        return _sweep(rates, _task_steps(subject, recipe, seed))
+        return _sweep(rates, Steps(subject, recipe, seed))
     if not isinstance(subject, nn.Module):
         raise InputError(f"a range test takes a Task or an nn.Module, not {type(subject).__name__}")
     if not isinstance(optimizer, torch.optim.Optimizer) or data is None or not callable(loss):
@@ -253,34 +249,6 @@ def _recipe(task: Task, optimizer: Any) -> Recipe:
         return optimizer.resolved()
     given = optim.adam() if optimizer is None else optimizer
     return Recipe(optimizer=given, batch_size=task.batch_size).resolved()
-
-
-def _task_steps(task: Task, recipe: Recipe, seed: int) -> Step:
-    """Train as a run does: the same weights, order and masks as that of the same seed."""
-    member = Member(recipe, seed)
-    state = begin(task, member)
-    models = OneByOne(task, [state])
-    technique = recipe.optimizer.technique
-    assert isinstance(technique, optim.Optimizer)
-    update = PopulationStep(technique, [{**dict(recipe.optimizer), "lr": 1.0}], models.parameters, models.shapes)
-    size, _ = recipe.sizes()
-    cuts = batches(len(task.train), size)
-    alone = replace(recipe, average=None)  # what is averaged is not what is trained with
-    around = Around([alone], models, [(update, slice(0, 1))], len(cuts), task.train, [masks_in(state)])
-    count = itertools.count()
-
-    def take(rate: float | None) -> float:
-        step = next(count)
-        rows = order(task, member, step // len(cuts))[cuts[step % len(cuts)]]
-        batch = task.train.at(torch.from_numpy(rows[None]))
-        loss = models.differentiate(batch, [step])
-        if rate is not None:
-            around.change_gradients(batch, [step])
-            update.step(models.gradients, step + 1, np.array([rate]))
-            around.change_weights([step + 1])
-        return float(loss[0])
-
-    return take
 
 
 def _module_steps(

@@ -1,0 +1,1 @@
+"""What `thalweg.inspect.check` looks at, one function a check."""

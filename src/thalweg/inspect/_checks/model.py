@@ -1,0 +1,292 @@
+"""Checks of the model alone: gradients against differences, examples apart, modes, parameters without a gradient."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
+from thalweg.inspect._checks.subject import Pass, Subject, difference, doubled, outputs_of, spread
+from thalweg.key import Key
+from thalweg.task import Split
+from thalweg.task.reading import each, first_line, leaves, named
+
+__all__ = ["gradient_check", "batch_independence", "inputs_used", "modes", "causality", "without_gradient"]
+
+PARAMETERS = 24
+"""Tensors, at most, whose gradient is compared."""
+
+SAME = 1e-4
+"""Outputs that differ by less, in parts of the largest, are the same but for rounding."""
+
+
+def gradient_check(subject: Subject) -> Finding:
+    """The gradient against finite differences, in float64."""
+    module = subject.model().train().double()
+    one = Pass(subject, module, doubled(spread(subject.task.train, 4)))
+    try:
+        _, loss = one()
+        if one.value() != float(loss.detach()):
+            return skipped("two passes with the same weights and random numbers differ")
+    except Exception as error:
+        return skipped(f"the model does not run in float64: {first_line(error)}")
+    named_ = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(loss, [p for _, p in named_], allow_unused=True)
+    pairs = [(name, p, g) for (name, p), g in zip(named_, gradients, strict=True) if g is not None]
+    chosen = [pairs[i] for i in torch.linspace(0, len(pairs) - 1, min(PARAMETERS, len(pairs))).long().tolist()]
+    worst, bad, steps = 0.0, [], []
+    for name, p, g in chosen:
+        error, flat = _error(one, p, g, Key(0) / "direction" / name)
+        if error > 1e-3:
+            (steps if flat else bad).append(name)
+        else:
+            worst = max(worst, error)
+    if bad:
+        return wrong(
+            f"the gradient by {listed(bad)} is not the loss's slope there, by finite differences in float64",
+            "Look for a backward of your own that does not fit its forward, a detach() or .data on the way, or "
+            "numbers changed in place; torch.autograd.gradcheck tests a function alone.",
+        )
+    if steps:
+        return note(
+            f"the loss does not change with {listed(steps)}, and a gradient is given all the same",
+            "Meant where a step function passes its gradient straight through; else look at what rounds in forward.",
+        )
+    return fine(f"as finite differences of the loss: {len(chosen)} tensors, by {worst:.0e} at most, in float64")
+
+
+def _error(one: Pass, p: Tensor, g: Tensor, key: Key) -> tuple[float, bool]:
+    """Return how far a slope is from its difference quotient, at best; and whether the loss never changed."""
+    here, best, flat = p.detach().clone(), math.inf, True
+    size = max(float(here.square().mean().sqrt()), 1e-2)
+    for attempt in range(2):
+        v = torch.from_numpy((key / attempt).generator().standard_normal(tuple(p.shape))).to(p) * size
+        slope = float((g * v).sum())
+        scale = float(g.norm()) * size
+        for step in (1e-6, 1e-5, 1e-4, 1e-3):
+            ends = []
+            for side in (step, -step):
+                with torch.no_grad():
+                    p.copy_(here + side * v)
+                ends.append(one.value())
+            with torch.no_grad():
+                p.copy_(here)
+            quotient = (ends[0] - ends[1]) / (2 * step)
+            flat = flat and ends[0] == ends[1]
+            rounding = 1e-14 * max(map(abs, ends)) / step
+            error = abs(quotient - slope) / (abs(quotient) + abs(slope) + 0.1 * scale + rounding + 1e-12)
+            best = min(best, max(error, 0.0))
+            if best < 1e-5:
+                return best, False
+        if best < 1e-3:
+            break
+    return best, flat and float(g.abs().max()) > 0
+
+
+def batch_independence(subject: Subject) -> Finding:
+    """Whether what is said of an example depends on the others of its batch."""
+    part = subject.task.train
+    count, kept_at = min(6, len(part) // 2), 2
+    if count < 3:
+        return skipped("train has too few examples")
+    rows = torch.linspace(0, len(part) - 1, 2 * count, dtype=torch.float64).long()
+    one, other = rows[::2].clone(), rows[1::2].clone()
+    other[kept_at] = one[kept_at]
+
+    def moved(module: nn.Module) -> float | None:
+        found = [outputs_of(Pass(subject, module, part.at(x)).output(), count) for x in (one, other)]
+        if not found[0]:
+            return None
+        return difference([x[kept_at] for x in found[0]], [x[kept_at] for x in found[1]])
+
+    with torch.no_grad():
+        evaluated = moved(subject.model().eval())
+        training = subject.model().train()
+        norms = [m for m in training.modules() if isinstance(m, _BatchNorm)]
+        for m in norms:
+            m.eval()
+        trained = moved(training)
+    if evaluated is None or trained is None:
+        return skipped("the output has no tensor whose first axis counts the examples")
+    remedy = (
+        "Look for a mean, softmax or norm over axis 0, a view or reshape that mixes examples, or an LSTM or "
+        "attention "
+        "without batch_first=True."
+    )
+    if evaluated > SAME:
+        if any(m.running_mean is None for m in norms):
+            return note(
+                "in evaluation, an example's output depends on its neighbours, by a batch norm that keeps no "
+                "statistics",
+                "Let it track running statistics, unless batches at use are as large and as mixed as in training.",
+            )
+        return wrong(f"an example's output changes by {evaluated:.0%} when the others of its batch do", remedy)
+    if trained > SAME:
+        return note(
+            f"in training, outside batch norm, it changes by {trained:.0%} when the others of its batch do", remedy
+        )
+    return fine("an example's output is the same whatever else is in its batch")
+
+
+def causality(subject: Subject) -> Finding:
+    """Whether what is said of a place in a sequence depends on the places that it is to predict."""
+    x, y = subject.batch.inputs, subject.batch.targets
+    sequences = isinstance(x, Tensor) and x.dim() == 2 and x.shape == y.shape and not x.is_floating_point()
+    if not sequences or x.shape[1] < 4 or float((x[:, 1:] == y[:, :-1]).double().mean()) < 0.9:
+        return skipped("targets are not the next places of a sequence")
+    assert isinstance(x, Tensor)
+    half, module = x.shape[1] // 2, subject.model().eval()
+    changed = x.clone()
+    changed[:, half:] = x.roll(1, 0)[:, half:]
+    with torch.no_grad():
+        outputs = [Pass(subject, module, Split(inputs, y[:8])).output() for inputs in (x[:8], changed[:8])]
+    if not isinstance(outputs[0], Tensor) or outputs[0].dim() < 2:
+        return skipped("the output is no single tensor")
+    axis = 1 if outputs[0].shape[1] == x.shape[1] else outputs[0].dim() - 1
+    if outputs[0].shape[axis] != x.shape[1]:
+        return skipped("the output has no axis as long as the sequence")
+    moved = difference(*([out.narrow(axis, 0, half)] for out in outputs))
+    if moved > SAME:
+        return wrong(
+            f"outputs at a place change by {moved:.0%} when later places do, which hold what is to be predicted",
+            "Mask attention to what came before (is_causal=True), and let convolutions and recurrence look "
+            "back only.",
+        )
+    return fine("no place sees those after it, which it is to predict")
+
+
+def inputs_used(subject: Subject) -> Finding:
+    """Whether the output depends on the inputs, on each of them."""
+    module, batch = subject.model().eval(), spread(subject.task.train, 32)
+    with torch.no_grad():
+        before = outputs_of(Pass(subject, module, batch).output(), len(batch))
+        if not before:
+            return skipped("the output has no tensor whose first axis counts the examples")
+        names = list(named(batch))[:-1]
+        varied = [bool((x[1:] != x[:1]).any()) for x in leaves(batch.inputs)]
+        unused = []
+        for i, name in enumerate(names):
+            places = iter(range(len(names)))
+            other = each(batch.inputs, lambda x: x.roll(1, 0) if next(places) == i else x)  # noqa: B023
+            after = outputs_of(Pass(subject, module, Split(other, batch.targets)).output(), len(batch))
+            if varied[i] and difference(before, after) < 1e-7:
+                unused.append(name)
+    if len(unused) == len(names):
+        return wrong(
+            "the output is the same for every example",
+            "Look for dead units, weights that are all 0, or a forward pass that does not use what it is given.",
+        )
+    if unused:
+        return note(
+            f"{listed(unused)} makes no difference to the output", "Use it in the forward pass, or leave it out."
+        )
+    return fine("the output depends on the inputs" if len(names) == 1 else f"the output depends on all {len(names)}")
+
+
+def without_gradient(subject: Subject) -> Finding:
+    """Parameters that are to be trained and get no gradient."""
+    module = subject.model().train()
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    reached: set[str] = set()
+    for seed in range(3):  # what is skipped at random is not skipped always
+        one = Pass(subject, module, subject.batch, seed)
+        found = torch.autograd.grad(one()[1], list(trained.values()), allow_unused=True)
+        reached |= {name for name, g in zip(trained, found, strict=True) if g is not None}
+    most = dict(zip(subject.trained.names, subject.trained.gradients.nan_to_num(1.0).amax(0).tolist(), strict=True))
+    cut = [name for name in trained if name not in reached and most.get(name, 0.0) == 0]
+    if cut:
+        used = [name for name in cut if _matters(Pass(subject, module, subject.batch), trained[name])]
+        if used:
+            return wrong(
+                f"the loss depends on {listed(used)}, and no gradient gets there",
+                "Look for detach(), .data, .item(), torch.no_grad() or a tensor made anew in the forward pass; "
+                "what is "
+                "to stay as it is, freeze: requires_grad_(False), or freeze in the recipe.",
+            )
+        return wrong(
+            f"{listed(cut)} {'is' if len(cut) == 1 else 'are'} never used by the loss",
+            "Call it in the forward pass, take it out, or freeze it: requires_grad_(False).",
+        )
+    zero = [name for name, p in trained.items() if p.dim() > 1 and most.get(name, 1.0) == 0]
+    if zero:
+        return wrong(
+            f"the gradient by {listed(zero)} is exactly 0 at each of the first {subject.trained.STEPS} steps",
+            "Look for dead units behind it, a factor of 0, or weights of 0 on both sides.",
+        )
+    frozen = sum(1 for p in module.parameters() if not p.requires_grad)
+    return fine(f"all {len(trained)} get one" + (f"; {frozen} are frozen" if frozen else ""))
+
+
+def _matters(one: Pass, p: Tensor) -> bool:
+    before, here = one.value(), p.detach().clone()
+    with torch.no_grad():
+        noise = torch.from_numpy((Key(0) / "noise").generator().standard_normal(tuple(p.shape))).to(p)
+        p.copy_(here + noise * max(float(here.abs().max()), 0.1))
+        after = one.value()
+        p.copy_(here)
+    return not math.isclose(before, after, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def modes(subject: Subject) -> Finding:
+    """Whether dropout and norms heed train() and eval()."""
+    made = subject.model()
+    kinds = (_DropoutNd, _BatchNorm, _InstanceNorm)
+    heeding = {name: m for name, m in made.named_modules() if isinstance(m, kinds)}
+    asleep = [name for name, m in heeding.items() if not m.training and _acts(m)]
+    module = subject.model().eval()
+    kept = {name: x.clone() for name, x in module.named_buffers()}
+    with torch.no_grad():
+        twice = [_outputs(subject, module, seed) for seed in (0, 1)]
+        written = [name for name, x in module.named_buffers() if not torch.equal(x, kept[name])]
+    if difference(*twice) > 1e-6:
+        return wrong(
+            "in evaluation, two passes over the same examples differ: something is still drawn at random",
+            "Give functional dropout training=self.training, and draw noise in training alone.",
+        )
+    if written:
+        return wrong(
+            f"in evaluation, the forward pass writes {listed(written)}",
+            "Norms are to keep what they learned in training: have eval() reach them, and pass "
+            "training=self.training.",
+        )
+    awake = subject.model().train()
+    still = [n for n, m in awake.named_modules() if isinstance(m, kinds) and not m.training and _acts(m)]
+    learned = [n for n in still if any(p.requires_grad for p in awake.get_submodule(n).parameters())]
+    dropping = [n for n in still if isinstance(awake.get_submodule(n), _DropoutNd)]
+    if learned or dropping:
+        return wrong(
+            f"train() does not reach {listed(learned or dropping)}, which stays in evaluation mode",
+            "Call super().train(mode) in a train() of your own, and keep layers in attributes or ModuleLists; freeze "
+            "a norm's parameters too where it is to stay as it is.",
+        )
+    drops = [n for n, m in awake.named_modules() if isinstance(m, _DropoutNd) and m.p > 0]
+    with torch.no_grad():
+        if drops and difference(*(_outputs(subject, awake, seed) for seed in (0, 1))) == 0:
+            return note(
+                f"{listed(drops)} makes no difference in training",
+                "Call it in the forward pass, or leave it out.",
+            )
+    if asleep and len(asleep) == len(heeding):
+        return note(
+            f"the model comes in evaluation mode, {listed(asleep)} with it; runs here call train(), other "
+            "loops may not",
+            "Return the model in training mode, and call train() before each epoch and eval() before each "
+            "evaluation.",
+        )
+    if not heeding:
+        return fine("no dropout and no norm that differs between training and evaluation")
+    return fine(f"{len(heeding)} dropouts and norms heed train() and eval()")
+
+
+def _acts(module: nn.Module) -> bool:
+    return not isinstance(module, _DropoutNd) or module.p > 0
+
+
+def _outputs(subject: Subject, module: nn.Module, seed: int) -> list[Tensor]:
+    few = spread(subject.task.train, 16)
+    return outputs_of(Pass(subject, module, few, seed).output(), len(few))

@@ -1,0 +1,338 @@
+"""Checks that train a little: a small batch learned by heart, what is learned of new examples, rates, and speed."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
+from thalweg.inspect._checks.losses import value
+from thalweg.inspect._checks.subject import Pass, Subject, numbers_in, spread
+from thalweg.inspect._range_test import RangeTest, range_test
+from thalweg.key import Key
+from thalweg.task import Split, apply
+from thalweg.task.reading import leaves
+from thalweg.train.population import batches
+
+__all__ = ["overfit", "loader", "learning_rate", "signal", "updates"]
+
+SECONDS = 2.5
+"""How long one check trains, at most."""
+
+RATES = ((1e-2, 200), (1e-3, 400), (1e-1, 100))
+"""Learning rates of Adam that are tried, and steps."""
+
+DEALT = 99
+"""How often targets are dealt out anew."""
+
+
+def overfit(subject: Subject) -> Finding:
+    """Whether the model can learn a few examples by heart."""
+    few = _few(subject)
+    floor = _floor(subject, few)
+    started, best, first, steps = time.perf_counter(), math.inf, math.nan, 0
+    for lr, count in RATES:
+        module = subject.model().train()
+        one = Pass(subject, module, few)
+        trained = [p for p in module.parameters() if p.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr)
+        begun, loss = one()
+        first = float(loss.detach())
+        if not math.isfinite(floor) or floor > first:
+            floor = 0.0
+        for _ in range(count):
+            optimizer.zero_grad()
+            output, loss = one()
+            steps += 1
+            now = float(loss.detach())
+            if not math.isfinite(now):
+                break
+            best = min(best, now)
+            if now - floor < 0.05 * (first - floor):
+                return _learned(subject, few, begun, output, first, now, steps)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            if time.perf_counter() - started > SECONDS:
+                break
+    left = (best - floor) / (first - floor) if first > floor else 1.0
+    said = f"of {len(few)} examples, the loss went from {first:.3g} to {best:.3g} in {steps} steps"
+    said += f"; the outputs that are best for it give {floor:.3g}" if floor > 1e-3 else ", and not to 0"
+    if left < 0.5 or (time.perf_counter() - started > SECONDS and left < 0.9):
+        return note(said, "The model may be too small for it or slow to train; look at the checks around this one.")
+    return wrong(
+        said,
+        "What cannot learn a few examples by heart learns nothing: look for a cut gradient, dead units, an "
+        "activation "
+        "behind the last layer, or targets that do not go with inputs.",
+    )
+
+
+def _few(subject: Subject) -> Split:
+    """Return examples, as many as the model has weights enough for; different ones, of different targets."""
+    output = subject.output
+    numbers = max(1, output[0].numel()) if output is not None else 16
+    weights = sum(p.numel() for p in subject.model().parameters() if p.requires_grad)
+    count = min(16, max(2, weights // (4 * numbers)))
+    part = spread(subject.task.train, 256)
+    rows: list[int] = []
+    inputs = [x.reshape(len(x), -1) for x in leaves(part.inputs)]
+    targets = part.targets.reshape(len(part), -1)
+    for fresh in (True, False):  # first one of each target
+        for i in range(len(part)):
+            known = [all(torch.equal(x[i], x[j]) for x in inputs) for j in rows]
+            same = [torch.equal(targets[i], targets[j]) for j in rows]
+            if len(rows) < count and not any(known) and not (fresh and any(same)):
+                rows.append(i)
+    return part.at(torch.tensor(rows or [0]))
+
+
+def _floor(subject: Subject, few: Split) -> float:
+    """Return the least loss that any outputs have, whatever model gives them."""
+    output = Pass(subject, subject.model().train(), few).output()
+    if not (isinstance(output, Tensor) and output.is_floating_point()):
+        return 0.0
+    free = output.detach().double().requires_grad_()
+    targets = few.targets.double() if few.targets.is_floating_point() else few.targets
+    optimizer = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        with torch.enable_grad(), (Key(0) / "floor").seeded():
+            loss = subject.loss(free, targets)
+        loss.backward()
+        return loss
+
+    try:
+        optimizer.step(closure)
+        found = value(subject, free.detach(), targets)
+    except Exception:
+        return 0.0
+    return found if math.isfinite(found) and found > -1e3 else 0.0
+
+
+def _learned(subject: Subject, few: Split, begun: Any, output: Any, first: float, now: float, steps: int) -> Finding:
+    said = f"{len(few)} examples are learned by heart: loss {first:.3g} to {now:.3g} in {steps} steps"
+    metric = subject.task.metric
+    with torch.no_grad():
+        before, after = (float(metric.outcomes(x, few.targets).double().mean()) for x in (begun, output))
+    better = (after - before) * (1 if metric.higher_is_better else -1)
+    if math.isfinite(better) and better < -1e-6 * max(abs(before), abs(after)):
+        word = "higher" if metric.higher_is_better else "lower"
+        return wrong(
+            f"{said}, and {metric.name} went from {before:.3g} to {after:.3g}, where {word} counts as better",
+            "Turn higher_is_better of the metric around, or look whether it takes the output as the loss does.",
+        )
+    return fine(said)
+
+
+def signal(subject: Subject) -> Finding:
+    """Whether what is learned from train holds of new examples: do targets go with their inputs?"""
+    task = subject.task
+    if len(task.valid) < 20 or len(task.train) < 50:
+        return skipped("it takes 50 examples in train and 20 in valid")
+    count = len(task.valid)
+    if subject.output is not None:
+        count = max(20, min(count, 256, 400_000 // max(1, subject.output[0].numel())))
+    some = spread(task.valid, count)
+    if bool((some.targets == some.targets[:1]).all()):
+        return skipped("all targets of valid are the same")
+    margins = []
+    for lr in (3e-3, 3e-4, 3e-2):
+        found = _margin(subject, some, lr)
+        if found is None:
+            return skipped("the loss cannot be taken of the outputs of another batch")
+        margins.append(found)
+        if found[0] > 3:
+            _, loss, dealt, steps = found
+            return fine(
+                f"after {steps} steps, valid's loss is {loss:.3g}, and {dealt:.3g} with its targets dealt out "
+                "at random"
+            )
+    _, loss, dealt, steps = max(margins)
+    said = f"after {steps} steps, valid's loss is {loss:.3g}, and {dealt:.3g} with its targets dealt out at random"
+    remedy = (
+        "Look at a few examples with their targets: were inputs and targets shuffled or sorted apart, or joined by a "
+        "wrong key?"
+    )
+    other = _trees(subject)
+    if other is None:
+        return note(
+            f"{said}: no relation was found", f"{remedy} If not, it takes longer to learn than this check has."
+        )
+    if other > 3:
+        return note(
+            f"{said}; trees find a relation",
+            "The data are in order, and the model does not learn from them in that many steps: look at its training.",
+        )
+    return wrong(f"{said}, and trees find no relation of inputs and targets either", remedy)
+
+
+def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, float, int] | None:
+    """Train; return by how many deviations the loss of some examples is below that of targets dealt out at random."""
+    task, module = subject.task, subject.model().train()
+    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr)
+    order = torch.from_numpy((Key(0) / "signal").permutation(len(task.train)))
+    size, steps, started = min(64, len(order)), 0, time.perf_counter()
+    cuts = [cut for cut in batches(len(order), size) if cut.stop - cut.start > 1]
+    for step in range(120):
+        optimizer.zero_grad()
+        part = task.train.at(order[cuts[step % len(cuts)]])
+        loss = subject.loss(apply(module, part.inputs), part.targets)
+        if not bool(torch.isfinite(loss.detach())):
+            return -math.inf, math.nan, math.nan, steps
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        steps += 1
+        if time.perf_counter() - started > SECONDS / 2:
+            break
+    with torch.no_grad():
+        output = Pass(subject, module.eval(), some).output()
+    if not isinstance(output, Tensor):
+        return None
+    key = Key(0) / "dealt"
+    mine = value(subject, output, some.targets)
+    dealt = [
+        value(subject, output, some.targets[torch.from_numpy((key / i).permutation(len(some)))]) for i in range(DEALT)
+    ]
+    if not np.isfinite([mine, *dealt]).all():
+        return None
+    deviation = float(np.std(dealt))
+    margin = (float(np.mean(dealt)) - mine) / deviation if deviation > 0 else 0.0
+    return margin, mine, float(np.mean(dealt)), steps
+
+
+def _trees(subject: Subject) -> float | None:
+    """Return how many deviations better trees say valid's targets than targets dealt out at random; None: cannot."""
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    train, valid = (spread(part, 1000) for part in (subject.task.train, subject.task.valid))
+    if not subject.classes and not (train.targets.is_floating_point() and train.targets[0].numel() == 1):
+        return None
+    if any(not x.is_floating_point() for x in leaves(train.inputs)) or numbers_in(train) > 4096:
+        return None
+    x, x_valid = (torch.cat([t.reshape(len(t), -1) for t in leaves(p.inputs)], 1).numpy() for p in (train, valid))
+    y, y_valid = (part.targets.reshape(-1).numpy() for part in (train, valid))
+    kind = ExtraTreesClassifier if subject.classes else ExtraTreesRegressor
+    said = kind(60, random_state=0).fit(x, y).predict(x_valid)
+
+    def right(targets: np.ndarray) -> float:
+        return float((said == targets).mean() if subject.classes else -((said - targets) ** 2).mean())
+
+    generator = (Key(0) / "trees").generator()
+    dealt = [right(generator.permutation(y_valid)) for _ in range(DEALT)]
+    deviation = float(np.std(dealt))
+    return (right(y_valid) - float(np.mean(dealt))) / deviation if deviation > 0 else 0.0
+
+
+def updates(subject: Subject) -> Finding:
+    """Gradients, and updates in parts of the weights, layer by layer."""
+    trained = subject.trained
+    if not np.isfinite(trained.losses).all() or not bool(torch.isfinite(trained.updates).all()):
+        return wrong(
+            f"within {trained.STEPS} steps of {subject.recipe.optimizer}, weights or loss are no longer finite",
+            "Lower the learning rate, normalise the inputs, and look at the loss for logarithms and divisions by 0.",
+        )
+    layers = [
+        i for i, n in enumerate(trained.names) if len(trained.shapes[n]) > 1 and float(trained.weights[0, i]) > 0
+    ]
+    if not layers:
+        return skipped("no layer has a matrix of weights that is not 0")
+    names = [trained.names[i] for i in layers]
+    ratios = (trained.updates / trained.weights.clamp(min=1e-30))[:, layers].median(0).values
+    slopes = (trained.gradients / trained.weights.clamp(min=1e-30))[:, layers].median(0).values
+    low, high = int(ratios.argmin()), int(ratios.argmax())
+    said = f"a step changes weights by {float(ratios[low]):.1g} ({names[low]}) to {float(ratios[high]):.1g}"
+    said += f" ({names[high]}) of their norm" if low != high else " of their norm"
+    largest = float(ratios.max())
+    if largest > 0.3:
+        return wrong(
+            f"{said}; about 0.001 is usual", f"Lower the learning rate, which is {subject.rate:g}, or warm up to it."
+        )
+    if largest < 1e-5:
+        return (wrong if largest < 1e-7 else note)(
+            f"{said}; about 0.001 is usual", f"Raise the learning rate, which is {subject.rate:g}."
+        )
+    some = slopes[slopes > 0]
+    apart = float(some.max() / some.min()) if len(some) else 1.0
+    if apart > 1e5:
+        small = names[int(slopes.masked_fill(slopes == 0, math.inf).argmin())]
+        big = names[int(slopes.argmax())]
+        return (wrong if apart > 1e7 else note)(
+            f"gradients, in parts of the weights, are {apart:.0e} times as large in {big} as in {small}",
+            "They vanish or explode on the way: use an initialisation for the activation (init=he_normal, "
+            "orthogonal), "
+            "norms, or shortcuts around blocks.",
+        )
+    if largest > 0.1:
+        return note(
+            f"{said}; about 0.001 is usual", f"A lower rate than {subject.rate:g}, or a warm-up, may be better."
+        )
+    return fine(said)
+
+
+def learning_rate(subject: Subject) -> Finding:
+    """The recipe's learning rate against the band of a range test."""
+    seconds = subject.trained.seconds
+    steps = min(80, int(3 * SECONDS / 2 / max(seconds, 1e-6)))
+    if steps < 30:
+        return skipped(f"a step takes {seconds:.2g} s, too long for a range test within seconds")
+    found = range_test(subject.task, subject.recipe, steps=steps)
+    mine = subject.rate
+    if found.band is None:
+        return note(
+            f"{mine:g}; the loss does not fall clearly at any rate from {found.rates[0]:.1g} to "
+            f"{found.rates[-1]:.1g}",
+            "Look at the other checks first; then try thalweg.schedule.range_test with more steps.",
+        )
+    low, high = found.band
+    said = f"{mine:.3g}; in a range test, the loss falls from {low:.2g} to {high:.2g}"
+    if _explodes(found, mine):
+        return wrong(f"{said}, and rises again before {mine:.2g}", f"Lower it to {high / 3:.1g} or so.")
+    if mine < low / 1000:
+        return wrong(f"{said}: it hardly learns", f"Raise it, to {math.sqrt(low * high):.1g} or so.")
+    if mine < low / 100:
+        return note(f"{said}: it learns slowly", f"Raise it, to {math.sqrt(low * high):.1g} or so.")
+    if mine > 10 * high:
+        return note(f"{said}: it is above", f"Lower it to {high / 3:.1g} or so, or warm up to it.")
+    return fine(said)
+
+
+def _explodes(found: RangeTest, mine: float) -> bool:
+    """Return whether, by the rate, the loss is back where it began, or higher."""
+    if mine > found.rates[-1]:
+        return "all steps" not in found.ended
+    bottom = int(np.argmin(found.smoothed))
+    there = int(np.searchsorted(found.rates, mine))
+    return there > bottom and float(found.smoothed[there]) >= float(found.smoothed[0])
+
+
+def loader(subject: Subject) -> Finding:
+    """How long data take to come, against a step of training."""
+    size, seconds = subject.recipe.sizes()[0], subject.trained.seconds
+    rows = torch.from_numpy((Key(0) / "loader").permutation(len(subject.task.train))[:size])
+    taken = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subject.task.train.at(rows)
+        taken.append(time.perf_counter() - started)
+    gather, read = float(np.median(taken)), subject.task.seconds_to_read
+    examples = sum(len(part) for part in (subject.task.train, subject.task.valid, subject.task.test))
+    epoch = seconds * len(subject.task.train) / size
+    waiting = read * len(subject.task.train) / examples
+    if read > 1 and waiting > epoch:
+        return note(
+            f"the data set took {read:.3g} s to give {examples:,} examples, once; an epoch of training takes "
+            f"{epoch:.2g} s",
+            "Studies keep the data in memory and do not wait; a loop with a DataLoader waits "
+            f"{waiting / (waiting + epoch):.0%} "
+            "of its time: prepare examples once, or use workers.",
+        )
+    said = f"a batch is there in {1e3 * gather:.2g} ms, and a step takes {1e3 * seconds:.2g} ms"
+    if gather > seconds:
+        return note(said, "Make examples smaller, such as with uint8 in place of floats, or batches.")
+    return fine(said)
