@@ -39,7 +39,7 @@ MAY_IMPORT = {
     # How large weights are to be is said by the activation that follows.
     "init": ["errors", "technique", "key", "graph", "optim", "activation"],
     "dropout": ["errors", "technique", "key", "optim"],
-    "augment": ["errors", "cache", "technique", "key"],
+    "augment": ["errors", "cache", "technique", "key", "optim"],
     "recipe": ["errors", "technique", "key", *KINDS],
     "task": ["errors", "technique", "key", *KINDS],
     "latex": ["errors", "technique", "key", *KINDS, "recipe"],

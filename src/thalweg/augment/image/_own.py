@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from thalweg.errors import InputError
 if TYPE_CHECKING:
     from thalweg.augment._program import Step
 
-__all__ = ["STAGES", "per_channel", "three_channels"]
+__all__ = ["STAGES", "per_channel", "scales", "three_channels"]
 
 
 def colour(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
@@ -58,11 +59,32 @@ def whole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarr
 
 def last(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
     channels = image.shape[2] if image.ndim == 3 else 1
-    values = {name: np.array(per_channel(step, name, channels)) for name in step.values}
-    table = step.technique.formula(np.arange(256)[:, None] / 255, *drawn, **values).astype(np.float32)
+    table = _floats(step, tuple(drawn), channels)
     if channels > 4:
         return np.stack([table[image[..., i], i] for i in range(channels)], -1)
     return opencv().LUT(image, table[:, None]).reshape(image.shape)  # type: ignore[no-any-return]
+
+
+@lru_cache(64)
+def _floats(step: Step, drawn: tuple[float, ...], channels: int) -> np.ndarray:
+    """Return what each of 256 levels becomes in each channel, float32, ``(256, channels)``."""
+    values = {name: np.array(per_channel(step, name, channels)) for name in step.values}
+    found: np.ndarray = step.technique.formula(np.arange(256)[:, None] / 255, *drawn, **values)
+    return np.broadcast_to(found, (256, channels)).astype(np.float32)
+
+
+@lru_cache(64)
+def scales(step: Step, channels: int) -> np.ndarray | None:
+    """Return what levels are multiplied by, and what is added, for each channel of 16 pixels; None if that is not it.
+
+    float32, ``(2, 16, channels)``.
+    """
+    table = _floats(step, (), channels).astype(np.float64)
+    factor = (table[-1] - table[0]) / 255
+    near = np.abs(table[0] + factor * np.arange(256)[:, None] - table)
+    if not (near <= 1e-6 * np.abs(table).max(0)).all():
+        return None
+    return np.stack([np.broadcast_to(x, (16, channels)) for x in (factor, table[0])]).astype(np.float32)
 
 
 def _rounded(levels: np.ndarray) -> np.ndarray:

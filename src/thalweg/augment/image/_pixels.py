@@ -9,8 +9,8 @@ import numpy as np
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own
 from thalweg.augment.image._opencv import opencv
-from thalweg.augment.image._resized import resized
 from thalweg.augment.image._runs import border_of, joins, map_of
+from thalweg.augment.image._warps import ending_fits, warped_floats, warped_levels
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,47 +19,80 @@ if TYPE_CHECKING:
 
 __all__ = ["augmented", "chosen", "groups_of", "moved", "table_of", "warped", "warped_planes"]
 
+_Group = list[tuple[Step, list[float]]]
+_Key = tuple[int, int, int]
 _LEVELS = np.arange(256) / 255
 
 
 def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) -> np.ndarray:
     """See `Policy.__call__`."""
     _check(image)
-    key = (seed, epoch, sample)
-    pending: list[tuple[Step, list[float]]] = []
+    groups: list[_Group] = []
     for step in steps(policy, "image"):
         if step.technique.stage == "mix":
             raise InputError(f"{step.technique.name} mixes pictures of a batch, and their labels: call mixed")
         drawn = step.drawn(seed, epoch, sample)
         if drawn is None:
             continue
-        if pending and not joins([earlier for earlier, _ in pending], step):
-            image, pending = _carried_out(image, pending, key), []
-        pending.append((step, drawn))
-    found: np.ndarray = _carried_out(image, pending, key) if pending else image.copy()
-    return found
+        if groups and joins([earlier for earlier, _ in groups[-1]], step):
+            groups[-1].append((step, drawn))
+        else:
+            groups.append([(step, drawn)])
+    return _all_carried_out(image, groups, (seed, epoch, sample)) if groups else image.copy()
 
 
-def _carried_out(image: np.ndarray, pending: list[tuple[Step, list[float]]], key: tuple[int, int, int]) -> np.ndarray:
-    """Return a picture after steps that are carried out as one."""
-    stage = pending[0][0].technique.stage
+def _all_carried_out(image: np.ndarray, groups: list[_Group], key: _Key) -> np.ndarray:
+    """Return a picture after groups of steps that are carried out as one each; a warp takes some with it."""
+    at = 0
+    while at < len(groups):
+        if groups[at][0][0].technique.stage == "geometry":
+            image, at = _warped_and_more(image, groups, at)
+        else:
+            image, at = _carried_out(image, groups[at], key), at + 1
+    return image
+
+
+def _warped_and_more(image: np.ndarray, groups: list[_Group], at: int) -> tuple[np.ndarray, int]:
+    """Return a picture after a map, and after what can follow in the same pass; and which group is next."""
+    plane, height, width = map_of(groups[at], *image.shape[:2])
+    border = border_of([step for step, _ in groups[at]])
+    found = moved(image, plane, height, width, border)
+    if found is not None:
+        return found, at + 1
+    stages = [group[0][0].technique.stage for group in groups[at + 1 : at + 3]]
+    tabled = stages[:1] == ["level"]
+    scales = _scales(image, groups[at + 1 + tabled]) if stages[tabled : tabled + 1] == ["last"] else None
+    if scales is not None and not ending_fits(table=tabled, scaled=True):
+        scales = None
+    table = table_of(groups[at + 1]) if tabled else None
+    found = warped_levels(image, plane, height, width, border, table, scales)
+    if found is None:
+        return _by_opencv(image, plane, height, width, border), at + 1
+    return found, at + 1 + tabled + (scales is not None)
+
+
+def _scales(image: np.ndarray, group: _Group) -> np.ndarray | None:
+    """Return what `warped_levels` multiplies by and adds for a step; None where that is not all it does."""
+    ((step, drawn),) = group
+    channels = image.shape[2] if image.ndim == 3 else 1
+    return _own.scales(step, channels) if not drawn and channels <= 4 else None
+
+
+def _carried_out(image: np.ndarray, pending: _Group, key: _Key) -> np.ndarray:
+    """Return a picture after steps, none of geometry, that are carried out as one."""
+    step, drawn = pending[0]
+    stage = step.technique.stage
     if stage in _own.STAGES:
-        return _own.STAGES[stage](image, *pending[0], key)
+        return _own.STAGES[stage](image, step, drawn, key)
     if stage in ("chosen", "mixture"):
-        step, drawn = pending[0]
         return chosen(image, step.technique.formula(*drawn, **step.values), key)
-    if stage == "level":
-        return opencv().LUT(image, table_of(pending)).reshape(image.shape)  # type: ignore[no-any-return]
-    plane, height, width = map_of(pending, *image.shape[:2])
-    return warped(image, plane, height, width, border_of([step for step, _ in pending]))
+    return opencv().LUT(image, table_of(pending)).reshape(image.shape)  # type: ignore[no-any-return]
 
 
-def chosen(image: np.ndarray, what: Any, key: tuple[int, int, int]) -> np.ndarray:
+def chosen(image: np.ndarray, what: Any, key: _Key) -> np.ndarray:
     """Return a picture after the steps that were chosen for it, or after a mixture of such."""
     if isinstance(what, list):
-        for group in groups_of(what):
-            image = _carried_out(image, group, key)
-        return image
+        return _all_carried_out(image, groups_of(what), key)
     total = image * what.share
     for weight, chain in what.chains:
         total += weight * chosen(image, chain, key)
@@ -67,9 +100,9 @@ def chosen(image: np.ndarray, what: Any, key: tuple[int, int, int]) -> np.ndarra
     return found
 
 
-def groups_of(what: list[Any]) -> list[list[tuple[Step, list[float]]]]:
+def groups_of(what: list[Any]) -> list[_Group]:
     """Return steps that were chosen, those together that are carried out as one."""
-    groups: list[list[tuple[Step, list[float]]]] = []
+    groups: list[_Group] = []
     for technique, values, drawn in what:
         step = Step(technique, values, 1.0, 0)
         if groups and joins([earlier for earlier, _ in groups[-1]], step):
@@ -79,7 +112,7 @@ def groups_of(what: list[Any]) -> list[list[tuple[Step, list[float]]]]:
     return groups
 
 
-def table_of(pending: list[tuple[Step, list[float]]]) -> np.ndarray:
+def table_of(pending: _Group) -> np.ndarray:
     """Return the table of 256 levels that steps on levels come to, each cut to 0 to 1."""
     x = _LEVELS
     for step, drawn in pending:
@@ -97,23 +130,31 @@ def warped(image: np.ndarray, plane: Plane, height: int, width: int, border: str
         height, width: of the output.
         border: what lies outside the picture: one of `thalweg.augment.image._plane.BORDERS`.
     """
-    found = moved(image, plane, height, width, border)
-    if found is not None:
-        return found
-    if image.ndim == 2 or image.shape[2] <= 4:
-        return _mixed(image, plane, height, width, border)
-    parts = [np.ascontiguousarray(image[..., i : i + 4]) for i in range(0, image.shape[2], 4)]
-    return np.concatenate([_mixed(part, plane, height, width, border) for part in parts], -1)
+    for way in (moved, warped_levels if image.dtype == np.uint8 else _by_opencv):
+        found = way(image, plane, height, width, border)
+        if found is not None:
+            return found
+    return _by_opencv(image, plane, height, width, border)
 
 
 def warped_planes(image: np.ndarray, plane: Plane, into: np.ndarray, border: str) -> None:
     """Write a picture after a map of the plane, ``(channels, height, width)``, float32, into another array."""
     height, width = into.shape[1:]
-    for channel, own in zip(image, into, strict=True):
+    for i, (channel, own) in enumerate(zip(image, into, strict=True)):
         found = moved(channel, plane, height, width, border)
+        if found is None and not i and warped_floats(image, plane, into, border):
+            return
         found = _mixed(channel, plane, height, width, border, own) if found is None else found
         if not np.may_share_memory(found, own):
             own[:] = found
+
+
+def _by_opencv(image: np.ndarray, plane: Plane, height: int, width: int, border: str) -> np.ndarray:
+    """Return the same, by OpenCV, four channels at a time."""
+    if image.ndim == 2 or image.shape[2] <= 4:
+        return _mixed(image, plane, height, width, border)
+    parts = [np.ascontiguousarray(image[..., i : i + 4]) for i in range(0, image.shape[2], 4)]
+    return np.concatenate([warped(part, plane, height, width, border) for part in parts], -1)
 
 
 def _mixed(image: np.ndarray, plane: Plane, height: int, width: int, border: str, into: Any = None) -> np.ndarray:
@@ -134,7 +175,7 @@ def _beyond(border: str) -> Any:
 
 
 def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str) -> np.ndarray | None:
-    """Return a picture that is turned round, by quarters, cut or resized, for which no warp is needed; else None."""
+    """Return a picture that is turned round, by quarters, or cut, for which no warp is needed; else None."""
     if not plane.affine:
         return None
     a, b, c, d, e, f = plane.m[:6]
@@ -142,13 +183,6 @@ def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str)
     cv2 = opencv()
     if b == d == 0 and a == e == 1 and c == int(c) and f == int(f):
         return _window(image, int(-f), int(-c), height, width, border)
-    if b == d == 0 and a and e and not (abs(a) == abs(e) == 1):
-        few = image.ndim == 2 or image.shape[2] <= 4
-
-        def warp(image: np.ndarray, plane: Plane, height: int, width: int) -> np.ndarray:
-            return _mixed(image, plane, height, width, border)
-
-        return resized(image, plane, height, width, border, warp) if few else None
     if b == d == 0 and abs(a) == abs(e) == 1 and (height, width) == (high, wide):
         if c != (0 if a > 0 else wide - 1) or f != (0 if e > 0 else high - 1):
             return None

@@ -1,0 +1,124 @@
+"""Warps by machine code, where it is exact enough; None where it is not, and OpenCV has to do."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from thalweg.augment.image._plane import Plane
+
+__all__ = ["ending_fits", "warped_floats", "warped_levels"]
+
+_EXACT = 4096.0
+"""Coordinates are float32: with none beyond this, they are exact to a thousandth of a pixel."""
+
+_FAR = 1 << 31
+"""Offsets are int32."""
+
+
+def ending_fits(*, table: bool, scaled: bool) -> bool:
+    """Return whether a warp can go on with a table of levels, a scale for each channel, or both, in one pass."""
+    from thalweg.augment.image._level_words import looks_up_many
+
+    return not (table and scaled) or looks_up_many()
+
+
+def warped_levels(
+    image: np.ndarray,
+    plane: Plane,
+    height: int,
+    width: int,
+    border: str,
+    table: np.ndarray | None = None,
+    scales: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Return a picture of uint8 levels after a map of the plane, bilinear.
+
+    Args:
+        image: ``(height, width)`` or ``(height, width, channels)``, at most four of them.
+        plane: from places of the input to places of the output.
+        height, width: of the output.
+        border: what lies outside the picture: one of `thalweg.augment.image._plane.BORDERS`.
+        table: what levels become, uint8, ``(256,)``.
+        scales: what they are then multiplied by, and what is added, float32, ``(2, 16, channels)``: the same for
+            each of 16 pixels. The picture returned is float32.
+    """
+    high, wide = image.shape[:2]
+    channels = image.shape[2] if image.ndim == 3 else 1
+    m = plane.inverse().m
+    if channels > 4 or not _fits(m, high, wide, height, width, border, plane.affine):
+        return None
+    stride, *within = image.strides
+    if tuple(within) != (channels, 1)[-len(within) :] or stride < wide * channels:
+        image = np.ascontiguousarray(image)
+        stride = image.strides[0]
+    if stride * high >= _FAR:
+        return None
+    from thalweg.augment.image._level_code import resize, warp
+    from thalweg.augment.image._level_words import CELLS
+
+    found = np.empty((height, width, *image.shape[2:]), np.uint8 if scales is None else np.float32)
+    kind = {"reflected": border == "reflect", "table": table is not None, "scaled": scales is not None}
+    memory = None
+    if plane.affine and m[1] == m[3] == 0:
+        memory = np.empty((width + 16) * (8 + 4 * channels), np.uint8)
+        run = resize(channels, **kind)
+    else:
+        run = warp(channels, perspective=not plane.affine, **kind)
+    addresses = (0 if array is None else _address(array) for array in (image, found, table, scales, memory))
+    run(struct.pack(CELLS, *addresses, high, wide, height, width, stride, *m, *_limits(high, wide, border)), 0, 0)
+    return found
+
+
+def warped_floats(image: np.ndarray, plane: Plane, into: np.ndarray, border: str) -> bool:
+    """Write a picture after a map of the plane into another array; return whether that was done.
+
+    Args:
+        image: float32, ``(channels, height, width)``, contiguous.
+        plane, border: as for `warped_levels`.
+        into: the same, of another size, contiguous.
+    """
+    channels, high, wide = image.shape
+    height, width = into.shape[1:]
+    m = plane.inverse().m
+    if not _fits(m, high, wide, height, width, border, plane.affine) or high * wide >= _FAR:
+        return False
+    from thalweg.augment.image._float_code import CELLS, warp
+
+    matrix = struct.pack("<9d", *m)
+    maps = np.frombuffer(matrix, np.float64)
+    cells = struct.pack(
+        CELLS, _address(image), _address(into), _address(maps), 1, channels, high, wide, height, width,
+        *_limits(high, wide, border),
+    )  # fmt: skip
+    warp(perspective=not plane.affine, reflected=border == "reflect")(cells, 0, 0)
+    return True
+
+
+def _fits(m: tuple[float, ...], high: int, wide: int, height: int, width: int, border: str, affine: bool) -> bool:
+    """Return whether places are exact to a thousandth of a pixel; not so where numbers are none."""
+    if high < 2 or wide < 2:
+        return False
+    a, b, c, d, e, f, g, h, i = m
+    right, bottom = width - 1, height - 1
+    most = max(abs(a) * right + abs(b) * bottom + abs(c), abs(d) * right + abs(e) * bottom + abs(f), high, wide)
+    if affine:
+        return most <= _EXACT
+    corners = (i, i + g * right, i + h * bottom, i + g * right + h * bottom)
+    least = max(min(corners), -max(corners))
+    if not least > 0:
+        return False
+    spread = (abs(g) * right + abs(h) * bottom + abs(i)) / least
+    return most / least * (spread if border == "reflect" else 1.0) <= _EXACT and max(high, wide) * spread <= _EXACT
+
+
+def _limits(high: int, wide: int, border: str) -> tuple[float, ...]:
+    """Return the least and greatest x and y that differ from those further out."""
+    return (-1.0, wide, -1.0, high) if border == "constant" else (0.0, wide - 1.0, 0.0, high - 1.0)
+
+
+def _address(array: np.ndarray) -> Any:
+    return array.__array_interface__["data"][0]
