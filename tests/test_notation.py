@@ -2,7 +2,7 @@
 
 import pytest
 
-from thalweg import average, gradient, optim, schedule, wrapper
+from thalweg import augment, average, gradient, optim, schedule, wrapper
 from thalweg.errors import InputError
 from thalweg.notation import combine, parse
 from thalweg.recipe import Recipe
@@ -31,6 +31,15 @@ from thalweg.technique import Choice, LogUniform, Uniform
         ("freeze", "none", "none"),
         ("recompute", "blocks", "blocks"),
         ("bucket", "length", "length"),
+        ("augment", "none", augment.Policy()),
+        ("augment", "trivial", augment.trivial()),
+        ("augment", "flip >> ssr(rotate=10)", augment.flip() >> augment.ssr(rotate=10)),
+        (
+            "augment",
+            "crop(size=(8, 8)) >> cutout(Uniform(0.1, 0.5))",
+            augment.crop(size=(8, 8)) >> augment.cutout(Uniform(0.1, 0.5)),
+        ),
+        ("augment", "ssr(border='reflect')", augment.ssr(border="reflect")),
     ],
 )
 def test_it_reads_what_it_prints(role, text, value):
@@ -53,6 +62,12 @@ def test_it_reads_what_it_prints(role, text, value):
         ("batch_size", "-4", "batch_size takes a whole number from 1 up"),
         ("accumulate", "half", "accumulate takes a whole number"),
         ("precision", "fp16", 'unknown precision "fp16"'),
+        ("augment", "flipp", 'unknown augment "flipp"; did you mean "flip"?'),
+        ("augment", "horizontal_flip()", 'unknown augment "horizontal_flip"; did you mean "flip"?'),
+        ("augment", "flip >> ShiftScaleRotate", 'unknown augment "ShiftScaleRotate"; did you mean "ssr"?'),
+        ("augment", "ssr(angle=3)", 'unknown hyperparameter of ssr "angle"'),
+        ("augment", "ssr(border='mirror')", "border of ssr takes constant, reflect or edge"),
+        ("augment", "3", "augment takes augmentations such as augment.flip()"),
         ("recompute", "block", 'unknown recompute "block"; did you mean "blocks"?'),
     ],
 )

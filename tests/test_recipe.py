@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
-from thalweg import activation, average, gradient, loss, norm, optim, penalty, schedule, stop, wrapper
+from thalweg import activation, augment, average, gradient, loss, norm, optim, penalty, schedule, stop, wrapper
 from thalweg.errors import InputError
 from thalweg.key import Key
-from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, WORDS, Recipe, Together
+from thalweg.recipe import CATALOGUES, CHAINS, OPTIONAL, ROLES, WORDS, Recipe, Together
 from thalweg.technique import Choice, LogUniform, Uniform
 
 positive = st.floats(1e-8, 0.5)
@@ -28,15 +28,23 @@ def ingredients(draw, catalogue):
     names = [name for name in technique.hyperparameters if name != "steps"]
     chosen = draw(st.lists(st.sampled_from(names), unique=True)) if names else []
     try:
-        return technique(**{name: draw(_places(technique.hyperparameters[name])) for name in chosen})
+        return technique(
+            **{
+                name: draw(_places(technique.hyperparameters[name], technique.limits.get(name, "")))
+                for name in chosen
+            }
+        )
     except InputError:  # such as a growth below 1
         reject()
 
 
-def _places(default):
+def _places(default, limits):
     """Return where a hyperparameter may be: values and ranges of its default's kind."""
     if isinstance(default, tuple):
-        values = st.lists(positive, min_size=1, max_size=3).map(tuple)
+        number = st.integers(1, 20) if limits.startswith("whole") else positive
+        values = st.lists(number, min_size=1, max_size=3).map(tuple)
+    elif isinstance(default, str):
+        values = st.sampled_from(limits.split("|") if limits else ["", "a file.txt", 'it\'s "mine"'])
     elif isinstance(default, int):
         values = st.integers(0, 20)
     else:
@@ -56,7 +64,10 @@ def recipes(draw):
         "gradient": gradient.Gradient(
             tuple(p for c in draw(st.lists(ingredients(gradient.CATALOGUE), max_size=2)) for p in c.parts)
         ),
-        **{role: draw(st.none() | ingredients(CATALOGUES[role])) for role in OPTIONAL if role != "gradient"},
+        "augment": augment.Policy(
+            tuple(p for c in draw(st.lists(ingredients(augment.CATALOGUE), max_size=2)) for p in c.parts)
+        ),
+        **{role: draw(st.none() | ingredients(CATALOGUES[role])) for role in OPTIONAL if role not in CHAINS},
     }
     passes = {
         "precision": draw(st.sampled_from(WORDS["precision"])),

@@ -50,8 +50,9 @@ class Step:
 
     def keys(self, seeds: Any) -> np.ndarray:
         """Return the step's keys under some seeds, of their shape."""
-        each = [_key(int(seed), self.place) for seed in np.ravel(seeds)]
-        return np.array(each, np.uint64).reshape(np.shape(seeds))
+        distinct, which = np.unique(np.ravel(seeds), return_inverse=True)
+        each = np.array([_key(seed, self.place) for seed in distinct.tolist()], np.uint64)
+        return each[which].reshape(np.shape(seeds))
 
 
 _key = lru_cache(1 << 16)(place_key)

@@ -15,7 +15,7 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.task import Split, Task
 from thalweg.task.reading import each, type_name
-from thalweg.train.augmented import Augmenting, one_thread_as_torch
+from thalweg.train.augmented import COLOURED, Augmenting, one_thread_as_torch
 from thalweg.train.mixing import check_mixed
 
 __all__ = ["check_augment"]
@@ -48,8 +48,8 @@ def check_augment(task: Task, recipe: Recipe, loss: Any) -> None:
     if "text" in media:
         if task.texts is None:
             raise InputError(
-                f"augment: {policy.name} edits texts, and task {task.name} holds numbers that were made of them; "
-                "give it the strings, and encode=, a function from strings to numbers"
+                f"augment: {policy.name} edits texts, and task {task.name} holds none; give it strings, and encode=, "
+                "a function from strings to numbers"
             )
     else:
         _check_pictures(task, policy)
@@ -92,9 +92,18 @@ def _check_pictures(task: Task, policy: Policy) -> None:
             f"augment: {policy.parts[-1].name} would change what is trained on, and not what is judged; give task "
             f"{task.name} standardize=True in its place"
         )
+    coloured = [step.technique.name for step in program if step.technique.stage in COLOURED]
+    if coloured and len(shape) == 3 and shape[0] not in (1, 3):
+        raise InputError(
+            f"augment: {coloured[0]} takes grey pictures, or red, green and blue, and those of task {task.name} have "
+            f"{shape[0]} channels"
+        )
     height, width = size = shape[-2], shape[-1]
-    for step in program:
-        height, width = size_after(step, height, width)
+    try:
+        for step in program:
+            height, width = size_after(step, height, width)
+    except InputError as error:
+        raise InputError(f"augment: task {task.name}: {error}") from error
     if (height, width) != size:
         raise InputError(
             f"augment: {policy.name} makes pictures of {height} × {width}, and those of task {task.name} that are "

@@ -22,15 +22,19 @@ import torch
 from torch import Tensor
 
 from thalweg.augment import Policy
+from thalweg.augment._program import steps
 from thalweg.recipe import Recipe
 from thalweg.task import Split, Task
 from thalweg.task.reading import Batch, Inputs, each, leaves
 from thalweg.train.mixing import mixed, paired
 
-__all__ = ["Augmented", "Augmenting", "augment_seconds", "one_thread_as_torch"]
+__all__ = ["COLOURED", "Augmented", "Augmenting", "augment_seconds", "one_thread_as_torch"]
 
 AT_ONCE = 8 * 2**20
 """Bytes of pictures, about, that a call gets, so that what it works with is little beside the batch itself."""
+
+COLOURED = ("colour", "chosen", "mixture")
+"""Stages that may look at red, green and blue; see `thalweg.augment.AugmentTechnique`."""
 
 ROWS = 4
 """Runs whose augmentation is measured together."""
@@ -184,47 +188,51 @@ class Pictures:
 
     Attributes:
         layered: whether they have an axis of channels.
+        coloured: whether grey ones pass as red, green and blue that are alike.
         low, span: of each channel, the least number and how far from it the greatest is, ``(channels, 1, 1)``; none
             where the numbers are levels, or need not be.
     """
 
     layered: bool
+    coloured: bool = False
     low: Tensor | None = None
     span: Tensor | None = None
 
     def levels(self, inputs: Tensor) -> Tensor:
         """Return inputs ``(N, …)`` as pictures ``(N, channels, height, width)``."""
         images = inputs if self.layered else inputs[:, None]
-        return images if self.low is None or self.span is None else (images - self.low) / self.span
+        images = images if self.low is None or self.span is None else (images - self.low) / self.span
+        return images.expand(-1, 3, -1, -1) if self.coloured else images
 
     def values(self, images: Tensor) -> Tensor:
         """Return pictures as inputs."""
+        images = images[:, :1] if self.coloured else images
         images = images if self.low is None or self.span is None else images * self.span + self.low
         return images if self.layered else images[:, 0]
 
 
-_PICTURES: WeakKeyDictionary[Task, dict[bool, Pictures]] = WeakKeyDictionary()
+_PICTURES: WeakKeyDictionary[Task, dict[tuple[bool, bool], Pictures]] = WeakKeyDictionary()
 
 
 def pictures_of(task: Task, policy: Policy) -> Pictures:
     """Return how a task's inputs are pictures, for a policy: some only move pixels, and take any numbers."""
-    moves = all(
-        part.technique.stage == "geometry" and dict(part.resolved()).get("border") != "constant"
-        for part in policy.parts
-    )
+    program = steps(policy, "image")
+    moves = all(step.technique.stage == "geometry" and step.values.get("border") != "constant" for step in program)
+    wants_colours = any(step.technique.stage in COLOURED for step in program)
     known = _PICTURES.setdefault(task, {})
-    if moves not in known:
+    if (moves, wants_colours) not in known:
         inputs = task.train.inputs
         assert isinstance(inputs, Tensor)
         layered = inputs.dim() == 4
-        if moves or 0 <= float(inputs.min()) <= float(inputs.max()) <= 1:
-            known[moves] = Pictures(layered)
-        else:
+        coloured = wants_colours and (not layered or inputs.shape[1] == 1)
+        found = Pictures(layered, coloured)
+        if not (moves or 0 <= float(inputs.min()) <= float(inputs.max()) <= 1):
             images = inputs if layered else inputs[:, None]
             low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
             span = torch.where(high > low, high - low, 1.0)
-            known[moves] = Pictures(layered, low[:, None, None], span[:, None, None])
-    return known[moves]
+            found = Pictures(layered, coloured, low[:, None, None], span[:, None, None])
+        known[moves, wants_colours] = found
+    return known[moves, wants_colours]
 
 
 # -- texts ---------------------------------------------------------------------------------------------
