@@ -174,7 +174,7 @@ def test_an_interruption_is_not_taken_for_a_mistake(write):
         ("my_tsk.py:task", "there is no file my_tsk.py; did you mean my_task.py?"),
         ("nowhere/my_task.py", "there is no file nowhere/my_task.py; look at its path"),
         ("folder.py", "folder.py cannot be read: Is a directory"),
-        ("houses.cvs", "houses.cvs is neither a CSV file (.csv, .tsv) nor a Python file (.py)"),
+        ("houses.cvs", "houses.cvs is neither a CSV file (.csv, .tsv), .npz, a Python file (.py), nor a folder"),
         ("hoses.csv", "there is no file hoses.csv; did you mean houses.csv?"),
         ("", 'unknown task ""'),
         ("x" * 5000, 'unknown task "xxx'),

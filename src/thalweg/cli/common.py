@@ -22,10 +22,17 @@ TaskName = Annotated[
     typer.Argument(
         metavar="TASK",
         help="a built-in task (digits, digits-cnn, wine, breast_cancer, diabetes, docstrings, pysource), "
-        "a CSV file (with --target), or my_task.py:task",
+        "a CSV file (with --target), a folder of pictures with a subfolder for each class, an .npz file, or "
+        "my_task.py:task",
     ),
 ]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column of a CSV file that is predicted")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", metavar="COLUMN", help="the column of a CSV file with texts to predict from")
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="PIXELS", help="of pictures from files, a side or height and width: 64, 48x64")
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="where the study is kept; run again to go on")]
 
 Seed = Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")]
@@ -42,14 +49,21 @@ Classical = Annotated[
 ]
 
 
-def task_of(spec: str, target: str | None, epochs: int | None, batch_size: int | None) -> tuple[Task, Recipe]:
+def task_of(
+    spec: str,
+    target: str | None,
+    text: str | None,
+    size: str | None,
+    epochs: int | None,
+    batch_size: int | None = None,
+) -> tuple[Task, Recipe]:
     """Return the task, and the recipe that says what is not varied: the task's own, or what was given."""
     from thalweg.recipe import Recipe
     from thalweg.task import load_task
 
-    made = load_task(spec, target=target)
-    size = made.batch_size if batch_size is None else batch_size
-    base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=size)
+    made = load_task(spec, target=target, text=text, size=size)
+    batch_size = made.batch_size if batch_size is None else batch_size
+    base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=batch_size)
     return made, base
 
 

@@ -10,15 +10,25 @@ import typer
 from thalweg.errors import InputError
 
 
-def report(directory: Annotated[Path, typer.Argument(metavar="DIR", help="a study's directory")]) -> None:
-    """Draw a study's report anew, from its records."""
+def report(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="a study's directory, or several")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="DIR/report.html if not given; of several, studies.html"),
+    ] = None,
+) -> None:
+    """Draw a study's report anew from its records, or one page on several studies."""
     from thalweg.record import StoreError
-    from thalweg.report import write
+    from thalweg.report import write, write_several
 
     try:
-        typer.echo(f"report: {write(directory)}")
+        if len(directories) == 1:
+            page = write(directories[0], out)
+        else:
+            page = write_several(directories, out or Path("studies.html"))
     except StoreError as error:
         raise InputError(str(error)) from error
+    typer.echo(f"report: {page}")
 
 
 def export(

@@ -1,4 +1,4 @@
-"""From what one types to a task: a built-in name, a CSV file, or ``my_task.py:task``."""
+"""From what one types to a task: a built-in name, a file or folder of data, or ``my_task.py:task``."""
 
 from __future__ import annotations
 
@@ -36,13 +36,26 @@ def builtin_tasks() -> dict[str, str]:
     return {name: summary for name, (_, _, summary) in _BUILTIN.items()}
 
 
-def load_task(spec: str | os.PathLike[str], *, target: str | None = None) -> Task:
+def load_task(
+    spec: str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    text: str | None = None,
+    size: int | str | tuple[int, int] | None = None,
+) -> Task:
     """Return the task that ``spec`` names.
 
+    A CSV file is a table, but for two cases. If the values of a column are all names of pictures (``.png``, ``.jpg``
+    and so on), the target is predicted from the pictures there. If the only column beside the target is free text
+    (four fifths of its values differ, and half of them have three words or more), it is predicted from the texts.
+
     Args:
-        spec: a built-in name; a CSV file; or ``my_task.py:task``, an attribute of a Python file that is a `Task`
+        spec: a built-in name; a CSV file; a folder of pictures with a subfolder for each class; an ``.npz`` file of
+            arrays such as ``x`` and ``y``; or ``my_task.py:task``, an attribute of a Python file that is a `Task`
             or a function that returns one.
         target: the column of a CSV file that is predicted.
+        text: the column of a CSV file with the texts to predict from, whatever the others are.
+        size: of pictures from files: pixels a side, or height and width; ``64``, ``"64"``, ``"48x64"``, ``(48, 64)``.
 
     Raises:
         InputError: there is no such task, file or attribute, or making it failed; one sentence says where.
@@ -53,15 +66,22 @@ def load_task(spec: str | os.PathLike[str], *, target: str | None = None) -> Tas
     if not isinstance(spec, str | os.PathLike):
         raise InputError(f"load_task takes a built-in name or a file, not a {type(spec).__name__}")
     spec = os.fspath(spec)
-    if target is not None and not _is_table(spec):
-        raise InputError(f"--target names a column of a CSV file, and {spec} is not one")
+    for option, column in (("target", target), ("text", text)):
+        if column is not None and not _is_table(spec):
+            raise InputError(f"--{option} names a column of a CSV file, and {spec} is not one")
     if _is_table(spec):
-        return _from_table(spec, target)
+        return _from_table(spec, target, text, size)
     if spec.endswith(".py") or ".py:" in spec:
+        _without(size, spec)
         return _from_file(spec)
+    if spec not in _BUILTIN and os.path.isdir(spec):  # noqa: PTH112 – Path.is_dir raises for names that are too long
+        return _from_data(spec, "images", "from_folder", **({} if size is None else {"size": _sides(size)}))
+    _without(size, spec)
+    if spec.lower().endswith(".npz"):
+        return _from_data(spec, "arrays", "from_npz")
     if spec not in _BUILTIN:
         if _exists(spec):
-            raise InputError(f"{spec} is neither a CSV file (.csv, .tsv) nor a Python file (.py)")
+            raise InputError(f"{spec} is neither a CSV file (.csv, .tsv), .npz, a Python file (.py), nor a folder")
         raise unknown("task", spec, _BUILTIN)
     home, expression, _ = _BUILTIN[spec]
     module = importlib.import_module(f"thalweg.task.{home}")
@@ -91,16 +111,47 @@ def _is_table(spec: str) -> bool:
     return spec.lower().endswith((".csv", ".tsv"))
 
 
-def _from_table(spec: str, target: str | None) -> Task:
-    tabular: Any = importlib.import_module("thalweg.task.tabular")
+def _from_table(spec: str, target: str | None, text: str | None, size: Any) -> Task:
+    """Return the task of a CSV file: a table, pictures or texts."""
+    columns: Any = importlib.import_module("thalweg.task.columns")
+    images: Any = importlib.import_module("thalweg.task.images")
+    texts: Any = importlib.import_module("thalweg.task.texts")
 
     path = _existing(spec)
     if target is None:
-        columns = tabular.read_rows(path)[0]
-        shown = ", ".join(columns[:30]) + (f" and {len(columns) - 30} more" if len(columns) > 30 else "")
+        names = columns.read_rows(path)[0]
+        shown = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
         raise InputError(f"say which column of {spec} is predicted, with --target; it has {shown}")
-    expression = f"from_csv({str(path.resolve())!r}, {target!r})"
-    return _made(tabular.from_csv(path, target), Origin(spec, Path(tabular.__file__), expression))
+    values, _, _ = columns.read_columns(path, target)
+    pictures = images.named_in(values) if text is None else None
+    text = texts.free_text(values) if text is None and pictures is None else text
+    if pictures is None:
+        _without(size, spec)
+    else:
+        more = {} if size is None else {"size": _sides(size)}
+        return _from_data(spec, "images", "from_csv", target, pictures, **more)
+    if text is not None:
+        return _from_data(spec, "texts", "from_csv", target, text)
+    return _from_data(spec, "tabular", "from_csv", target)
+
+
+def _without(size: Any, spec: str) -> None:
+    if size is not None:
+        raise InputError(f"--size is that of pictures from files, and {spec} names none")
+
+
+def _sides(size: Any) -> Any:
+    images: Any = importlib.import_module("thalweg.task.images")
+    return images.sides(size)
+
+
+def _from_data(spec: str, home: str, call: str, *arguments: Any, **named: Any) -> Task:
+    """Return the task that a function of this package makes of a user's data."""
+    path = _existing(spec)
+    module: Any = importlib.import_module(f"thalweg.task.{home}")
+    written = [repr(str(path.resolve())), *map(repr, arguments), *(f"{name}={x!r}" for name, x in named.items())]
+    task: Task = getattr(module, call)(path, *arguments, **named)
+    return _made(task, Origin(spec, Path(module.__file__), f"{call}({', '.join(written)})"))
 
 
 def _from_file(spec: str) -> Task:

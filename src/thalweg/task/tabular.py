@@ -1,43 +1,12 @@
 """A table in a CSV file: numbers and categories in, one column predicted."""
 
-import csv
-import io
-import math
-import re
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from torch import nn
-from torch.nn import functional as F
 
-from thalweg import InputError, Metric, Task, accuracy, split, squared_error, unknown
-
-SHARES = (0.6, 0.2, 0.2)
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
-FEW = 20
-"""Up to so many different whole numbers may be classes; more of them are a quantity."""
-
-
-class MLP(nn.Module):
-    """Two hidden layers of 64; one output a class, or one number."""
-
-    def __init__(self, features, classes=None):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, classes or 1)
-        )
-        self.classes = classes
-
-    def forward(self, x):
-        """Return (N, classes), or (N,) for a quantity."""
-        y = self.layers(x)
-        return y if self.classes else y.squeeze(-1)
-
-
-relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False)
-"""Squared error over the variance of the training targets: 1 is what always saying their mean comes to."""
+from thalweg import InputError, Task
+from thalweg.task.columns import read_column, read_columns, read_goal, scale
+from thalweg.task.models import MLP
 
 
 def from_csv(path, target, name=None):
@@ -59,167 +28,16 @@ def from_csv(path, target, name=None):
             the row as in the file (the header is row 1) and the column.
     """
     path = Path(path)
-    header, rows, numbers = read_rows(path)
-    if target not in header:
-        raise unknown(f"column of {path.name}:", target, header)
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-    if len(header) < 2:
-        raise InputError(f"{path.name} has one column alone; there is nothing to predict {target} from")
-    texts = columns.pop(target)
-    values, classes, note = read_target(path, target, texts, numbers)
-    train, valid, test = split(len(rows), SHARES, 0, values if classes else None)
-    if not classes:
-        values = scale(path, target, values, numbers, train)
-        if values is None:
-            raise InputError(f'column "{target}" of {path.name} is constant in the training rows; nothing to learn')
-    parts = [read_feature(path, column, texts, numbers, train) for column, texts in columns.items()]
+    columns, texts, numbers = read_columns(path, target)
+    goal = read_goal(path, target, texts, numbers)
+    parts = [read_feature(path, column, texts, numbers, goal.splits[0]) for column, texts in columns.items()]
     inputs = np.concatenate(parts, axis=1)
     if not inputs.shape[1]:
         raise InputError(f"every column of {path.name} beside {target} is constant; there is nothing to learn from")
     return Task(
-        name=name or path.stem,
-        model=lambda: MLP(inputs.shape[1], len(classes) or None),
-        loss=F.cross_entropy if classes else F.mse_loss,
-        metric=accuracy if classes else relative_squared_error,
-        train=(inputs[train], values[train]),
-        valid=(inputs[valid], values[valid]),
-        test=(inputs[test], values[test]),
-        note=note,
-    )
-
-
-def read_rows(path):
-    """Return a file's header, its rows, and each row's number in the file; empty lines count, and are left out."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{path} is not UTF-8 text (line {line}); save it as UTF-8") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; give a CSV file") from error
-    first = re.sub(r'"[^"]*"', "", text[:65536]).lstrip().partition("\n")[0]
-    separator = max(",;\t", key=first.count)
-    found: list[Any] = []
-    number = 0
-    try:
-        table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        for number, cells in enumerate(table, 1):
-            if len(cells) > 1 or any(cell.strip() for cell in cells):
-                found.append((number, [cell.strip() for cell in cells]))
-    except csv.Error as error:
-        why = "a quotation mark is never closed" if "unexpected end" in str(error) else str(error)
-        raise InputError(f"{path.name}, row {number + 1}, cannot be read as CSV: {why}; correct it") from error
-    if not found:
-        raise InputError(f"{path} is empty; give a CSV file with a header and rows")
-    (_, header), *rows = found
-    twice = [name for name, count in Counter(header).items() if count > 1 and name]
-    if twice:
-        raise InputError(f'{path.name} has the column "{twice[0]}" twice; rename one or drop it')
-    if "" in header:
-        raise InputError(f"column {header.index('') + 1} of {path.name} has no name; name it or drop it")
-    if not rows:
-        raise InputError(f"{path.name} has a header and no rows; there is nothing to learn from")
-    for number, row in rows:
-        if len(row) != len(header):
-            many = f"{len(row)} value{'s' * (len(row) != 1)}, and the header {len(header)}"
-            raise InputError(f"{path.name}, row {number}, has {many}; correct it or drop it")
-    if len(rows) < 10:
-        raise InputError(f"{path.name} has {len(rows)} row{'s' * (len(rows) != 1)}; train, valid and test need 10")
-    return header, [row for _, row in rows], [number for number, _ in rows]
-
-
-def read_column(path, column, texts, numbers):
-    """Return a column as float64 if it is numeric, else None; refuse missing and infinite values."""
-    values = np.zeros(len(texts))
-    missing: list[int] = []
-    words: list[int] = []
-    for i, text in enumerate(texts):
-        try:
-            values[i] = float(text)
-        except ValueError:
-            (missing if text.lower() in MISSING else words).append(i)
-        else:
-            if math.isnan(values[i]):
-                missing.append(i)
-
-    def place(i):
-        said = f'"{texts[i]}"' if texts[i] else "empty"
-        return f'{path.name}, row {numbers[i]}, column "{column}", is {said}'
-
-    odd = {*missing, *words}
-    given = [value for i, value in enumerate(values) if i not in odd]
-    few = len(words) <= max(1, 0.05 * len(texts)) or len(set(given)) > FEW
-    numeric = len(given) > len(words) and few
-    if not numeric:  # there, "NA" or "none" may well be a category
-        missing = [i for i in missing if texts[i].lower() in ("", "nan")]
-    if missing:
-        more = f" ({len(missing)} values are missing in this column)" if len(missing) > 1 else ""
-        raise InputError(f"{place(missing[0])}; fill missing values in, or drop the row{more}")
-    plain = [i for i in words if is_number(re.sub(r"[\s,'’%$€£]", "", texts[i]))]
-    if plain and (numeric or len(plain) == len(words)):
-        raise InputError(f"{place(plain[0])}; write it as a plain number such as 1234.5, without commas and signs")
-    if numeric and words:
-        raise InputError(f"{place(words[0])}, and the others are numbers; correct it, or drop the row")
-    if not numeric:
-        return None
-    if np.isinf(values).any():
-        raise InputError(f"{place(int(np.isinf(values).argmax()))}, which is infinite; correct it, or drop the row")
-    return values
-
-
-def is_number(text):
-    """Return whether a text is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def scale(path, column, values, numbers, train):
-    """Return a column as float32 with the training rows' mean 0 and deviation 1; None if it is constant in them."""
-    if values[train].min() == values[train].max():  # its deviation may be a rounding error
-        return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = values[train].mean(), values[train].std()
-        scaled = ((values - mean) / deviation).astype(np.float32)
-    if not (math.isfinite(deviation) and np.isfinite(scaled).all()):
-        largest = int(np.abs(values).argmax())
-        raise InputError(
-            f'{path.name}, row {numbers[largest]}, column "{column}", is {values[largest]:g}, '
-            "which is too large to be scaled with the others; correct it, or drop the row"
-        )
-    return scaled
-
-
-def read_target(path, column, texts, numbers):
-    """Return the target's values, the names of its classes (none for a quantity), and a note that says which."""
-    values = read_column(path, column, texts, numbers)
-    if values is None:
-        classes = sorted(set(texts))
-    else:
-        different = np.unique(values)
-        whole = (different == np.round(different)).all()
-        if len(different) > 1 and not (whole and len(different) <= min(FEW, len(texts) / 3)):
-            return values, [], f"{column} is taken for a quantity ({len(different)} different numbers)"
-        classes = [str(int(value)) for value in different]
-        texts = [str(int(value)) for value in values]
-    where = f'column "{column}" of {path.name}'
-    if len(classes) == 1:
-        raise InputError(f"{where} has the same value in every row; there is nothing to learn")
-    if len(classes) > len(texts) / 3:
-        raise InputError(f"{where} has {len(classes)} classes in {len(texts)} rows; group them, or predict another")
-    counts = Counter(texts)
-    rare = min(classes, key=lambda c: counts[c])
-    if counts[rare] < 3:
-        raise InputError(
-            f'class "{rare}" of {where} has {counts[rare]} row{"s" * (counts[rare] != 1)}, and every class needs 3, '
-            "one for each split; drop it or join it with another"
-        )
-    number = {name: i for i, name in enumerate(classes)}
-    shown = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
-    note = f"{column} is taken for {len(classes)} classes ({shown})"
-    return np.array([number[text] for text in texts]), classes, note
+        name=name or path.stem, model=lambda: MLP(inputs.shape[1], goal.outputs), **goal.parts(inputs),
+        **goal.judged(), note=goal.note,
+    )  # fmt: skip
 
 
 def read_feature(path, column, texts, numbers, train):
@@ -232,7 +50,7 @@ def read_feature(path, column, texts, numbers, train):
     if len(known) > max(50, min(500, len(train) / 10)) or len(known) == len(train):
         raise InputError(
             f'column "{column}" of {path.name} has {len(known)} different texts in {len(train)} training rows; '
-            "drop it if it is a name or a date, or group it"
+            f'drop it if it is a name or a date, group it, or predict from it alone with --text "{column}"'
         )
     if len(known) == 1:
         known = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,6 +162,7 @@ class Task:
         self.texts: tuple[str, ...] | None = None
         if encode is not None:
             self.texts, data, train, valid, test = in_numbers(encode, data, train, valid, test)
+        started = time.perf_counter()
         if data is not None:
             whole = read(data, "data", dtype, self.padding)
             rows = split_rows(whole, splits, seed)
@@ -169,6 +171,7 @@ class Task:
         else:
             given_parts = zip((train, valid, test), WORDS, strict=True)
             parts = [read(part, word, dtype, self.padding) for part, word in given_parts]
+        self.seconds_to_read = time.perf_counter() - started
         if self.padding is not None:
             checked(self.padding, parts[0].inputs)
             parts = [Split(*part) for part in to_one_length([(x.inputs, x.targets) for x in parts], self.padding)]
