@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -27,7 +28,7 @@ def formulas(study: Study) -> list[dict[str, Any]]:
             "symbols": [
                 (mathml(symbol), name)
                 for name, symbol in (one.get("symbols") or {}).items()
-                if one.get("latex") and symbol != name
+                if symbol != name and _appears(symbol, one.get("latex") or [])
             ],
             "vectors": one.get("vectors", ""),
             "source": one.get("source", ""),
@@ -35,6 +36,14 @@ def formulas(study: Study) -> list[dict[str, Any]]:
         }
         for one in study.techniques
     ]
+
+
+_TALL = ("mfrac", "mtable", "munder", "munderover")
+"""What fences grow around; without a font for mathematics they grow around everything else too."""
+
+
+def _appears(symbol: str, lines: list[str]) -> bool:
+    return any(re.search(rf"(?<![\\A-Za-z]){re.escape(symbol)}(?![A-Za-z])", line) for line in lines)
 
 
 def mathml(latex: str, *, block: bool = False) -> Markup:
@@ -50,6 +59,10 @@ def mathml(latex: str, *, block: bool = False) -> Markup:
     except Exception:  # whatever it is: its exceptions have no common base
         return Markup(f"<code>{escape(latex)}</code>")
     tree.attrib.pop("xmlns", None)
+    for row in tree.iter("mrow"):
+        if all(next(row.iter(tall), None) is None for tall in _TALL):
+            for fence in row.iterfind("mo[@fence='true']"):
+                fence.set("stretchy", "false")
     for element in tree.iter():  # entities, as which symbols come, become the characters that they are
         element.text = unescape(element.text) if element.text else None
         element.attrib.pop("columnalign", None)

@@ -33,9 +33,9 @@ def holds_one(directory: Path | str) -> bool:
         return store.get("lottery") is not None
 
 
-def write(directory: Path | str) -> Path:
+def write(directory: Path | str, path: Path | str | None = None) -> Path:
     """Write the page; see :func:`thalweg.report.write`."""
-    return put(render(directory), Path(directory) / "report.html")
+    return put(render(directory), Path(path or Path(directory) / "report.html"))
 
 
 def render(directory: Path | str) -> str:

@@ -20,9 +20,9 @@ from thalweg.report.writing import put, rendered
 __all__ = ["render", "write"]
 
 
-def write(directory: Path | str) -> Path:
+def write(directory: Path | str, path: Path | str | None = None) -> Path:
     """Write the page; see :func:`thalweg.report.write`."""
-    return put(render(read(directory)), Path(directory) / "report.html")
+    return put(render(read(directory)), Path(path or Path(directory) / "report.html"))
 
 
 def render(study: Study) -> str:

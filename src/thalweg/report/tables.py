@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thalweg.report.reading import Member, Study
     from thalweg.report.scale import Scale
 
-__all__ = ["BAND", "Table", "tables"]
+__all__ = ["BAND", "Table", "ranked", "tables"]
 
 Table = dict[str, list[Any]]
 """Columns of equal length; what is not a finite number is None."""
@@ -31,7 +31,7 @@ BAND = (0.1, 0.9)
 def tables(study: Study, scale: Scale) -> dict[str, Table]:
     """Return every chart's data by the name of its source; a table without rows is left out."""
     found: dict[str, Table] = {
-        "ranks": {} if study.ablation else _ranks(study, scale),
+        "ranks": {} if study.ablation else ranked(study, scale),
         "valid": _courses(study, lambda curve: curve.valid * scale.factor, higher=study.higher_is_better),
         "loss": _courses(study, lambda curve: curve.train_loss, higher=False),
         "rates": _rates(study, scale),
@@ -45,8 +45,8 @@ def tables(study: Study, scale: Scale) -> dict[str, Table]:
 # -- the rank picture ----------------------------------------------------------------------------------
 
 
-def _ranks(study: Study, scale: Scale) -> Table:
-    """Means with intervals, cut to a window in which the best can be told apart."""
+def ranked(study: Study, scale: Scale) -> Table:
+    """Return means with intervals, cut to a window in which the best can be told apart; no columns without any."""
     rows = []
     for name in study.order:
         judged = study.judged.get((name, "chosen"))

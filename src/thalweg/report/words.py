@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
 
-__all__ = ["alternatives", "headline", "particulars", "summary"]
+__all__ = ["alternatives", "headline", "particulars", "ranks_told", "summary"]
 
 
 def headline(study: Study, scale: Scale) -> list[str]:
@@ -70,10 +70,7 @@ def alternatives(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str
     """Return what each chart shows, in a sentence for those who cannot see it."""
     told = {}
     if "ranks" in data:
-        best = "; ".join(
-            f"{name} {text}" for name, text in zip(data["ranks"]["recipe"], data["ranks"]["text"], strict=True)
-        )
-        told["ranks"] = f"Test {scale.axis} of each recipe with its intervals, best first: {best}."
+        told["ranks"] = ranks_told(data["ranks"], scale)
     middle = round(100 * (BAND[1] - BAND[0]))
     if "valid" in data:
         told["valid"] = (
@@ -87,6 +84,12 @@ def alternatives(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str
     if "trials" in data:
         told["trials"] = f"The best validation {scale.axis} to be expected of a number of trials, by recipe."
     return told
+
+
+def ranks_told(table: Table, scale: Scale) -> str:
+    """Return what a rank picture shows, in a sentence."""
+    best = "; ".join(f"{name} {text}" for name, text in zip(table["recipe"], table["text"], strict=True))
+    return f"Test {scale.axis} of each recipe with its intervals, best first: {best}."
 
 
 def _last(table: Table, scale: Scale) -> str:
