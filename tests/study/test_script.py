@@ -128,9 +128,45 @@ def test_a_task_of_ones_own_trains_the_same_without_thalweg(odd, tmp_path):
         assert run(tw.export(tmp_path / "study", name), tmp_path) == pytest.approx(recorded(tmp_path / "study", name))
 
 
-@pytest.mark.parametrize("spec", ["digits", "diabetes", "table"])
-def test_a_task_of_thalwegs_own_trains_the_same_without_thalweg(spec, table, tmp_path):
-    task = tw.load_task(table, target="price") if spec == "table" else tw.load_task(spec)
+@pytest.fixture
+def pictures(tmp_path):
+    import cv2
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    for i, (image, label) in enumerate(zip(images[:60], labels[:60] % 2, strict=True)):
+        (tmp_path / "pictures" / str(label)).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "pictures" / str(label) / f"{i}.png"), image.reshape(8, 8) * 15)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    np.savez(tmp_path / "arrays.npz", x=images[:60].reshape(-1, 8, 8), y=labels[:60] % 2)
+    return tmp_path / "arrays.npz"
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    words = ("good", "bad", "long", "short", "film")
+    lines = [f"a {words[i % 5]} {words[i % 3]} {words[i % 4]} one,{words[i % 2]}" for i in range(60)]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    return tmp_path / "reviews.csv"
+
+
+OWN = {"table": {"target": "price"}, "pictures": {}, "arrays": {}, "reviews": {"target": "label", "text": "text"}}
+
+
+SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in ("pictures", "arrays")]
+
+
+@pytest.mark.parametrize("spec", ["digits", "diabetes", "table", "reviews", *SLOW])
+def test_a_task_of_thalwegs_own_trains_the_same_without_thalweg(spec, tmp_path, request):
+    task = tw.load_task(request.getfixturevalue(spec), **OWN[spec]) if spec in OWN else tw.load_task(spec)
     study(task, tmp_path / "study", {"adagrad": tw.Recipe(tw.optim.adagrad(), tw.schedule.step(20), epochs=25)})
     script = tw.export(tmp_path / "study")
     assert run(script, tmp_path) == pytest.approx(recorded(tmp_path / "study", "adagrad"), rel=1e-4)

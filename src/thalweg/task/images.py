@@ -87,8 +87,8 @@ def from_splits(path, folders, size, name):
     images, said = read_images([file for part in files for file in part], size)
     pieces = np.split(images, np.cumsum([len(part) for part in files])[:-1])
     train, valid, test = ((x, np.array(y)) for x, y in zip(pieces, labels, strict=True))
-    left = [file for part in left for file in part]
-    return task_of(name or path.resolve().name, train, valid, test, len(classes), note(classes, said, left))
+    others = [file for part in left for file in part]
+    return task_of(name or path.resolve().name, train, valid, test, len(classes), note(classes, said, others))
 
 
 def from_csv(path, target, column, size=None, name=None):

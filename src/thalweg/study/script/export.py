@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from thalweg import key, optim, schedule
+from thalweg import errors, key, optim, schedule
 from thalweg.average import _batch_norm
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe
@@ -226,8 +226,13 @@ _MULTIPLIER = '"""Return what the learning rate is multiplied by at a step, coun
 _OBSERVE = '"""Return what has been seen after a metric, lower is better, when so many steps have been taken."""'
 
 
-def _task_file(path: Path) -> str:
+_OURS = Path(errors.__file__).parent
+
+
+def _task_file(path: Path, found: set[str] | None = None) -> str:
     """Return the task file's source, without what only a module or a main program needs.
+
+    Where it is one of ours, what it imports from others of ours stands before it, but for those already ``found``.
 
     Raises:
         InputError: the file is gone, or is no longer Python.
@@ -239,10 +244,17 @@ def _task_file(path: Path) -> str:
         raise InputError(f"the task's file {path} cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         raise InputError(f"the task's file {path} is not Python any more: {error}") from error
-    lines = source.splitlines()
+    found = {"thalweg.errors"} if found is None else found
+    lines, before = source.splitlines(), []
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and _of_ours(path, node) and node.module not in found:
+            found.add(str(node.module))
+            before.append(_task_file(_OURS.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py"), found))
     for i, node in reversed(list(enumerate(body))):
         match node:
             case ast.ImportFrom(module="__future__"):
+                pass
+            case ast.ImportFrom() if _of_ours(path, node):
                 pass
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
                 pass
@@ -253,4 +265,9 @@ def _task_file(path: Path) -> str:
             case _:
                 continue
         del lines[node.lineno - 1 : node.end_lineno]
-    return "\n".join(lines)
+    return "\n\n\n".join([*before, "\n".join(lines)])
+
+
+def _of_ours(path: Path, node: ast.ImportFrom) -> bool:
+    """Return whether a file of ours imports from another one, and not from what every script has."""
+    return (node.module or "").startswith("thalweg.") and _OURS in path.resolve().parents
