@@ -12,6 +12,7 @@ from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe
 from thalweg.task import Task
 from thalweg.train.around import Around
+from thalweg.train.augmented import Augmenting
 from thalweg.train.population import batches, order
 from thalweg.train.state import Member, begin, masks_in
 from thalweg.train.step import OneByOne
@@ -36,6 +37,7 @@ class Steps:
         assert isinstance(technique, optim.Optimizer)
         values = {**dict(recipe.optimizer), "lr": 1.0}
         self._update = PopulationStep(technique, [values], self.models.parameters, self.models.shapes)
+        self._augmenting = Augmenting(task, [recipe], [seed])
         self._cuts = batches(len(task.train), recipe.sizes()[0])
         alone = replace(recipe, average=None)  # what is averaged is not what is trained with
         self._around = Around(
@@ -47,7 +49,7 @@ class Steps:
         step, count = self.taken, len(self._cuts)
         self.taken += 1
         rows = order(self.task, self.member, step // count)[self._cuts[step % count]]
-        batch = self.task.train.at(torch.from_numpy(rows[None]))
+        batch = self._augmenting.batch(torch.from_numpy(rows[None]), [step // count])
         loss = self.models.differentiate(batch, [step])
         if rate is not None:
             self._around.change_gradients(batch, [step])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from thalweg import schedule
+from thalweg.augment import Policy
 from thalweg.errors import InputError
 from thalweg.gradient import Gradient
 from thalweg.recipe import CATALOGUES, OPTIONAL, ROLES, Recipe
@@ -155,14 +156,17 @@ def parts(full: Recipe, plain: Recipe) -> list[Part]:
     Raises:
         InputError: it says nothing beyond it, or it cannot do without one of its ingredients.
 
-    >>> from thalweg import gradient, norm
-    >>> recipe = Recipe(norm=norm.layer(), gradient=gradient.centralise() >> gradient.clip_norm(1.0), batch_size=32)
+    >>> from thalweg import augment, gradient, norm
+    >>> recipe = Recipe(norm=norm.layer(), gradient=gradient.centralise() >> gradient.clip_norm(1.0), batch_size=32,
+    ...                 augment=augment.flip() >> augment.ssr())
     >>> for part in parts(recipe, Recipe()):
     ...     print(*part.names(), sep=" | ")
     full with batch_size 64 for 32 | plain with batch_size 32 for 64
     full without gradient centralise | plain with gradient centralise
     full without gradient clip_norm | plain with gradient clip_norm
     full without norm layer | plain with norm layer
+    full without augment flip | plain with augment flip
+    full without augment ssr | plain with augment ssr
     """
     whole, bare = full.resolved(), plain.resolved()
     found: list[Part] = []
@@ -170,7 +174,7 @@ def parts(full: Recipe, plain: Recipe) -> list[Part]:
         theirs, ours = getattr(bare, role), getattr(whole, role)
         if ours == theirs:
             continue
-        if isinstance(ours, Gradient) and not theirs.parts:
+        if isinstance(ours, Gradient | Policy) and not theirs.parts:
             found += _elements(role, full, whole, bare, lambda _: ())
         elif isinstance(ours, Schedule) and theirs == schedule.constant().resolved():
             found += _elements(role, full, whole, bare, lambda part: schedule.constant(**_steps(part)).parts)

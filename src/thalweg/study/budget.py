@@ -11,6 +11,7 @@ from thalweg.recipe import Recipe, Together
 from thalweg.study.plan import Job, Protocol, draws_kinds, rates, trial_settings
 from thalweg.task import Task
 from thalweg.train.around import gradients_a_step
+from thalweg.train.augmented import augment_seconds
 from thalweg.train.planner import Plan
 from thalweg.train.population import steps_per_epoch
 
@@ -60,7 +61,7 @@ def _seconds(task: Task, recipe: Recipe, plans: Mapping[Together, Plan]) -> floa
     """Return the CPU seconds of one run of a resolved recipe."""
     epochs = recipe.sizes()[1]
     steps = epochs * steps_per_epoch(task, recipe) * gradients_a_step(recipe)
-    return plans[recipe.together()].seconds(steps, epochs)
+    return plans[recipe.together()].seconds(steps, epochs) + steps * augment_seconds(task, recipe)
 
 
 def fit(
