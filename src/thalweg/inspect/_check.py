@@ -13,7 +13,7 @@ import torch
 
 from thalweg import task as tasks
 from thalweg.errors import InputError
-from thalweg.inspect._checks import data, losses, model, training, units
+from thalweg.inspect._checks import data, losses, model, sharing, training, units
 from thalweg.inspect._checks.finding import Finding, skipped
 from thalweg.inspect._checks.subject import Subject
 from thalweg.key import Key
@@ -27,8 +27,8 @@ __all__ = ["CHECKS", "Check", "check"]
 
 CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "targets": data.targets,
-    "duplicates": data.duplicates,
-    "leakage": data.leakage,
+    "duplicates": sharing.duplicates,
+    "leakage": sharing.leakage,
     "inputs": data.inputs,
     "splits": data.alike,
     "loss at start": losses.start,

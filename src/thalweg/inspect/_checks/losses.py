@@ -149,7 +149,7 @@ def outputs(subject: Subject) -> Finding:
                 f"outputs stay {ends} whatever the weights, and {outside:.0%} of targets do not",
                 "Take the activation behind the last layer out, or scale the targets into its range.",
             )
-    if wants and low >= 0 and float((output == 0).double().mean()) > 0.05:
+    if wants and high > low >= 0 and float((output == 0).double().mean()) > 0.05:
         return wrong(
             f"outputs are never below 0, and {float((output == 0).double().mean()):.0%} are 0 exactly: an activation "
             "follows the last layer",
@@ -193,9 +193,12 @@ def loss(subject: Subject) -> Finding:
             "it grows with the batch: of the same examples twice, it is twice as large; a sum, not a mean",
             'Take reduction="mean": with a sum, the learning rate means something else at each batch size.',
         )
-    others = [value(subject, output, targets.roll(k, 0)) for k in (1, 3, max(half, 1))]
-    varied = bool((output[1:] != output[:1]).any()) and bool((targets[1:] != targets[:1]).any())
-    if varied and all(math.isclose(x, once, rel_tol=1e-7, abs_tol=1e-12) for x in others):
+    drawn = output + torch.from_numpy((Key(0) / "outputs").generator().standard_normal(tuple(output.shape))).to(
+        output
+    )
+    mine, *others = (value(subject, drawn, targets.roll(k, 0)) for k in (0, 1, 3, max(half, 1)))
+    varied = bool((targets[1:] != targets[:1]).any())
+    if varied and all(math.isclose(x, mine, rel_tol=1e-7, abs_tol=1e-12) for x in others):
         return wrong(
             "it is the same whichever target goes with which output",
             "Compute it from output and targets example by example; look for a mean over the batch taken too early.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.overrides import TorchFunctionMode
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
 from thalweg.inspect._checks.subject import Pass, Subject, difference, doubled, outputs_of, spread
@@ -16,7 +18,7 @@ from thalweg.key import Key
 from thalweg.task import Split
 from thalweg.task.reading import each, first_line, leaves, named
 
-__all__ = ["gradient_check", "batch_independence", "inputs_used", "modes", "causality", "without_gradient"]
+__all__ = ["batch_independence", "causality", "gradient_check", "inputs_used", "modes", "without_gradient"]
 
 PARAMETERS = 24
 """Tensors, at most, whose gradient is compared."""
@@ -27,17 +29,18 @@ SAME = 1e-4
 
 def gradient_check(subject: Subject) -> Finding:
     """The gradient against finite differences, in float64."""
-    module = subject.model().train().double()
+    module = _moved(subject.model().train().double())
     one = Pass(subject, module, doubled(spread(subject.task.train, 4)))
+    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     try:
-        _, loss = one()
-        if one.value() != float(loss.detach()):
-            return skipped("two passes with the same weights and random numbers differ")
+        with _Detaching() as mode:
+            _, loss = one()
+        gradients = torch.autograd.grad(loss, [p for _, p in trained], allow_unused=True)
     except Exception as error:
         return skipped(f"the model does not run in float64: {first_line(error)}")
-    named_ = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    gradients = torch.autograd.grad(loss, [p for _, p in named_], allow_unused=True)
-    pairs = [(name, p, g) for (name, p), g in zip(named_, gradients, strict=True) if g is not None]
+    if one.value() != float(loss.detach()):
+        return skipped("two passes with the same weights and random numbers differ")
+    pairs = [(name, p, g) for (name, p), g in zip(trained, gradients, strict=True) if g is not None]
     chosen = [pairs[i] for i in torch.linspace(0, len(pairs) - 1, min(PARAMETERS, len(pairs))).long().tolist()]
     worst, bad, steps = 0.0, [], []
     for name, p, g in chosen:
@@ -46,6 +49,11 @@ def gradient_check(subject: Subject) -> Finding:
             (steps if flat else bad).append(name)
         else:
             worst = max(worst, error)
+    if bad and mode.detached:
+        return note(
+            f"the gradient by {listed(bad)} is not the loss's slope there: the forward pass detaches something",
+            "Meant where a gradient is passed straight through, or stopped; else take detach() out.",
+        )
     if bad:
         return wrong(
             f"the gradient by {listed(bad)} is not the loss's slope there, by finite differences in float64",
@@ -58,6 +66,26 @@ def gradient_check(subject: Subject) -> Finding:
             "Meant where a step function passes its gradient straight through; else look at what rounds in forward.",
         )
     return fine(f"as finite differences of the loss: {len(chosen)} tensors, by {worst:.0e} at most, in float64")
+
+
+@torch.no_grad()
+def _moved(module: nn.Module) -> nn.Module:
+    """Move weights a little: where they begin, at 0, many a ReLU stands at its kink, which has no slope."""
+    generator = (Key(0) / "moved").generator()
+    for p in module.parameters():
+        size = 0.01 * float(p.square().mean().sqrt()) + 0.001
+        p.add_(torch.from_numpy(generator.standard_normal(tuple(p.shape))).to(p) * size)
+    return module
+
+
+class _Detaching(TorchFunctionMode):
+    """Notes whether a forward pass detaches tensors."""
+
+    detached = False
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.detached = self.detached or function in (Tensor.detach, torch.detach)
+        return function(*args, **(kwargs or {}))
 
 
 def _error(one: Pass, p: Tensor, g: Tensor, key: Key) -> tuple[float, bool]:
@@ -99,7 +127,8 @@ def batch_independence(subject: Subject) -> Finding:
     other[kept_at] = one[kept_at]
 
     def moved(module: nn.Module) -> float | None:
-        found = [outputs_of(Pass(subject, module, part.at(x)).output(), count) for x in (one, other)]
+        passes = [Pass(subject, module, part.at(x)) for x in (one, other)]  # with the same buffers
+        found = [outputs_of(x.output(), count) for x in passes]
         if not found[0]:
             return None
         return difference([x[kept_at] for x in found[0]], [x[kept_at] for x in found[1]])
@@ -144,7 +173,8 @@ def causality(subject: Subject) -> Finding:
     changed = x.clone()
     changed[:, half:] = x.roll(1, 0)[:, half:]
     with torch.no_grad():
-        outputs = [Pass(subject, module, Split(inputs, y[:8])).output() for inputs in (x[:8], changed[:8])]
+        passes = [Pass(subject, module, Split(inputs, y[:8])) for inputs in (x[:8], changed[:8])]
+        outputs = [one.output() for one in passes]
     if not isinstance(outputs[0], Tensor) or outputs[0].dim() < 2:
         return skipped("the output is no single tensor")
     axis = 1 if outputs[0].shape[1] == x.shape[1] else outputs[0].dim() - 1
@@ -198,6 +228,13 @@ def without_gradient(subject: Subject) -> Finding:
         found = torch.autograd.grad(one()[1], list(trained.values()), allow_unused=True)
         reached |= {name for name, g in zip(trained, found, strict=True) if g is not None}
     most = dict(zip(subject.trained.names, subject.trained.gradients.nan_to_num(1.0).amax(0).tolist(), strict=True))
+    strangers = _strangers(Pass(subject, module, subject.batch)()[1], module)
+    if strangers:
+        return wrong(
+            f"the loss depends on parameters that the model does not list, of shape {listed(strangers)}",
+            "Nothing trains them: keep layers in nn.ModuleList or nn.ParameterList, not in a plain list or dict, and "
+            "make no new ones in the forward pass.",
+        )
     cut = [name for name in trained if name not in reached and most.get(name, 0.0) == 0]
     if cut:
         used = [name for name in cut if _matters(Pass(subject, module, subject.batch), trained[name])]
@@ -220,6 +257,24 @@ def without_gradient(subject: Subject) -> Finding:
         )
     frozen = sum(1 for p in module.parameters() if not p.requires_grad)
     return fine(f"all {len(trained)} get one" + (f"; {frozen} are frozen" if frozen else ""))
+
+
+def _strangers(loss: Tensor, module: nn.Module) -> list[str]:
+    """Return the shapes of what gets a gradient of the loss and is no parameter of the model."""
+    known = {id(x) for x in (*module.parameters(), *module.buffers())}
+    waiting: list[Any] = [loss.grad_fn]
+    seen: set[Any] = set()
+    found: dict[int, str] = {}
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
+            found[id(leaf)] = "×".join(map(str, leaf.shape))
+        waiting += [following for following, _ in node.next_functions]
+    return list(found.values())
 
 
 def _matters(one: Pass, p: Tensor) -> bool:

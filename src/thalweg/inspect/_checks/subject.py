@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from thalweg.recipe import Recipe
 from thalweg.task import Split, Task, apply
 from thalweg.task.reading import are_classes, each, leaves
 from thalweg.train.made import loss_of, model_of
+from thalweg.train.step import _generators
 
 __all__ = ["Pass", "Subject", "Trained", "difference", "doubled", "numbers_in", "outputs_of", "spread"]
 
@@ -83,6 +85,7 @@ class Pass:
 
     def __init__(self, subject: Subject, module: nn.Module, batch: Split, seed: int = 0) -> None:
         self.subject, self.module, self.batch, self.key = subject, module, batch, Key(seed) / "pass"
+        self.draws = True  # until a pass has shown that it draws nothing
         self._buffers = [(x, x.detach().clone()) for x in module.buffers()]
 
     def output(self) -> Any:
@@ -90,22 +93,28 @@ class Pass:
         with torch.no_grad():
             for x, value in self._buffers:
                 x.copy_(value)
-        with self.key.seeded():
+        if not self.draws:
             return apply(self.module, self.batch.inputs)
+        with self.key.seeded():
+            before = _generators()
+            found = apply(self.module, self.batch.inputs)
+            self.draws = _generators() != before
+            return found
 
     def __call__(self) -> tuple[Any, Tensor]:
         """Return output and loss, ready for a backward pass."""
         with torch.enable_grad():
             output = self.output()
-            with (self.key / "loss").seeded():
-                return output, self.subject.loss(output, self.batch.targets)
+            return output, self._loss(output)
 
     @torch.no_grad()
     def value(self) -> float:
         """Return the loss."""
-        output = self.output()
-        with (self.key / "loss").seeded():
-            return float(self.subject.loss(output, self.batch.targets))
+        return float(self._loss(self.output()))
+
+    def _loss(self, output: Any) -> Tensor:
+        with (self.key / "loss").seeded() if self.draws else nullcontext():
+            return self.subject.loss(output, self.batch.targets)
 
 
 class Trained:

@@ -19,12 +19,12 @@ from thalweg.task import Split, apply
 from thalweg.task.reading import leaves
 from thalweg.train.population import batches
 
-__all__ = ["overfit", "loader", "learning_rate", "signal", "updates"]
+__all__ = ["learning_rate", "loader", "overfit", "signal", "updates"]
 
 SECONDS = 2.5
 """How long one check trains, at most."""
 
-RATES = ((1e-2, 200), (1e-3, 400), (1e-1, 100))
+RATES = ((1e-2, 200), (1e-1, 100), (1e-3, 400))
 """Learning rates of Adam that are tried, and steps."""
 
 DEALT = 99
@@ -248,10 +248,12 @@ def updates(subject: Subject) -> Finding:
     low, high = int(ratios.argmin()), int(ratios.argmax())
     said = f"a step changes weights by {float(ratios[low]):.1g} ({names[low]}) to {float(ratios[high]):.1g}"
     said += f" ({names[high]}) of their norm" if low != high else " of their norm"
+    first = float((trained.updates / trained.weights.clamp(min=1e-30))[:, layers].max())
     largest = float(ratios.max())
-    if largest > 0.3:
+    if first > 0.5:
         return wrong(
-            f"{said}; about 0.001 is usual", f"Lower the learning rate, which is {subject.rate:g}, or warm up to it."
+            f"{said}, and at first by {first:.1g}; about 0.001 is usual",
+            f"Lower the learning rate, which is {subject.rate:g}, or warm up to it.",
         )
     if largest < 1e-5:
         return (wrong if largest < 1e-7 else note)(
@@ -268,7 +270,7 @@ def updates(subject: Subject) -> Finding:
             "orthogonal), "
             "norms, or shortcuts around blocks.",
         )
-    if largest > 0.1:
+    if first > 0.2:
         return note(
             f"{said}; about 0.001 is usual", f"A lower rate than {subject.rate:g}, or a warm-up, may be better."
         )

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, wrong
 from thalweg.inspect._checks.subject import Pass, Subject, spread
-from thalweg.surgery._seen import FUNCTIONS
+from thalweg.surgery._seen import FUNCTIONS, LAYERS
 
 __all__ = ["units"]
 
@@ -47,6 +47,12 @@ def units(subject: Subject) -> Finding:
     size = max(1, output[0].numel()) if output is not None else 1
     batch = spread(part, max(16, min(256, 500_000 // size)))
     module = subject.model().eval()
+    same = [name for name, layer in module.named_modules() if isinstance(layer, LAYERS) and _alike(layer.weight)]
+    if same:
+        return wrong(
+            f"all units of {listed(same)} have the same weights, and so the same gradient: they stay alike for ever",
+            "Draw initial weights at random (init=he_normal); biases may begin with one number.",
+        )
     with _Activations(module) as seen:
         Pass(subject, module, batch)()  # with gradients: torch's quick path for transformers calls no activation
     layers = seen.layers
@@ -74,6 +80,13 @@ def units(subject: Subject) -> Finding:
     if most.dead:
         return fine(f"{every}; at most {most.dead:.0%} of the units are dead, behind {most.name}")
     return fine(f"{every}, none with dead or saturated units")
+
+
+def _alike(weight: Any) -> bool:
+    """Return whether each unit has the weights of the first, which are not 0."""
+    return (
+        isinstance(weight, Tensor) and len(weight) > 1 and bool(weight[0].any()) and bool((weight == weight[0]).all())
+    )
 
 
 def _names(layers: list[_Layer]) -> str:
