@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,15 @@ class Writer:
                 "platform": "Linux-6.1-x86_64", "processor": "Intel Xeon", "cores": 2, "processes": 2,
                 "threads": 1, "started": "2026-07-01T10:00:00+00:00",
             },
+            "techniques": [
+                {
+                    "role": "optimizer", "name": name, "summary": "A step against the gradient.",
+                    "latex": [r"x \leftarrow x - \frac{\alpha}{2} \left(g\right)"], "symbols": {"lr": r"\alpha"},
+                    "vectors": "", "source": "Robbins & Monro 1951, A Stochastic Approximation Method, section 2",
+                    "recipes": [name],
+                }
+                for name in self.names
+            ],
             "plan": {"sentences": ["Runs trained 32 together (vmapped): measured 9.1 times as fast as one by one."]},
             "verdict": None,
         }  # fmt: skip
@@ -218,3 +228,60 @@ def study(tmp_path: Path) -> Callable[..., Path]:
         return directory
 
     return build
+
+
+class Opened:
+    """A page in the browser, and what it said and asked for."""
+
+    def __init__(self, browser: Any, path: Path, **more: Any) -> None:
+        settings = {"viewport": {"width": 1200, "height": 900}, "accept_downloads": True, **more}
+        self.context = browser.new_context(**settings)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.address = path.resolve().as_uri()
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.add_init_script(
+            "new MutationObserver((_, watch) => { if (document.querySelector('[data-drawn]')) "
+            "{ window.first = performance.now(); watch.disconnect(); } })"
+            ".observe(document, { subtree: true, attributes: true, childList: true })"
+        )
+        self.page.goto(self.address)
+        self.page.wait_for_selector("html[data-ready]", timeout=60_000)
+
+    def quiet(self) -> bool:
+        """Whether it said nothing, and asked for nothing but itself and what it made."""
+        own = ("data:", "blob:")
+        return not self.said and [url for url in self.asked if not url.startswith(own)] == [self.address]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Any:
+    """Start Chromium, once for all tests; without one they are skipped."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("there is no Chromium on this machine")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as player:
+        started = player.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Any:
+    """Open a page in the browser; afterwards it must have said nothing and asked for nothing."""
+    pages: list[Opened] = []
+
+    def build(path: Path, **more: Any) -> Opened:
+        pages.append(Opened(browser, path, **more))
+        return pages[-1]
+
+    yield build
+    for one in pages:
+        assert one.quiet(), (one.said, one.asked)
+        one.context.close()

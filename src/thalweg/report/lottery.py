@@ -182,11 +182,18 @@ def _remaining(scale: Scale, table: dict[str, list[Any]], x: alt.X, *, whole: bo
         alt.Tooltip("high:Q", title="to", format=f".{scale.decimals}f"),
     ]
     band, line, point = _course("mid", "low", "high", x, up, tooltip)
+    seen = look.emphasis(1.0, 0.1)
+    seen["condition"].insert(0, {"test": "datum.claimed != 1", "value": 0.0})
     won = (
         look.source("remaining")
-        .transform_filter("datum.claimed == 1")
         .mark_point(clip=True, filled=True, size=60)
-        .encode(x=x, y=alt.Y("mid:Q", title=None, scale=up), color=alt.value("var(--r0)"), tooltip=tooltip)
+        .encode(
+            x=x,
+            y=alt.Y("mid:Q", title=None, scale=up),
+            color=alt.value("var(--r0)"),
+            opacity=seen,
+            tooltip=tooltip,
+        )
     )
     layers = [band, line, won, point]
     if whole:
