@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from thalweg.augment.text._picks import pick
 from thalweg.augment.text._words import letters
 
@@ -39,9 +41,6 @@ def mistyped(word: str, u: float, v: float) -> str | None:
     return word[:i] + near[int(v * len(near))] + word[i + 1 :] if near else None
 
 
-_SLIPS = ("exchanged", "left out", "doubled")
-
-
 def misspelt(word: str, u: float, v: float) -> str | None:
     """Return a word with two neighbouring letters exchanged, or one left out, or one doubled; None below 3 letters.
 
@@ -50,19 +49,36 @@ def misspelt(word: str, u: float, v: float) -> str | None:
     >>> misspelt("quick", 0.0, 0.0), misspelt("quick", 0.5, 0.0), misspelt("quick", 0.9, 0.0)
     ('qiuck', 'qick', 'quuick')
     """
-    if len(word) < 3 or len(parts := letters(word)) < 3:
+    if not word.isascii():
+        return _misspelt_of(letters(word), u, v)
+    count = len(word)
+    if count < 3:
         return None
-    slip = _SLIPS[int(3 * u)]
-    if slip == "exchanged":
-        i = 1 + int(v * (len(parts) - 2))
-        if parts[i] == parts[i + 1]:  # which would change nothing
-            i = pick([i for i in range(1, len(parts) - 1) if parts[i] != parts[i + 1]], v) or 0
-        if not i:
-            return None
-        parts[i], parts[i + 1] = parts[i + 1], parts[i]
-        return "".join(parts)
-    i = 1 + int(v * (len(parts) - 1))
-    return "".join([*parts[:i], *[parts[i]] * (2 * (slip == "doubled")), *parts[i + 1 :]])
+    if 3 * u < 1:
+        i = 1 + int(v * (count - 2))
+        if word[i] == word[i + 1]:
+            i = _apart(word, v)
+        return f"{word[:i]}{word[i + 1]}{word[i]}{word[i + 2 :]}" if i else None
+    i = 1 + int(v * (count - 1))
+    return word[:i] + word[i + 1 :] if 3 * u < 2 else word[: i + 1] + word[i:]
+
+
+def _misspelt_of(parts: list[str], u: float, v: float) -> str | None:
+    """Return the same of letters with what combines with them."""
+    count = len(parts)
+    if count < 3:
+        return None
+    if 3 * u < 1:
+        i = 1 + int(v * (count - 2))
+        i = _apart(parts, v) if parts[i] == parts[i + 1] else i
+        return "".join([*parts[:i], parts[i + 1], parts[i], *parts[i + 2 :]]) if i else None
+    i = 1 + int(v * (count - 1))
+    return "".join(parts[:i] + parts[i + 1 :] if 3 * u < 2 else parts[: i + 1] + parts[i:])
+
+
+def _apart(parts: Sequence[str], v: float) -> int:
+    """Return a place, not the first, of a letter that differs from the next; 0 if there is none."""
+    return pick([i for i in range(1, len(parts) - 1) if parts[i] != parts[i + 1]], v) or 0
 
 
 def cased(word: str, u: float) -> str | None:

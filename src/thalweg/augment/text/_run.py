@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalweg.augment._draws import place_key, uniform_arrays, uniforms
+from thalweg.augment._draws import uniforms
 from thalweg.augment._program import Step, steps
 from thalweg.augment.text._edits import Draft, Edited, Protection, protected
 from thalweg.augment.text._safety import Safety
 from thalweg.augment.text._stops import stop_words
+from thalweg.augment.text._turns import Turn, plainly, step_key, turns
 from thalweg.augment.text._words import Word, carried, starts_sentence
-from thalweg.augment.text.sources import _masked, _spacy
+from thalweg.augment.text.sources import _masked
 from thalweg.augment.text.sources._reads import READS
 from thalweg.errors import InputError
 
@@ -28,44 +28,6 @@ __all__ = ["augmented", "explained", "sources"]
 
 _COMMON = ("share", "at_least", "at_most", "stop", "tagger")
 """Hyperparameters that say which words are edited; all others are the formula's."""
-
-_TRIES = 1 << 20
-"""How far apart the places of one try and of the next are."""
-
-
-class _Turn(NamedTuple):
-    """A step's turn at a text.
-
-    Attributes:
-        draft: the text.
-        eligible: words, or gaps, that it may choose.
-        wanted: how many it is to edit.
-        key: the step's key, the epoch and the sample.
-        numbers: the first random numbers: whether it happens, then those of each choice.
-        draws: how many numbers a choice takes beside the one that makes it.
-        tags: parts of speech of the words, where they are known.
-    """
-
-    draft: Draft
-    eligible: Sequence[int]
-    wanted: int
-    key: tuple[int, int, int]
-    numbers: list[float]
-    draws: int
-    tags: list[str]
-
-    def choices(self) -> Iterator[tuple[int, list[float]]]:
-        """Yield what is eligible in a random order, each with the random numbers of its formula."""
-        eligible, numbers, width, count = self.eligible, self.numbers, 1 + self.draws, len(self.eligible)
-        moved: dict[int, int] = {}
-        at = 1
-        for t in range(count):
-            if at + width > len(numbers):
-                numbers = uniform_arrays(*self.key, 1 + count * width).tolist()
-            i = t + int(numbers[at] * (count - t))
-            yield eligible[moved.get(i, i)], numbers[at + 1 : at + width]
-            moved[i] = moved.get(t, t)
-            at += width
 
 
 def augmented(
@@ -127,7 +89,7 @@ def explained(policy: Policy, text: str, sample: int, epoch: int, seed: int) -> 
         edits = [edit for edit in done.log if edit.step == step.place]
         said = "; ".join(_said(edit.before, edit.after, edit.start, edit.end) for edit in edits)
         if not said:
-            happens = uniforms(_key(seed, step.place), epoch, sample, 1)[0] < step.p
+            happens = uniforms(step_key(seed, step.place), epoch, sample, 1)[0] < step.p
             said = "no word that it could edit" if happens else "left out"
         lines.append(f"{step.technique.name}: {said}")
     return "\n".join(lines)
@@ -192,49 +154,10 @@ def _closed(
     ]
 
 
-_key = lru_cache(1 << 16)(place_key)
-
 Stage = Callable[[Step, list[Draft], list[tuple[int, int, int]], int], None]
 
 
-def _turns(
-    step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int, *, gaps: bool = False
-) -> Iterator[_Turn]:
-    """Yield the turns of those texts to which something happens.
-
-    Args:
-        step: whose turns.
-        drafts, keys: the texts, and (seed, epoch, sample) of each.
-        attempt: how often they were rejected.
-        gaps: choose places between words.
-    """
-    share, least, most = (step.values[name] for name in ("share", "at_least", "at_most"))
-    stop, draws = stop_words(step.values.get("stop", "")), step.technique.draws
-    tagger, place = step.values.get("tagger", ""), step.place + _TRIES * attempt
-    tagged = _spacy.tags(tagger, drafts) if tagger else [[]] * len(drafts)
-    for draft, (seed, epoch, sample), tags in zip(drafts, keys, tagged, strict=True):
-        key = _key(seed, place)
-        if step.p < 1 and uniforms(key, epoch, sample, 1)[0] >= step.p:
-            continue
-        eligible = draft.gaps() if gaps else draft.free()
-        if stop and not gaps:
-            words = draft.words
-            small = (
-                [word.lower() for word in words] if draft.original.isascii() else [_plainly(word) for word in words]
-            )
-            eligible = [i for i in eligible if small[i] not in stop]
-        wanted = min(most, max(least, int(share * len(eligible) + 0.5)), len(eligible))
-        if wanted:
-            numbers = uniforms(key, epoch, sample, 1 + (wanted + wanted // 3) * (1 + draws))
-            yield _Turn(draft, eligible, wanted, (key, epoch, sample), numbers, draws, tags)
-
-
-def _plainly(word: str) -> str:
-    word = word.lower()
-    return word if word.isascii() else word.replace("’", "'")
-
-
-def _word(turn: _Turn, i: int) -> Word:
+def _word(turn: Turn, i: int) -> Word:
     draft = turn.draft
     word = draft.words[i]
     if word.islower() and not turn.tags:
@@ -252,7 +175,7 @@ def _own(step: Step) -> dict[str, Any]:
 def _replace_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
     """Words become others, which take over their casing; a formula gives None for a word it has nothing for."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
-    for turn in _turns(step, drafts, keys, attempt):
+    for turn in turns(step, drafts, keys, attempt):
         left, draft = turn.wanted, turn.draft
         for i, numbers in turn.choices():
             new = formula(_word(turn, i), *numbers, **own)
@@ -269,7 +192,7 @@ def _replace_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, i
 def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
     """Words are written otherwise, casing and all; one that becomes empty is taken out, but never the last."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
-    for turn in _turns(step, drafts, keys, attempt):
+    for turn in turns(step, drafts, keys, attempt):
         left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
         words = draft.words
         for i, numbers in turn.choices():
@@ -293,7 +216,7 @@ def _taken_out(draft: Draft) -> int:
 def _exchange_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
     """Two words change places; each takes over the casing of its new place."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
-    for turn in _turns(step, drafts, keys, attempt):
+    for turn in turns(step, drafts, keys, attempt):
         left, draft, words = turn.wanted, turn.draft, turn.draft.words
         for i, numbers in turn.choices():
             here, word = draft.touched, words[i].lower()
@@ -321,9 +244,9 @@ def _insert_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, in
     """Words are put in between others."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     stop = stop_words(step.values.get("stop", ""))
-    for turn in _turns(step, drafts, keys, attempt, gaps=True):
+    for turn in turns(step, drafts, keys, attempt, gaps=True):
         left, draft = turn.wanted, turn.draft
-        among = [Word(word) for word in draft.words if _plainly(word) not in stop]
+        among = [Word(word) for word in draft.words if plainly(word) not in stop]
         for i, numbers in turn.choices():
             new = formula(among, *numbers, **own)
             if new is not None:
@@ -334,14 +257,14 @@ def _insert_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, in
 
 
 def _mask_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
-    _ask_model(step, list(_turns(step, drafts, keys, attempt)), gaps=False)
+    _ask_model(step, list(turns(step, drafts, keys, attempt)), gaps=False)
 
 
 def _mask_gaps(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
-    _ask_model(step, list(_turns(step, drafts, keys, attempt, gaps=True)), gaps=True)
+    _ask_model(step, list(turns(step, drafts, keys, attempt, gaps=True)), gaps=True)
 
 
-def _ask_model(step: Step, turns: list[_Turn], gaps: bool) -> None:
+def _ask_model(step: Step, turns: list[Turn], gaps: bool) -> None:
     """Words that a masked language model guesses from all others; all texts are asked about together."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     model = _masked.opened(own.pop("path"))

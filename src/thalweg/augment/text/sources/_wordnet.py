@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -135,7 +136,13 @@ def opened(path: str = "") -> Lexicon:
         from thalweg.augment.text.sources._wn import Store
 
         return _store(Store, path[3:])
-    return _opened(where(path))
+    return _opened(_found(path, os.environ.get("NLTK_DATA"), os.environ.get("HOME")))
+
+
+@lru_cache(16)
+def _found(path: str, *_: str | None) -> str:
+    """Return `where`, which looks at the disk, once for each place that the environment names."""
+    return where(path)
 
 
 @lru_cache(4)
@@ -147,6 +154,10 @@ def _store(store: type, name: str) -> Lexicon:
 @lru_cache(4)
 def _opened(folder: str) -> WordNet:
     return WordNet(Path(folder))
+
+
+_STANDS = re.compile(rb" [!&] ")
+"""What a synset's line has where it stands against another, or is similar to one."""
 
 
 class _Synset(NamedTuple):
@@ -201,6 +212,8 @@ class WordNet:
         """Return words that stand against any of the word's senses, or against adjectives that it is similar to."""
         found: set[str] = set()
         for offset in self._senses(lemma, part):
+            if not _STANDS.search(self._line(part, offset)):
+                continue
             synset = self._synset(part, offset)
             mine = {0, *(i for i, word in enumerate(synset.words, 1) if word.lower() == lemma)}
             found |= self._against(synset, mine)
@@ -234,10 +247,14 @@ class WordNet:
             return ()
         return tuple(int(offset) for offset in fields[-int(fields[2]) :])
 
-    def _synset(self, part: str, offset: int) -> _Synset:
+    def _line(self, part: str, offset: int) -> bytes:
+        """Return what says of a synset, without its gloss."""
         data = self._data[part]
         end = data.find(b"\n", offset)
-        fields = data[offset : len(data) if end < 0 else end].split(b" | ", 1)[0].decode().split()
+        return data[offset : len(data) if end < 0 else end].split(b" | ", 1)[0]
+
+    def _synset(self, part: str, offset: int) -> _Synset:
+        fields = self._line(part, offset).decode().split()
         try:
             if int(fields[0]) != offset:
                 raise ValueError
