@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from thalweg.study.before import (
 )  # fmt: skip
 from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engine_local import Local
-from thalweg.study.facts import environment, task_facts, technique_facts
+from thalweg.study.identity import continued, study_facts
 from thalweg.study.plan import (
     Job,
     Planned,
@@ -182,10 +182,10 @@ def conduct(
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
                         plans, protocol = planned or make_plans(task, named, protocol, budget, processes, compiles)
-                        said = _facts(task, prints, protocol, plans, processes, command, named)
+                        said = study_facts(task, prints, protocol, plans, processes, command, named)
                         store.begin({**said, **(facts or {})}, rows)
                     else:
-                        protocol = _continue(store, task, prints, rows, protocol, budget is not None)
+                        protocol = continued(store, task, prints, rows, protocol, budget is not None)
                         plans = plans_of(store.get("plan"), named, protocol)
                     if kept := list((store.get("baselines") or {}).get("models", ())):
                         classical = _classical(list(dict.fromkeys((*kept, *baselines))), task)
@@ -343,69 +343,3 @@ class _Work:
             total = sum(diverged.values())
             verb = "is counted as a failure" if total == 1 else "are counted as failures"
             self.show.say(f"{counted(total, 'run')} diverged and {verb}: {whose}")
-
-
-def _facts(
-    task: Task,
-    prints: Mapping[str, str],
-    protocol: Protocol,
-    plans: Mapping[Together, Plan],
-    processes: int,
-    command: str,
-    recipes: Mapping[str, Recipe],
-) -> dict[str, Any]:
-    """Return what a new study's store says of itself."""
-    return {
-        "task": task_facts(task),
-        "fingerprint": dict(prints),
-        "protocol": {**protocol.as_dict(), "command": command, "runs": protocol.runs(recipes)},
-        "environment": environment(processes),
-        "techniques": technique_facts(recipes),
-        "plan": plan_facts(plans, processes),
-    }
-
-
-def _continue(
-    store: Store,
-    task: Task,
-    prints: Mapping[str, str],
-    rows: Sequence[RecipeRow],
-    protocol: Protocol,
-    budgeted: bool,
-) -> Protocol:
-    """Return the protocol of the study that is there, or refuse: it must be this one.
-
-    Raises:
-        InputError: the study is of another task, of a task that has changed, of other recipes, or of another size.
-    """
-    where = store.directory
-    there = store.get("task")["name"]
-    if there != task.name:
-        raise InputError(f"{where} holds a study of the task {there}, not {task.name}; choose another --out")
-    old = store.get("fingerprint")
-    changed = [part for part in prints if prints[part] != old.get(part)]
-    if changed:  # what comes after the first may have changed with it
-        drawn = " (does its file draw them at random, without a seed?)" if changed[0] == "data" else ""
-        raise InputError(
-            f"the {changed[0]} of task {task.name} changed since the study in {where} began{drawn}; "
-            "choose another --out"
-        )
-    held = store.recipes()
-    if [row.name for row in held] != [row.name for row in rows]:
-        names = ", ".join(row.name for row in held)
-        raise InputError(f"{where} holds a study of other recipes ({names}); choose another --out")
-    differ = [row.name for row, other in zip(rows, held, strict=True) if row != other]
-    if differ:
-        raise InputError(
-            f"{where} holds a study in which {' and '.join(differ)} was another recipe; choose another --out"
-        )
-    kept = Protocol(**{k: v for k, v in store.get("protocol").items() if k in protocol.as_dict()})
-    if budgeted:
-        kept_but_counts = replace(kept, trials=protocol.trials, seeds=protocol.seeds, rate_seeds=protocol.rate_seeds)
-    else:
-        kept_but_counts = kept
-    if kept_but_counts != protocol:
-        differ = [k for k, v in protocol.as_dict().items() if v != kept_but_counts.as_dict()[k]]
-        words = ", ".join(f"{k} {kept.as_dict()[k]} and not {protocol.as_dict()[k]}" for k in differ)
-        raise InputError(f"{where} holds a study with {words}; choose another --out")
-    return kept
