@@ -169,8 +169,14 @@ def _named(together: Together, among: Sequence[Together]) -> str:
     """Return what sets a kind apart from others, in words; nothing if there are no others."""
     names = [part.name for part in fields(Together) if part.name != "shaping"]
     differ = [name for name in names if len({getattr(one, name) for one in among}) > 1]
-    words = [f"{name.replace('_', ' ')} {getattr(together, name)}" for name in differ]
+    words = [_word(name, getattr(together, name)) for name in differ]
     own, shaping = dict(together.shaping), [dict(one.shaping) for one in among]
     roles = dict.fromkeys(role for one in shaping for role in one)
     differ = [role for role in roles if len({one.get(role) for one in shaping}) > 1]
     return ", ".join(words + [f"{role} {own[role]}" if role in own else f"{role} as it is" for role in differ])
+
+
+def _word(name: str, value: Any) -> str:
+    if name == "labels":
+        return "mixed pictures" if value > 1 else "unmixed pictures"
+    return f"{name.replace('_', ' ')} {value}"
