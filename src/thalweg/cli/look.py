@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.common import Target, TaskName, stopping
+from thalweg.cli.common import Size, Target, TaskName, TextColumn, stopping, task_of
 
 
 def check(
@@ -17,15 +17,15 @@ def check(
         typer.Option(metavar="FILE.toml", help="how it is to be trained; adam at its defaults if not given"),
     ] = None,
     target: Target = None,
+    text: TextColumn = None,
+    size: Size = None,
 ) -> None:
     """Look a task over before it is trained on, in seconds; exit code 1 when something is wrong."""
     with stopping("nothing was changed"):
         from thalweg.inspect import check as looked_over
         from thalweg.recipe import Recipe
-        from thalweg.task import load_task
 
-        made = load_task(task, target=target)
-        base = Recipe(epochs=made.epochs, batch_size=made.batch_size)
+        made, base = task_of(task, target, text, size, None)
         found = looked_over(made, base if recipe is None else Recipe.from_file(recipe, base))
     typer.echo(str(found))
     if found.wrong:
