@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from thalweg.augment import Policy
-from thalweg.augment._program import steps
+from thalweg.augment._program import Step, steps
 from thalweg.recipe import Recipe
 from thalweg.task import Split, Task
 from thalweg.task.reading import Batch, Inputs, each, leaves
 from thalweg.train.mixing import mixed, paired
 
-__all__ = ["COLOURED", "Augmented", "Augmenting", "augment_seconds", "one_thread_as_torch"]
+__all__ = ["COLOURED", "Augmented", "Augmenting", "augment_seconds", "moves_only", "one_thread_as_torch"]
 
 AT_ONCE = 8 * 2**20
 """Bytes of pictures, about, that a call gets, so that what it works with is little beside the batch itself."""
@@ -211,13 +211,18 @@ class Pictures:
         return images if self.layered else images[:, 0]
 
 
+def moves_only(program: Sequence[Step]) -> bool:
+    """Return whether steps only move pixels, and put nothing of their own beside them."""
+    return all(step.technique.stage == "geometry" and step.values.get("border") != "constant" for step in program)
+
+
 _PICTURES: WeakKeyDictionary[Task, dict[tuple[bool, bool], Pictures]] = WeakKeyDictionary()
 
 
 def pictures_of(task: Task, policy: Policy) -> Pictures:
     """Return how a task's inputs are pictures, for a policy: some only move pixels, and take any numbers."""
     program = steps(policy, "image")
-    moves = all(step.technique.stage == "geometry" and step.values.get("border") != "constant" for step in program)
+    moves = moves_only(program)
     wants_colours = any(step.technique.stage in COLOURED for step in program)
     known = _PICTURES.setdefault(task, {})
     if (moves, wants_colours) not in known:

@@ -16,7 +16,7 @@ from thalweg.average import _batch_norm
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, Store, StoreError
-from thalweg.study.script import passes, shape, text
+from thalweg.study.script import augmenting, passes, shape, text
 from thalweg.study.script.loop import beginning, changes_evaluation, loop
 from thalweg.study.script.names import bound, give_way
 from thalweg.study.script.sources import add_sources, formula, source, tail
@@ -67,6 +67,7 @@ def export(directory: Path | str, name: str | None = None) -> str:
 
 
 def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) -> str:
+    augmenting.check(recipe)
     origin = task["origin"]
     optimizer = recipe.optimizer.technique
     assert isinstance(optimizer, optim.Optimizer)
@@ -99,7 +100,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         text.STANDIN,
         *([tail(padding, "IGNORED = ", "def checked"), text.PADDED] if pads else []),
         tail(metric, "def _correct"),
-        text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE,
+        augmenting.module(text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE, recipe),
         _where(path, theirs),
     ]
     changes = shape.functions(looked, recipe, record.seed)
@@ -113,7 +114,10 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
     ours = "\n\n\n".join(part.strip("\n") for part in (*before, _MARK, *after) if part.strip())
     ours = re.sub(r"  # (noqa: [\w, ]+|fmt: skip)$", "", ours, flags=re.MULTILINE)
     ours = give_way(f"{_imports(ours)}\n\n\n{ours}", bound(theirs)).replace("TASK_EXPRESSION", origin["expression"])
-    head = text.HEAD.format(task=task["name"], name=name, metric=task["metric"]["name"], test=record.test)
+    without = "with its augmentation alone" if recipe.augment.parts else "without need of it"
+    head = text.HEAD.format(
+        task=task["name"], name=name, metric=task["metric"]["name"], test=record.test, without=without
+    )
     return f"{head.strip()}\n\n{ours.replace(_MARK, _MARK + chr(10) * 3 + theirs.strip(chr(10)))}\n"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thalweg.recipe import Recipe
+from thalweg.study.script import augmenting
 from thalweg.train import bucket, passes, recompute
 
 __all__ = ["functions", "gradient_of", "has_masks", "order_of", "settings"]
@@ -22,7 +23,7 @@ def settings(recipe: Recipe) -> str:
     """Return the lines that name what the recipe chooses."""
     lines = [f"ACCUMULATE = {recipe.accumulate}  # parts in which a batch passes"] * (recipe.accumulate != 1)
     lines += [f"FREEZE = {recipe.freeze!r}"] * (recipe.freeze != "none")
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines) + augmenting.settings(recipe)
 
 
 def functions(task: Mapping[str, Any], recipe: Recipe) -> list[str]:
@@ -38,7 +39,7 @@ def functions(task: Mapping[str, Any], recipe: Recipe) -> list[str]:
         found.append(source[source.index("\ndef blocks(") + 1 :].rstrip())
     if recipe.bucket != "none":
         found += [_source(bucket.bucketed), _source(bucket.trimmed)]
-    return found
+    return found + augmenting.functions(recipe)
 
 
 def order_of(recipe: Recipe) -> str:
@@ -63,10 +64,10 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
         task: the study's facts on it; ``hidden`` says whether torch's own layers drop in it.
         recipe: resolved.
     """
-    cut, trims = recipe.accumulate != 1, recipe.bucket != "none"
+    cut, trims, augments = recipe.accumulate != 1, recipe.bucket != "none", bool(recipe.augment.parts)
     rows, loss = ("part", "piece") if cut else ("rows", name)
-    own = ("x", "y") if trims else (f"at(inputs, {rows})", f"targets[{rows}]")
-    if trims and cut:
+    own = ("x", "y") if trims or augments else (f"at(inputs, {rows})", f"targets[{rows}]")
+    if (trims or augments) and cut:
         own = ("at(x, part)", "y[part]")
     key = "_mix(mask_key + _signed(step * _GOLDEN))"
     more = ", REPLACED" if task.get("hidden") else ""
@@ -81,12 +82,14 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
         around.append('torch.autocast("cpu", torch.bfloat16, cache_enabled=False)')
     if recipe.recompute != "none":
         around.append(f"recomputed(found, masks, draws={bool(task['draws'])})")
-    minimised = "task.loss" if recipe.loss is None else "objective"
+    minimised = augmenting.objective("task.loss" if recipe.loss is None else "objective", recipe)
     line = f"{loss} = {minimised}(predict(model, {own[0]}), {own[1]})"
     lines.append(f"with {', '.join(around)}:\n    {line}" if around else line)
     before = ["model.zero_grad(set_to_none=False)"]
     if trims:
         before.append("x, y = trimmed(at(inputs, rows), targets[rows], task.padding)")
+    if augments:
+        before.append("x, y = seen(inputs, targets, rows, epoch)")
     if cut:
         before.append(f"{name} = torch.zeros((), dtype=task.dtype)")
         lines += [
@@ -95,7 +98,7 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
             f"{name} += piece.detach()",
         ]
         inside = textwrap.indent("\n".join(lines), "    ")
-        every = "torch.arange(len(rows))" if trims else "rows"
+        every = "torch.arange(len(rows))" if trims or augments else "rows"
         pieces = f"[{every}[cut] for cut in parts(len(rows), ACCUMULATE, BATCH_SIZE)]"
         numbered = f"for i, part in enumerate({pieces}):" if has_masks(task, recipe) else f"for part in {pieces}:"
         lines = [f"{numbered}\n{inside}"]

@@ -6,7 +6,7 @@ __all__ = [
 ]  # fmt: skip
 
 HEAD = '''
-"""{task} with {name}: one run, in plain PyTorch, written by thalweg and without need of it.
+"""{task} with {name}: one run, in plain PyTorch, written by thalweg and {without}.
 
 With this seed thalweg recorded a test {metric} of {test:.6g}.
 """
@@ -41,10 +41,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from thalweg import augment
 from torch import Tensor, nn
+from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 from torch.utils.checkpoint import checkpoint
 """
 
