@@ -14,6 +14,8 @@ def elu(x, *, alpha=1.0):
     Values below 0 bring the mean of a layer's outputs nearer to 0 than ``relu`` does, and they saturate, where those
     of ``leaky_relu`` go on falling. With alpha 1 it has no corner at 0.
 
+    Use it in networks without norms, whose activations are to stay near mean 0.
+
     Source: Clevert et al. 2016; torch: ``ELU``.
     """
     return where(x > 0, x, alpha * expm1(minimum(x, 0.0)))

@@ -10,6 +10,8 @@ def gelu(x):
     A smooth ``relu`` that dips below 0 before it comes to rest there; ``silu`` has the sigmoid in Φ's place. This is
     the exact form, and not the one by tanh.
 
+    Use it for transformers, which mostly have it.
+
     Source: Hendrycks & Gimpel 2016; torch: ``GELU``.
     """
     return x * (1 + erf(x / sqrt(2))) / 2

@@ -14,6 +14,8 @@ def leaky_relu(x, *, slope=0.01):
 
     With slope 0 it is ``relu``; ``elu`` flattens out below 0 instead.
 
+    Use it where units of ``relu`` die: high rates, generative networks.
+
     Source: Maas et al. 2013; torch: ``LeakyReLU``, whose ``negative_slope`` is ``slope``.
     """
     return where(x > 0, x, slope * x)

@@ -12,6 +12,8 @@ def sigmoid(x):
     Its slope is 1/4 at most and dies away on both sides, so gradients vanish with depth; ``tanh`` is the same curve
     about 0, ``relu`` does not saturate on one side.
 
+    Use it for gates and for probabilities at the output; in hidden layers only to see gradients vanish.
+
     Source: Rumelhart et al. 1986; torch: ``Sigmoid``.
     """
     return 1 / (1 + exp(-x))

@@ -12,6 +12,8 @@ def silu(x):
 
     Like ``gelu`` a smooth ``relu`` that dips below 0, a little deeper and wider.
 
+    Use it for convolutional networks of recent design, such as EfficientNet.
+
     Source: Elfwing et al. 2018; torch: ``SiLU``.
     """
     return x / (1 + exp(-x))

@@ -11,6 +11,8 @@ def tanh(x):
 
     ``sigmoid`` stretched to be about 0, so that the next layer's inputs have mean 0; it saturates on both sides too.
 
+    Use it in small and recurrent networks, and where outputs are to be bounded.
+
     Source: LeCun et al. 1998; torch: ``Tanh``.
     """
     return 1 - 2 / (1 + exp(2 * x))

@@ -16,6 +16,8 @@ def augmix(
 
     The steps are those that ``trivial`` lists, up to ``strength``. The paper's loss of consistency is another matter.
 
+    Use it where the model must stand noise and weather that it has not seen.
+
     Source: Hendrycks et al. 2020, algorithm 1, with alpha 1; torchvision: ``AugMix``.
     """
     return mixture(u1, (u2, u3, u4), (u5, u6, u7), (u8, u9, u10, u11, u12, u13, u14, u15, u16), strength)

@@ -15,6 +15,8 @@ def blur(u1, *, limit=2.0, p=0.5):
 
     ``motion_blur`` goes along a line.
 
+    Use it where some pictures will be out of focus.
+
     Source: Chen et al. 2020, appendix A; torchvision and albumentations: ``GaussianBlur``.
     """
     return gaussian(between(u1, 0.1, limit), limit)

@@ -14,6 +14,8 @@ def brightness(x, u1, *, limit=0.2, p=0.5):
 
     ``contrast`` leaves mid-grey where it is, which this moves.
 
+    Use it where exposure varies between pictures.
+
     Source: albumentations: ``RandomBrightnessContrast``; torchvision's ``ColorJitter`` multiplies instead.
     """
     return x + between(u1, -limit, limit)

@@ -15,6 +15,8 @@ def case(word, u1, *, share=0.1, at_least=1, at_most=10, stop="", p=1.0):
 
     ``typo`` keeps the casing.
 
+    Use it where casing will be careless.
+
     Source: common practice; AugLy: ``ChangeCase``.
     """
     return cased(word.text, u1)

@@ -14,6 +14,8 @@ def contrast(x, u1, *, limit=0.2, p=0.5):
 
     ``brightness`` moves mid-grey itself, and leaves differences.
 
+    Use it where light or cameras vary.
+
     Source: common practice; PIL and torchvision take differences from the picture's own mean.
     """
     return 0.5 + (x - 0.5) * (1 + between(u1, -limit, limit))

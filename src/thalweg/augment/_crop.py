@@ -14,6 +14,8 @@ def crop(u1, u2, height, width, *, size=(224, 224), p=1.0):
 
     ``pad`` before it leaves room to move; ``centre_crop`` takes the middle; ``random_resized_crop`` any size.
 
+    Use it on small pictures behind ``pad``, as is customary for CIFAR.
+
     Source: Krizhevsky et al. 2012; torchvision: ``RandomCrop``.
     """
     return moved(-floor(u2 * (width - size[1] + 1)), -floor(u1 * (height - size[0] + 1)))

@@ -15,6 +15,8 @@ def cutout(row, column, u1, u2, height, width, *, side=0.5, fill=0.0, p=0.5):
 
     ``random_erasing`` draws its size and shape too.
 
+    Use it for small pictures, against leaning on one part of an object.
+
     Source: DeVries & Taylor 2017, section 3; albumentations: ``CoarseDropout``.
     """
     long = side * min(height, width)

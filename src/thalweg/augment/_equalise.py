@@ -11,6 +11,8 @@ def equalise(image, *, p=0.5):
 
     ``contrast`` stretches all as much.
 
+    Use it where contrast varies much, as in medical pictures.
+
     Source: Cubuk et al. 2019, AutoAugment; PIL: ``ImageOps.equalize``; OpenCV: ``equalizeHist``.
     """
     return equalised(image)

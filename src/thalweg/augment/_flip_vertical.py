@@ -6,6 +6,8 @@ from thalweg.augment.image._plane import upturned
 def flip_vertical(height, width, *, p=0.5):
     """Top and bottom turned round; for pictures in which up is no direction. ``flip`` turns left and right.
 
+    Use it for microscopy and pictures from above.
+
     Source: common practice; torchvision: ``RandomVerticalFlip``, albumentations: ``VerticalFlip``.
     """
     return upturned(height)

@@ -15,6 +15,8 @@ def gamma(x, u1, *, limit=1.25, p=0.5):
 
     ``brightness`` moves all levels by as much.
 
+    Use it where screens, scanners or exposure differ, and black and white are to stay.
+
     Source: common practice; albumentations: ``RandomGamma``, with its limits in percent.
     """
     return power(x, log_between(u1, 1 / limit, limit))

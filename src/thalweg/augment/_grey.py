@@ -11,6 +11,8 @@ def grey(*, p=0.1):
 
     ``saturation`` goes a part of the way.
 
+    Use it where shape is to be learnt rather than colour.
+
     Source: Chen et al. 2020, appendix A; torchvision: ``RandomGrayscale``.
     """
     return towards_grey(0.0)

@@ -15,6 +15,8 @@ def grid_mask(row, column, u1, u2, u3, height, width, *, least=0.15, most=0.5, s
 
     The grid starts anywhere, and is not turned. ``cutout`` fills one square.
 
+    Use it where ``cutout`` hides too much or too little at once.
+
     Source: Chen et al. 2020, section 3; albumentations: ``GridDropout``.
     """
     period = between(u1, least, most) * min(height, width)

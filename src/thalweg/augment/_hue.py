@@ -15,6 +15,8 @@ def hue(u1, *, limit=18.0, p=0.5):
 
     ``saturation`` moves colours towards grey.
 
+    Use it where colour tells nothing of the class, and then by little.
+
     Source: common practice; torchvision's ``ColorJitter`` turns HSV's hue, a share of 360 degrees.
     """
     return turned_hue(between(u1, -limit, limit))

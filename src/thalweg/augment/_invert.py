@@ -10,6 +10,8 @@ def invert(x, *, p=0.5):
 
     ``solarise`` inverts the light levels alone.
 
+    Use it where light on dark is as likely as dark on light.
+
     Source: Cubuk et al. 2019, AutoAugment; PIL: ``ImageOps.invert``.
     """
     return 1 - x

@@ -15,6 +15,8 @@ def jpeg(image, u1, *, least=30.0, p=0.5):
 
     On batches, levels are rounded to 256 first.
 
+    Use it where pictures will arrive compressed.
+
     Source: Hendrycks & Dietterich 2019, section 3; torchvision: ``JPEG``, albumentations: ``ImageCompression``.
     """
     return compressed(image, floor(between(u1, least, 101.0)))

@@ -15,6 +15,8 @@ def keyboard(word, u1, u2, *, share=0.1, at_least=1, at_most=10, stop="", p=1.0)
 
     ``typo`` makes slips that no keyboard explains.
 
+    Use it where people will type what the model reads.
+
     Source: Belinkov & Bisk 2018, section 3.2; nlpaug: ``KeyboardAug``.
     """
     return mistyped(word.text, u1, u2)

@@ -18,6 +18,8 @@ def masked(guesses, u1, *, path="", top=10, share=0.1, at_least=1, at_most=10, s
     One of the ``top`` words that it expects, and another than was there. ``path`` is the folder of a model that
     transformers saved. It knows what the sentence needs, and not what the word meant: ``synonym`` does.
 
+    Use it where replacements must fit the sentence and a language model is at hand.
+
     Source: Kobayashi 2018, section 2.1; nlpaug: ``ContextualWordEmbsAug(action="substitute")``.
     """
     return pick_by_chance(guesses, u1)

@@ -17,6 +17,8 @@ def masked_insertion(guesses, u1, *, path="", top=10, share=0.1, at_least=1, at_
 
     ``masked`` puts it in the place of one; ``random_insertion`` does not look at the sentence.
 
+    Use it where texts are to become longer and still read well.
+
     Source: Li et al. 2021, section 2.2, "Insert"; nlpaug: ``ContextualWordEmbsAug(action="insert")``.
     """
     return pick_by_chance(guesses, u1)

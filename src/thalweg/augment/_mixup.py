@@ -14,6 +14,8 @@ def mixup(row, column, u1, height, width, *, alpha=0.2, p=1.0):
 
     ``cutmix`` takes a part of one and the rest of the other.
 
+    Use it for long training of classifiers on noisy labels; probabilities become less sure.
+
     Source: Zhang et al. 2018, section 2, where one weight serves the whole batch.
     """
     return beta(u1, alpha)

@@ -15,6 +15,8 @@ def motion_blur(u1, u2, *, limit=7.0, p=0.5):
 
     ``blur`` is the same in all directions.
 
+    Use it where cameras or objects move.
+
     Source: Hendrycks & Dietterich 2019, section 3; albumentations: ``MotionBlur``.
     """
     return streak(between(u1, 1.0, limit), between(u2, 0.0, 180.0), limit)

@@ -15,6 +15,8 @@ def noise(x, n, u1, *, limit=0.1, p=0.5):
 
     ``shot_noise`` grows with the light; ``salt_and_pepper`` leaves most pixels as they are.
 
+    Use it where sensors are noisy, or the model leans on fine detail.
+
     Source: Bishop 1995; albumentations: ``GaussNoise``.
     """
     return x + between(u1, 0.0, limit) * normal(n)

@@ -11,6 +11,8 @@ def normalise(x, *, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), p=1.0
 
     The defaults are ImageNet's.
 
+    Use it as the last step, with the statistics that the model was trained with.
+
     Source: Krizhevsky et al. 2012; torchvision and albumentations: ``Normalize``.
     """
     return (x - mean) / std

@@ -17,6 +17,8 @@ def pad(height, width, *, left=4, top=4, right=4, bottom=4, border="constant", p
 
     ``crop`` takes pixels away.
 
+    Use it in front of ``crop``, and to make pictures square.
+
     Source: He et al. 2016, section 4.2; torchvision: ``Pad``.
     """
     return moved(float(left), float(top))

@@ -14,6 +14,8 @@ def perspective(u1, u2, u3, u4, u5, u6, u7, u8, height, width, *, distortion=0.3
 
     Parallel lines do not stay so, as they do under ``affine``.
 
+    Use it for flat things photographed at an angle: signs, pages.
+
     Source: torchvision: ``RandomPerspective`` with ``distortion_scale``, where corners move by whole pixels.
     """
     x, y = distortion * (width - 1) / 2, distortion * (height - 1) / 2

@@ -14,6 +14,8 @@ def posterise(x, *, bits=4, p=0.5):
 
     Edges appear where levels went over smoothly.
 
+    Use it as one of many steps in ``rand`` or ``trivial``; seldom alone.
+
     Source: Cubuk et al. 2019, AutoAugment; PIL: ``ImageOps.posterize``.
     """
     return rounded_down(x, 2 ** (8 - bits))

@@ -24,6 +24,8 @@ def ppdb(
     logarithm of both probabilities. Pairs that exclude each other are left out, and antonyms, where ``wordnet`` names
     WordNet's folder. ``synonym`` needs no file of paraphrases.
 
+    Use it where phrases rather than single words are to be exchanged.
+
     Source: Pavlick et al. 2015; nlpaug: ``SynonymAug(aug_src="ppdb")``, which knows no scores.
     """
     return pick(paraphrases(word, path, score, wordnet)[:top], u1)

@@ -8,6 +8,8 @@ def quarter_turns(u1, height, width, *, p=0.5):
 
     ``ssr`` and ``affine`` turn by any angle.
 
+    Use it for microscopy and pictures from above, where every direction is as likely.
+
     Source: common practice; albumentations: ``RandomRotate90``, which lets sides change places.
     """
     least = 1 + (height != width)

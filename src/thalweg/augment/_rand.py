@@ -14,6 +14,8 @@ def rand(u1, u2, u3, u4, *, count=2, strength=0.3, p=1.0):
 
     A strength of 1 is the paper's 30; directions are drawn.
 
+    Use it for photographs, when two numbers can be tuned.
+
     Source: Cubuk et al. 2020, section 3; torchvision: ``RandAugment(num_ops, magnitude)``.
     """
     return picked([u1, u2, u3, u4][:count], strength)

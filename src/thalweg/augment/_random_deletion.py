@@ -14,6 +14,8 @@ def random_deletion(word, *, share=0.1, at_least=0, at_most=1000, stop="", p=1.0
 
     ``random_swap`` keeps them all.
 
+    Use it where no single word decides the label.
+
     Source: Wei & Zou 2019, section 2, which takes out each word with a probability, and not a share of them.
     """
     return word.text[:0]

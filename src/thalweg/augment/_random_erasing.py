@@ -15,6 +15,8 @@ def random_erasing(row, column, u1, u2, u3, u4, height, width, *, area=0.4, rati
 
     A side longer than the picture's is cut to it. ``cutout`` is a square of one size.
 
+    Use it where objects will be partly hidden: people, vehicles.
+
     Source: Zhong et al. 2017, algorithm 1, which fills with noise; torchvision: ``RandomErasing``.
     """
     side = root(between(u1, 0.02, area) * height * width)

@@ -18,6 +18,8 @@ def random_insertion(words, u1, u2, *, path="", senses=1, share=0.1, at_least=1,
 
     ``synonym`` puts it in the word's place, ``masked_insertion`` what a language model expects there.
 
+    Use it with ``synonym``, ``random_swap`` and ``random_deletion``, for the four steps of EDA.
+
     Source: Wei & Zou 2019, section 2.
     """
     return pick(first_with(words, u1, lambda word: synonyms(word, path, senses)), u2)

@@ -18,6 +18,8 @@ def random_resized_crop(u1, u2, u3, u4, height, width, *, size=(224, 224), area=
     side longer than the picture's is cut to it. Bilinear, without antialiasing: a window more than twice as large
     as ``size`` loses detail. ``crop`` keeps pixels as they are.
 
+    Use it for photographs of many sizes, as is customary for ImageNet.
+
     Source: Szegedy et al. 2015; torchvision: ``RandomResizedCrop``, which draws shapes that do not fit anew.
     """
     share = between(u1, area, 1.0)

@@ -15,6 +15,8 @@ def random_swap(others, u1, *, share=0.1, at_least=1, at_most=10, stop="", p=1.0
 
     ``random_deletion`` takes words out.
 
+    Use it where the order of words matters little to the label.
+
     Source: Wei & Zou 2019, section 2.
     """
     return pick(others, u1)

@@ -15,6 +15,8 @@ def resize(height, width, *, size=(224, 224), p=1.0):
     Bilinear, without antialiasing, as in OpenCV: made less than half as large, it loses detail, unless ``blur``
     comes first. ``random_resized_crop`` takes a part.
 
+    Use it to bring all pictures to one size when nothing may be cut off.
+
     Source: common practice; torchvision's ``Resize`` antialiases.
     """
     return fitted(0.0, 0.0, height, width, size[0], size[1])

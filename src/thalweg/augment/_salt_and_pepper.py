@@ -15,6 +15,8 @@ def salt_and_pepper(x, n, u1, *, limit=0.05, p=0.5):
 
     ``noise`` changes all of them a little.
 
+    Use it for scans and for sensors with dead pixels.
+
     Source: Gonzalez & Woods; albumentations: ``SaltAndPepper``.
     """
     share = between(u1, 0.0, limit)

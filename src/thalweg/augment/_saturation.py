@@ -15,6 +15,8 @@ def saturation(u1, *, limit=0.4, p=0.5):
 
     ``grey`` takes colours away; ``hue`` turns them.
 
+    Use it for photographs whose colours depend on the light.
+
     Source: Howard 2013, section 2; PIL: ``ImageEnhance.Color``; torchvision: ``ColorJitter``.
     """
     return towards_grey(1 + between(u1, -limit, limit))

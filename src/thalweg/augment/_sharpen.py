@@ -15,6 +15,8 @@ def sharpen(u1, *, limit=0.9, p=0.5):
 
     ``blur`` takes them away.
 
+    Use it where cameras differ in sharpness, mostly within ``rand`` or ``trivial``.
+
     Source: Cubuk et al. 2019, AutoAugment; PIL: ``ImageEnhance.Sharpness``, which leaves the outermost pixels.
     """
     return peak(between(u1, 0.0, limit))

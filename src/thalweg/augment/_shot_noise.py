@@ -15,6 +15,8 @@ def shot_noise(x, n, u1, *, photons=50.0, p=0.5):
 
     Normal instead of Poisson's, with the same mean and variance. ``noise`` is as strong in the dark.
 
+    Use it for pictures taken in little light.
+
     Source: Hendrycks & Dietterich 2019, section 3; albumentations: ``ShotNoise``.
     """
     return x + power(x / log_between(u1, photons, 1000.0), 0.5) * normal(n)

@@ -14,6 +14,8 @@ def solarise(x, *, threshold=0.5, p=0.5):
 
     ``invert`` inverts them all.
 
+    Use it as one of many steps in ``rand`` or ``trivial``; seldom alone.
+
     Source: Cubuk et al. 2019, AutoAugment; PIL: ``ImageOps.solarize``, whose threshold is a level of 255.
     """
     return where(x >= threshold, 1 - x, x)

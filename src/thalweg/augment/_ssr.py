@@ -15,6 +15,8 @@ def ssr(u1, u2, u3, u4, height, width, *, shift=0.0625, scale=0.1, rotate=45.0, 
     About the middle of the picture, the same factor along both sides, positive angles counter-clockwise; then
     shifted, by parts of pixels too. ``affine`` shears as well, and scales the sides apart.
 
+    Use it for nearly every kind of picture, with angles as small as the data's own.
+
     Source: Simard et al. 2003; albumentations: ``ShiftScaleRotate``, which draws factors of the sides apart, and cuts
     shifts to whole pixels.
     """

@@ -21,6 +21,8 @@ def synonym(word, u1, *, path="", senses=1, share=0.1, at_least=1, at_most=10, s
     else NLTK's; ``wn:`` and a name is a lexicon of the package wn.
     ``ppdb`` knows paraphrases, ``vectors`` neighbours in meaning.
 
+    Use it for short texts whose labels depend on the topic, when data are few.
+
     Source: Wei & Zou 2019, section 2; Miller 1995, WordNet.
     """
     return pick(synonyms(word, path, senses), u1)

@@ -15,6 +15,8 @@ def typo(word, u1, u2, *, share=0.1, at_least=1, at_most=10, stop="", p=1.0):
 
     ``keyboard`` puts in letters that were not there.
 
+    Use it where people will type what the model reads, on whatever keyboard.
+
     Source: Belinkov & Bisk 2018, section 3.2; nlpaug: ``RandomCharAug``.
     """
     return misspelt(word.text, u1, u2)

@@ -24,6 +24,8 @@ def vectors(
     word's form, and of its part of speech. Antonyms are neighbours too: they are left out where ``wordnet`` names
     WordNet's folder. ``masked`` sees the sentence.
 
+    Use it where there is no WordNet for the language but there are word vectors.
+
     Source: Wang & Yang 2015, section 3; nlpaug: ``WordEmbsAug``.
     """
     return pick(neighbours(word, path, words, least, wordnet)[:top], u1)

@@ -13,6 +13,8 @@ def ema(mean, p, *, n, decay=0.999):
     It looks back some 1 / (1 − decay) steps, and until then leans on the first weights: on a run that is not much
     longer, take a smaller decay, ``ema_corrected`` or ``ema_warmup``. ``swa`` forgets nothing.
 
+    Use it for noisy training, small batches and generative models; it makes evaluation smoother at any rate.
+
     Source: Tarvainen & Valpola 2017; torch: ``AveragedModel`` with ``get_ema_avg_fn(decay)``.
     """
     return decay * mean + (1 - decay) * p

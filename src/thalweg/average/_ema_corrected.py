@@ -13,6 +13,8 @@ def ema_corrected(mean, p, *, n, decay=0.999):
     The same as a mean that starts at 0 and is divided by 1 − decay^n, as Adam corrects its moments: the first weights
     count no more than their age allows. With few steps it is their plain mean, later ``ema``.
 
+    Use it in short runs, and wherever evaluation from the first epochs on matters.
+
     Source: Kingma & Ba 2015, section 7.2.
     """
     share = (1 - decay) / (1 - decay ** (n + 1))

@@ -14,6 +14,8 @@ def ema_warmup(mean, p, *, n, decay=0.999):
     After n weights it looks back over about n / 9 of them, until that is more than ``ema`` does; ``ema_corrected``
     looks back over all of them so long.
 
+    Use it where a very slow average is wanted at the end and a usable one at the beginning.
+
     Source: TensorFlow's ``ExponentialMovingAverage(decay, num_updates=n)``.
     """
     rising = minimum(decay, (1 + n) / (10 + n))

@@ -13,6 +13,8 @@ def dropout(x, keep, *, p=0.5):
     So its mean is what it is without dropout, and evaluation has nothing to do; ``dropout_scaled_at_test`` multiplies
     in evaluation instead.
 
+    Use it behind wide linear layers, where the model overfits; seldom beside batch norm.
+
     Source: Srivastava et al. 2014, in the inverted form of section 10, which is torch's.
     """
     return x * keep * (1 / (1 - p))

@@ -19,6 +19,8 @@ def dropout_scaled_at_test(x, keep, *, p=0.5):
     The paper's first form. It trains with activations 1 − p times as large as ``dropout``, which scales in training
     instead; a model of layers and ReLU computes the same with weights 1 / (1 − p) times as large.
 
+    Use it to show the paper's form; ``dropout`` computes the same.
+
     Source: Srivastava et al. 2014, section 4.
     """
     return x * keep

@@ -15,6 +15,8 @@ def embedding(x, keep, *, p=0.1):
 
     It drops rows of the embedding matrix: word types, where ``dropout`` of the vectors drops numbers of single words.
 
+    Use it on word embeddings where texts are few.
+
     Source: Gal & Ghahramani 2016.
     """
     return x * keep * (1 / (1 - p))

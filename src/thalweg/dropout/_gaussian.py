@@ -14,6 +14,8 @@ def gaussian(x, noise, *, p=0.5):
 
     No unit ever leaves, and none has a factor that is the same for all who stay. ``variational`` learns the variance.
 
+    Use it in place of ``dropout`` where units that vanish wholly hurt, such as in narrow layers.
+
     Source: Srivastava et al. 2014, section 10.
     """
     return x * (1 + sqrt(p / (1 - p)) * noise)

@@ -13,6 +13,8 @@ def mc(x, keep, *, p=0.1):
     In evaluation it is silent, as ``dropout`` is. Where a model has ``mc``, that alone is sampled. Gal & Ghahramani
     put it before every layer, the first too; weights decayed by λ then mean a precision τ = l² (1 − p) / (2 N λ).
 
+    Use it where the model is to say how unsure it is.
+
     Source: Gal & Ghahramani 2016.
     """
     return x * keep * (1 / (1 - p))

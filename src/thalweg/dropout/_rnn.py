@@ -14,6 +14,8 @@ def rnn(x, keep, *, p=0.25):
     One mask a sequence: ``dropout`` draws anew at each step, and noise in the hidden state, drawn anew, would drown
     what a recurrent layer has to remember. ``dropout.rnn(0.25).module(nn.LSTM(…))`` thins inputs and hidden state so.
 
+    Use it in recurrent networks, around and inside the layer.
+
     Source: Gal & Ghahramani 2016, equations 6 and 7, with one mask for all gates.
     """
     return x * keep * (1 / (1 - p))

@@ -27,6 +27,8 @@ def sparse_variational(mean, variance, noise, *, threshold=3.0, weight=1.0, star
     ``end`` (``dropout.warm_up``): at full weight from the start all weights go. ``variational`` bounds α by 1, so
     that none does.
 
+    Use it where most weights are to go, and which ones is to be learnt in training.
+
     Source: Molchanov et al. 2017, equations 11 and 14 to 17.
     """
     return mean + sqrt(variance + 1e-8) * noise

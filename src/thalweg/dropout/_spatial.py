@@ -13,6 +13,8 @@ def spatial(x, keep, *, p=0.5):
 
     Neighbouring places say about the same, so ``dropout`` of single ones takes little away from a convolution.
 
+    Use it behind convolutions.
+
     Source: Tompson et al. 2015; torch: ``Dropout1d``, ``Dropout2d``, ``Dropout3d``.
     """
     return x * keep * (1 / (1 - p))

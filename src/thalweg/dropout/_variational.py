@@ -20,6 +20,8 @@ def variational(mean, square, noise, *, alpha=0.5, weight=1.0):
     loss is added ``weight`` times ``dropout.kl(model)`` over the number of training examples. ``sparse_variational``
     has an α for each weight, without a bound.
 
+    Use it where the rate is to be learnt rather than searched.
+
     Source: Kingma et al. 2015, equation 6 and appendix C; 1e-8 keeps the root's gradient finite where nothing enters.
     """
     return mean + sqrt(alpha * square + 1e-8) * noise

@@ -13,6 +13,8 @@ def centralise(g):
     A unit is what leads to one output: a row of a linear layer's weights, one filter of a convolution. The gradients
     of vectors, such as biases, stay as they are.
 
+    Use it with convolutional networks and ``sgd`` or ``momentum``; it costs next to nothing.
+
     Source: Yong et al. 2020.
     """
     return g - unit_mean(g)

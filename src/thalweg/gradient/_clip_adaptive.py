@@ -17,6 +17,8 @@ def clip_adaptive(g, p, *, threshold=0.01, eps=1e-3):
     as a bias, counts as one. ``clip_norm`` has one threshold for the whole model instead. Its authors leave the last
     linear layer out; in a loop of your own, leave out its parameters.
 
+    Use it for deep networks without norms, and for large batches.
+
     Source: Brock et al. 2021, equation 3.
     """
     limit = threshold * maximum(unit_norm(p), eps)

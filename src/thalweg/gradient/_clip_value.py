@@ -13,6 +13,8 @@ def clip_value(g, *, threshold=1.0):
 
     It changes the gradient's direction, which ``clip_norm`` keeps.
 
+    Use it where single elements of the gradient explode, and its direction matters less.
+
     Source: Mikolov 2012; torch: ``clip_grad_value_``.
     """
     return maximum(minimum(g, threshold), -threshold)

@@ -13,6 +13,8 @@ def dirac(z):
 
     Channels beyond the fewer are 0. With groups, each group hands on its own. ``identity`` does so for linear layers.
 
+    Use it for convolutions between layers of the same width that are to begin as if they were not there.
+
     Source: Zagoruyko & Komodakis 2017; torch: ``dirac_``.
     """
     return centred(z)

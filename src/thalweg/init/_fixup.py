@@ -15,6 +15,8 @@ def fixup(z, *, fan_in, branches, depth):
     The last layer of each branch and the model's last layers are 0. The paper's scalar multipliers and biases are a
     part of the model, and stay as it makes them.
 
+    Use it for residual networks without norms.
+
     Source: Zhang et al. 2019, rules 1 and 2.
     """
     return sqrt(2 / fan_in) * branches ** (-1 / (2 * depth - 2)) * z

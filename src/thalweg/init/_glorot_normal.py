@@ -13,6 +13,8 @@ def glorot_normal(z, *, fan_in, fan_out, gain=None):
     ``he_normal`` keeps the variance of what goes forward alone. ``gain`` is that of the activation that follows, if
     not given.
 
+    Use it with ``tanh`` and ``sigmoid``, where single weights may be large.
+
     Source: Glorot & Bengio 2010; torch: ``xavier_normal_``.
     """
     return gain * sqrt(2 / (fan_in + fan_out)) * z

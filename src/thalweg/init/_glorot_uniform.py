@@ -13,6 +13,8 @@ def glorot_uniform(z, *, fan_in, fan_out, gain=None):
 
     No weight is larger than √3 times the deviation. ``gain`` is that of the activation that follows, if not given.
 
+    Use it with ``tanh`` and ``sigmoid``.
+
     Source: Glorot & Bengio 2010; torch: ``xavier_uniform_``.
     """
     return gain * sqrt(6 / (fan_in + fan_out)) * z

@@ -15,6 +15,8 @@ def he_normal(z, *, fan_in, gain=None):
     ``lecun`` has gain 1, ``glorot_normal`` weighs backward as much as forward. ``gain`` is that of the activation
     that follows, if not given; √2, the paper's for ReLU, where that cannot be told.
 
+    Use it with ``relu`` and its kin, in deep networks above all.
+
     Source: He et al. 2015; torch: ``kaiming_normal_`` with ``mode="fan_in"``.
     """
     return gain / sqrt(fan_in) * z

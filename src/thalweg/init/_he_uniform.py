@@ -15,6 +15,8 @@ def he_uniform(z, *, fan_in, gain=None):
     No weight is larger than √3 times the deviation. ``gain`` is that of the activation that follows, if not given;
     √2, the paper's for ReLU, where that cannot be told.
 
+    Use it with ``relu`` and its kin.
+
     Source: He et al. 2015; torch: ``kaiming_uniform_`` with ``mode="fan_in"``.
     """
     return gain * sqrt(3 / fan_in) * z

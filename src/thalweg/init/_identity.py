@@ -13,6 +13,8 @@ def identity(z):
     Inputs or outputs beyond the fewer are 0. Of a recurrent layer it fills what leads from state to state, of a
     gate each. ``dirac`` does so for convolutions.
 
+    Use it for recurrent networks with ``relu`` that are to remember, and for linear layers put in later.
+
     Source: Le et al. 2015; torch: ``eye_``.
     """
     return diagonal(z)

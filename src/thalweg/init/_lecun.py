@@ -8,6 +8,8 @@ def lecun(z, *, fan_in):
 
     ``he_normal`` with gain 1, whatever the activation. It is what SELU asks for.
 
+    Use it with SELU, and for layers without an activation.
+
     Source: LeCun et al. 1998; torch: ``kaiming_normal_`` with ``nonlinearity="linear"``.
     """
     return z / sqrt(fan_in)

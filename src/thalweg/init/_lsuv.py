@@ -19,6 +19,8 @@ def lsuv(z, *, tolerance=0.1, passes=10):
     So that outputs have variance 1 to within ``tolerance``, whatever activations, norms and branches there are; at
     most ``passes`` times a layer. It needs a batch.
 
+    Use it where no formula fits: unusual activations, many branches; it measures instead.
+
     Source: Mishkin & Matas 2016.
     """
     return orthonormal(z)

@@ -14,6 +14,8 @@ def orthogonal(z, *, gain=None):
     singular value, where those of ``he_normal`` spread them. ``gain`` is that of the activation that follows, if not
     given. A convolution's window counts as inputs; gates of recurrent layers and groups are matrices of their own.
 
+    Use it for recurrent networks, and for very deep ones without norms.
+
     Source: Saxe et al. 2014; torch: ``orthogonal_``.
     """
     return gain * orthonormal(z)

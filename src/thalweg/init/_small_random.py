@@ -13,6 +13,8 @@ def small_random(z, *, std=0.01):
     In deep networks signals die away: their variance shrinks by fan_in · std² a layer. ``lecun``, ``glorot_normal``
     and ``he_normal`` take the layer's size into account.
 
+    Use it for shallow networks, and as the historical baseline.
+
     Source: Krizhevsky et al. 2012, section 5; torch: ``normal_``.
     """
     return std * z

@@ -17,6 +17,8 @@ def sparse(z, u, *, sparsity=0.9, std=0.01):
     It counts by unit, and torch, which this follows, by input; so a layer of fewer than 1 / (1 − sparsity) outputs
     begins at 0.
 
+    Use it for wide layers whose units are to differ from the beginning.
+
     Source: Martens 2010; torch: ``sparse_``.
     """
     return where(rank(u) < sparsity * rows(u), 0.0, std * z)

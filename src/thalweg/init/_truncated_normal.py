@@ -17,6 +17,8 @@ def truncated_normal(z, *, std=0.02, cut=2.0):
     With cut 2 the deviation is 0.88 · std. ``small_random`` has no cut. The same whatever the layer, as in
     transformers, where a norm stands before every layer.
 
+    Use it for transformers with norms before their layers, as BERT has them.
+
     Source: Devlin et al. 2019; torch: ``trunc_normal_`` with ``a=-cut * std`` and ``b=cut * std``.
     """
     return std * sqrt(2) * erfinv(erf(cut / sqrt(2)) * z)

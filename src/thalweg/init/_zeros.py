@@ -8,6 +8,8 @@ def zeros(z):
     All units of a layer compute the same and get the same gradient, so that they stay the same for ever; behind a
     layer of zeros there is no gradient at all. ``small_random`` is the least that breaks the symmetry.
 
+    Use it to show that it fails; and, by hand, for biases and for the last layer of a residual branch.
+
     Source: Goodfellow et al. 2016, section 8.4; torch: ``zeros_``.
     """
     return 0 * z

@@ -12,6 +12,8 @@ def absolute_error(output, targets):
 
     Its pull does not get weaker near the target, where that of ``huber`` does.
 
+    Use it for quantities with heavy tails: it predicts the median.
+
     Source: Laplace 1793; torch: ``F.l1_loss``.
     """
     return mean(absolute(output - targets))

@@ -12,6 +12,8 @@ def hinge(output, targets):
 
     What is right by a margin is left in peace, where ``cross_entropy`` goes on pulling.
 
+    Use it for classes, where only the decision matters and not its probability.
+
     Source: Weston & Watkins 1999; torch: ``F.multi_margin_loss`` times the number of classes, by which it divides.
     """
     return mean(over_others(maximum(output - at_class(output, targets) + 1, 0.0), targets), targets)

@@ -15,6 +15,8 @@ def huber(output, targets, *, delta=1.0):
 
     ``squared_error`` near the target, ``absolute_error`` far from it; ``trimmed`` lets outliers pull not at all.
 
+    Use it for quantities with some outliers, the usual compromise.
+
     Source: Huber 1964; torch: ``F.huber_loss``.
     """
     e = absolute(output - targets)

@@ -17,6 +17,8 @@ def trimmed(output, targets, *, share=0.1):
     The plain loss is cross entropy for classes and the squared error for numbers; the number of examples is rounded.
     Outliers and wrong labels pull not at all, and neither do right ones that are hard; ``huber`` lets both pull.
 
+    Use it where a known share of the labels is wrong.
+
     Source: Rousseeuw 1984 (least trimmed squares); Shen & Sanghavi 2019, for deep models.
     """
     losses = each(output, targets)

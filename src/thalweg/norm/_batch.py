@@ -25,6 +25,8 @@ def batch(x, gamma, beta, mean_kept, variance_kept, *, momentum=0.1, eps=1e-5):
     variance there as n / (n − 1) times the batch's. An example's output depends on its batch; that of ``layer``,
     ``group`` and ``instance`` does not. ``batch_cumulative`` keeps plain means, ``batch_untracked`` nothing.
 
+    Use it for convolutional networks with batches of 16 and more.
+
     Source: Ioffe & Szegedy 2015; torch: ``BatchNorm1d`` to ``3d``.
     """
     mean = over_batch(x)

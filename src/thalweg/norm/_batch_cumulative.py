@@ -19,6 +19,8 @@ def batch_cumulative(x, gamma, beta, mean_kept, variance_kept, *, t, eps=1e-5):
     They never forget: the first batches, from weights long gone, count like the last. That suits a model whose
     weights no longer move.
 
+    Use it to compute statistics anew for a model whose weights are done.
+
     Source: Ioffe & Szegedy 2015; torch: ``BatchNorm1d`` to ``3d`` with ``momentum=None``.
     """
     mean = over_batch(x)

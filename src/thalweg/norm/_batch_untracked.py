@@ -16,6 +16,8 @@ def batch_untracked(x, gamma, beta, *, eps=1e-5):
 
     What it says of an example depends on the others that it is asked about at the same time.
 
+    Use it to see what running statistics contribute; in use, answers depend on the batch.
+
     Source: Ioffe & Szegedy 2015, Algorithm 1; torch: ``BatchNorm1d`` to ``3d`` with ``track_running_stats=False``.
     """
     mean = over_batch(x)

@@ -15,6 +15,8 @@ def group(x, gamma, beta, *, groups=8, eps=1e-5):
     With one group it is ``layer``, with as many as features ``instance``. The groups must divide the features; the
     paper takes 32 for its wide layers.
 
+    Use it for convolutional networks with batches too small for ``batch``: detection, segmentation.
+
     Source: Wu & He 2018; torch: ``GroupNorm``, whose ``num_groups`` is ``groups``.
     """
     parts = divided(x, groups)

@@ -15,6 +15,8 @@ def instance(x, *, eps=1e-5):
     What an image's channel has in contrast and brightness is gone after it. It needs places: after a linear layer
     there is ``layer``. It neither scales nor shifts, as torch's does not unless it is asked to.
 
+    Use it for the transfer of styles, and where contrast is to be ignored.
+
     Source: Ulyanov et al. 2016; torch: ``InstanceNorm1d`` to ``3d``.
     """
     mean = over_space(x)

@@ -14,6 +14,8 @@ def layer(x, gamma, beta, *, eps=1e-5):
     The same in training and evaluation, for a batch of any size. ``group`` does so for parts of the features, ``rms``
     leaves the mean.
 
+    Use it for transformers and recurrent networks, and where batches are small or differ in length.
+
     Source: Ba et al. 2016; torch: ``LayerNorm`` after a linear layer; after a convolution ``GroupNorm`` with one
     group, which needs no sizes of the axes.
     """

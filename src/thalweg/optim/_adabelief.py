@@ -13,6 +13,8 @@ def adabelief(p, g, m, s, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-16):
 
     ``adam`` with (g − m)² in place of g². ε enters s at every step, and again beside the root.
 
+    Use it in place of ``adam`` for convolutional networks and generative ones, with its ε tuned too.
+
     Source: Zhuang et al. 2020, Algorithm 2, with ε = 1e-16 as in its authors' code (the paper: 1e-8), without that
     code's rectification, which is ``radam``'s, and decay.
     """

@@ -31,6 +31,8 @@ def adafactor(p, g, R, C, *, t, lr=1e-2, decay=0.8, eps1=None, eps2=1e-3, d=1.0,
     where their own exceeds d. ``adafactor_unfactored`` keeps every element's, as is done here for vectors. ε1 is the
     number type's spacing if not given.
 
+    Use it for models so large that Adam's state does not fit.
+
     Source: Shazeer & Stern 2018, in the form of torch's ``Adafactor``, which calls −decay ``beta2_decay``, and has ε1
     in the denominators where the paper adds it to g².
     """

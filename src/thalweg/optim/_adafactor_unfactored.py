@@ -17,6 +17,8 @@ def adafactor_unfactored(p, g, v, *, t, lr=1e-2, decay=0.8, eps1=None, eps2=1e-3
     ``rmsprop`` with a mean that grows longer, steps relative to the weights' root mean square, and clipped where
     their own exceeds d. ``adafactor`` does this for vectors. ε1 is the number type's spacing if not given.
 
+    Use it to see how much of a result of ``adafactor`` is due to its rate, and how much to its factors.
+
     Source: Shazeer & Stern 2018, in the form of torch's ``Adafactor`` on vectors.
     """
     eps1 = spacing(p) if eps1 is None else eps1

@@ -12,6 +12,8 @@ from thalweg.technique import LogUniform
 def adagrad(p, g, c, *, t, lr=1e-2, eps=1e-10, lr_decay=0.0):
     """Each coordinate's rate falls with the sum of its squared gradients.
 
+    Use it for sparse features, such as rare words, which are to learn fast when they are seen; not for long runs.
+
     Source: Duchi, Hazan & Singer 2011, in the form of torch's ``Adagrad``, whose ``lr_decay`` divides the
     rate by ``1 + (t − 1) · lr_decay``.
     """

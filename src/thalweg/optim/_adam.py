@@ -13,6 +13,8 @@ def adam(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
     ``adam_uncorrected`` with the correction. A decoupled decay makes it ``adamw``; a coupled one, ``adam_l2``.
 
+    Use it to get going: it trains most models passably at its defaults; with decay take ``adamw``.
+
     Source: Kingma & Ba 2015, Algorithm 1; torch: ``Adam``.
     """
     m = beta1 * m + (1 - beta1) * g

@@ -18,6 +18,8 @@ def adam_l2(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_
 
     So weights with large gradients decay less, which ``adamw`` mends. At ``weight_decay = 0`` it is ``adam``.
 
+    Use it to repeat results that were trained with ``Adam(weight_decay)``; otherwise ``adamw``.
+
     Source: Kingma & Ba 2015 on a penalised loss; torch: ``Adam(weight_decay)``.
     """
     g = g + weight_decay * p

@@ -16,6 +16,8 @@ def adam_uncorrected(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8
     stays near it for longer, and so a step is (1 − β1^t) / √(1 − β2^t) times too long: the first 3 times, the
     twelfth 6.6. At ``beta1 = 0`` it is ``rmsprop``.
 
+    Use it to see what bias correction is for; never to train.
+
     Source: the form before section 3 of Kingma & Ba 2015.
     """
     m = beta1 * m + (1 - beta1) * g

@@ -14,6 +14,8 @@ def adan(p, g, m, d, n, g_last, *, t, lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.9
     Where ``nadam`` looks ahead by weighing the mean anew, this adds how the gradient has been changing. Each mean is
     corrected for starting at 0, and the decay divides, so that it cannot overshoot. The first change is 0.
 
+    Use it for vision transformers and large batches, where a third state can be afforded.
+
     Source: Xie et al. 2022, Algorithm 1 without restarts, in the form and with the defaults of its authors' code,
     whose β are 1 less the paper's.
     """

@@ -14,6 +14,8 @@ def amsgrad(p, g, m, v, v_max, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     torch's form: the maximum is taken over v and then corrected by 1 − β2^t. (The paper has neither bias
     correction nor ε, and projects.)
 
+    Use it where ``adam`` does not settle, because rare gradients are the large ones.
+
     Source: Reddi, Kale & Kumar 2018, in the form of torch's ``Adam(amsgrad=True)``.
     """
     m = beta1 * m + (1 - beta1) * g

@@ -18,6 +18,8 @@ def amsgradw(p, g, m, v, v_max, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8,
 
     At ``weight_decay = 0`` it is ``amsgrad``.
 
+    Use it where ``adamw`` does not settle and decay is wanted.
+
     Source: Reddi, Kale & Kumar 2018; torch: ``AdamW(amsgrad=True)``.
     """
     p = p - lr * weight_decay * p

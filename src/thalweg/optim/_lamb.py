@@ -19,6 +19,8 @@ def lamb(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_dec
     ``lars`` with Adam's step in place of the gradient. A tensor of zeros, or a step of zeros, has ratio 1. (φ of the
     paper is the identity, as in its experiments.)
 
+    Use it for transformers with batches of thousands; with small ones it gains nothing.
+
     Source: You et al. 2020, Algorithm 2, with ε and decay of its experiments on BERT.
     """
     m = beta1 * m + (1 - beta1) * g

@@ -15,6 +15,8 @@ def lars(p, g, v, *, t, lr=1.0, momentum=0.9, weight_decay=5e-4, trust=1e-3):
     ``momentum`` in which every tensor moves by about the same share, ``lr · trust``, of itself; ``lamb`` does so with
     Adam's step. A tensor of zeros, or a gradient of zeros, has ratio 1.
 
+    Use it for convolutional networks with batches of thousands; with small ones it gains nothing.
+
     Source: You, Gitman & Ginsburg 2017, Algorithm 1, with η (``trust``), momentum and decay of its experiments; it
     states no rate by itself.
     """

@@ -15,6 +15,8 @@ def lion(p, g, m, *, t, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
     leans on the latest gradient more (β1) than the mean that is kept (β2). As each step is longer than Adam's, its
     authors take a rate 3 to 10 times smaller, and a decay as much larger.
 
+    Use it where the optimizer's memory counts: half of Adam's state; best with large batches.
+
     Source: Chen et al. 2023, Algorithm 2; defaults of its authors' code.
     """
     u = sign(beta1 * m + (1 - beta1) * g)

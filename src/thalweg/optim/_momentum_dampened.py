@@ -15,6 +15,8 @@ def momentum_dampened(p, g, v, *, t, lr=1e-2, momentum=0.9, dampening=0.9):
     their size, as in ``adam``, and the rate keeps its meaning when the momentum changes. The first velocity is the
     whole first gradient. torch's default, 0, is ``momentum``; this default is the mean, at ten times the rate.
 
+    Use it to vary the momentum without having to tune the rate anew.
+
     Source: Polyak 1964; in the form of torch's ``SGD(momentum, dampening)``.
     """
     share = 1 - dampening if t > 1 else 1

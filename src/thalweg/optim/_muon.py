@@ -23,6 +23,8 @@ def muon(p, g, m, *, t, lr=1e-3, momentum=0.95, weight_decay=0.1, eps=1e-7, step
     refuses them. Jordan's reference leaves embeddings and the last layer to ``adamw`` too: in torch's class, put them
     into a group of their own; in a recipe, every matrix is this formula's.
 
+    Use it for the hidden matrices of transformers, where steps are to be few.
+
     Source: Jordan et al. 2024, in the form and with the defaults of torch's ``Muon``, which calls ``steps``
     ``ns_steps``.
     """

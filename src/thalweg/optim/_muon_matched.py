@@ -22,6 +22,8 @@ def muon_matched(p, g, m, *, t, lr=1e-3, momentum=0.95, weight_decay=0.1, eps=1e
     refuses them. Jordan's reference leaves embeddings and the last layer to ``adamw`` too: in torch's class, put them
     into a group of their own; in a recipe, every matrix is this formula's.
 
+    Use it for the hidden matrices of transformers, at a rate and decay that were tuned for ``adamw``.
+
     Source: Liu et al. 2025, in the form of torch's ``Muon(adjust_lr_fn="match_rms_adamw")``.
     """
     m = momentum * m + (1 - momentum) * g

@@ -20,6 +20,8 @@ def nadamw(p, g, m, v, mu_product, *, t, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e
 
     At ``weight_decay = 0`` it is ``nadam``. The default decay is that of ``adamw``; torch has none.
 
+    Use it in place of ``adamw`` when the number of steps counts; it did well in comparisons of tuned optimizers.
+
     Source: Dozat 2016; torch: ``NAdam(weight_decay, decoupled_weight_decay=True)``.
     """
     p = p - lr * weight_decay * p

@@ -20,6 +20,8 @@ def prodigy(p, g, m, v, s, x0, d, r, *, t, lr=1.0, beta1=0.9, beta2=0.999, eps=1
     to stay at 1. r and d are of the whole model: of a parameter group, in torch's class. Means are not corrected for
     starting at 0.
 
+    Use it where no rate can be tuned; with a schedule that falls, such as ``cosine``.
+
     Source: Mishchenko & Defazio 2023, Algorithm 4, with the defaults and the decoupled decay of its authors' code.
     """
     d = maximum(d, d0)

@@ -14,6 +14,8 @@ def radam(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     ρ counts the gradients that the second moment rests on. Up to 5 of them the step is that of ``momentum`` with a
     corrected mean; from there on, that of ``adam`` times r, which grows to 1. A decoupled decay makes it ``radamw``.
 
+    Use it where a warm-up is needed and its length is not to be tuned.
+
     Source: Liu et al. 2020, Algorithm 2, in the form of torch's ``RAdam``.
     """
     m = beta1 * m + (1 - beta1) * g

@@ -18,6 +18,8 @@ def radamw(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_d
 
     At ``weight_decay = 0`` it is ``radam``. The default decay is that of ``adamw``; torch has none.
 
+    Use it where a warm-up is needed, its length is not to be tuned, and decay is wanted.
+
     Source: Liu et al. 2020; torch: ``RAdam(weight_decay, decoupled_weight_decay=True)``.
     """
     p = p - lr * weight_decay * p

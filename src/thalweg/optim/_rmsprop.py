@@ -13,6 +13,8 @@ def rmsprop(p, g, c, *, t, lr=1e-2, beta=0.99, eps=1e-8):
 
     ``adagrad`` that forgets; ``adam_uncorrected`` without the mean of gradients.
 
+    Use it for recurrent networks and reinforcement learning, in which it is still common.
+
     Source: Tieleman & Hinton 2012, in the form of torch's ``RMSprop``, which calls β ``alpha``.
     """
     c = beta * c + (1 - beta) * g * g

@@ -14,6 +14,8 @@ def rmsprop_centered(p, g, c, m, *, t, lr=1e-2, beta=0.99, eps=1e-8):
     ``rmsprop`` with the square of the mean taken off: steps grow where the gradient is steady, as in ``adabelief``.
     The variance is held at 0 from below, where rounding could take it.
 
+    Use it where gradients have a steady part, and a larger state is no concern.
+
     Source: Graves 2013, in the form of torch's ``RMSprop(centered=True)``, which calls β ``alpha``.
     """
     c = beta * c + (1 - beta) * g * g

@@ -15,6 +15,8 @@ def rmsprop_centered_momentum(p, g, c, m, b, *, t, lr=1e-3, beta=0.99, eps=1e-8,
     At ``momentum = 0`` it is ``rmsprop_centered``; with the root mean square, ``rmsprop_momentum``. The default rate
     is a tenth of torch's, as the sum of steps is ten times one of them.
 
+    Use it to repeat results of recurrent networks that were trained so.
+
     Source: Graves 2013, in the form of torch's ``RMSprop(momentum, centered=True)``.
     """
     c = beta * c + (1 - beta) * g * g

@@ -16,6 +16,8 @@ def rmsprop_momentum(p, g, c, b, *, t, lr=1e-3, beta=0.99, eps=1e-8, momentum=0.
     this divides each gradient by its own day's. The default rate is a tenth of torch's, as the sum of steps is ten
     times one of them.
 
+    Use it to repeat papers that trained so, such as MobileNet and EfficientNet.
+
     Source: in the form of torch's ``RMSprop(momentum)``, which calls β ``alpha``.
     """
     c = beta * c + (1 - beta) * g * g

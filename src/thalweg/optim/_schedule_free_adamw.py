@@ -23,6 +23,8 @@ def schedule_free_adamw(p, g, v, z, weights, *, t, lr=2.5e-3, beta1=0.9, beta2=0
     ``schedule_free_sgd`` with Adam's denominator; in place of ``adamw``'s mean of gradients stands the average of
     weights, from which gradients are taken. The decay acts at p. β1 must not be 0.
 
+    Use it where the length of the run is not known beforehand, in place of ``adamw`` and a schedule.
+
     Source: Defazio et al. 2024, Algorithm 1 (y there is p here), in the form and with the defaults of its authors'
     code, which corrects v, and not the rate, for starting at 0: so the average is even at a constant rate.
     """

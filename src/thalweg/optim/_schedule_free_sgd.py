@@ -21,8 +21,10 @@ def schedule_free_sgd(p, g, z, weights, *, t, lr=1.0, beta=0.9):
     """Stochastic gradient descent whose running average is the model, in place of a schedule that decays.
 
     ``sgd`` moves z; x is the average of all z, weighted by the squares of their rates; gradients are taken at p,
-    between the two. So p is what is trained, and x what is evaluated: see ``evaluate``. Use it with a constant
+    between the two. So p is what is trained, and x what is evaluated: see ``evaluate``. It wants a constant
     schedule, or a warm-up. β, in place of ``momentum``, must not be 0, for then p holds nothing of x.
+
+    Use it where the length of the run is not known beforehand, in place of ``momentum`` and a schedule.
 
     Source: Defazio et al. 2024, Algorithm 1 (y there is p here), with the defaults of its authors' code.
     """

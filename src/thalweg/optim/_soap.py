@@ -44,6 +44,8 @@ def soap(
     outputs by all that each reads; vectors are trained by ``adamw`` with the same hyperparameters. The memory is that
     of four square matrices for each parameter.
 
+    Use it where steps are to be few and matrices are of moderate size: it pays for fewer steps with time and memory.
+
     Source: Vyas et al. 2024, Algorithms 3 and 4, with the defaults and the first step of its authors' code; its
     reordering of the basis by estimated eigenvalues, which the paper has not, is left out.
     """

@@ -15,6 +15,8 @@ def yogi(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-3):
     Where ``adam`` moves v towards g² by (1 − β2)(g² − v), this moves it by (1 − β2)g² in the same direction.
     Ports disagree: this follows optax, with both means starting at 1e-6 and ε = 1e-3 (TensorFlow: lr 0.01).
 
+    Use it where gradients are sparse or noisy and ``adam`` becomes unstable late in training.
+
     Source: Zaheer et al. 2018.
     """
     m = beta1 * m + (1 - beta1) * g

@@ -16,6 +16,8 @@ def elastic_net(w, *, strength=1e-5, beta=1.0):
     ``l1`` where β is 0. The paper has two strengths, λ₁ = strength and λ₂ = strength · β; scikit-learn's has
     ``alpha`` = strength · (2β + 1) and ``l1_ratio`` = 1 / (2β + 1).
 
+    Use it where few inputs matter and those are alike, of which ``l1`` would keep one at random.
+
     Source: Zou & Hastie 2005.
     """
     return strength * (beta * total(w * w) + total(absolute(w)))

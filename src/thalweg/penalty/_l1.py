@@ -13,6 +13,8 @@ def l1(w, *, strength=1e-5):
 
     ``l2`` pulls the large ones more. Its gradient at 0 is 0.
 
+    Use it where few inputs matter, or weights are to be exactly 0 after a threshold.
+
     Source: Tibshirani 1996.
     """
     return strength * total(absolute(w))

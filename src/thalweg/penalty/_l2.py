@@ -14,6 +14,8 @@ def l2(w, *, strength=1e-4):
     Its gradient is 2 · strength · w, so that ``weight_decay`` of torch's SGD and Adam is twice the strength; it goes
     through the optimizer with the loss's, where the decay of ``adamw`` does not. ``l1`` pulls all weights alike.
 
+    Use it with ``sgd`` and ``momentum``; with adaptive optimizers ``adamw``'s decay is mostly better.
+
     Source: Hoerl & Kennard 1970; Krogh & Hertz 1992.
     """
     return strength * total(w * w)

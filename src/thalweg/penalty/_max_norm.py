@@ -16,6 +16,8 @@ def max_norm(w, *, limit=3.0):
     A unit is a row of a linear layer's weights, or one filter of a convolution; a vector counts as one. Weights that
     are short enough feel nothing of it, where ``l2`` pulls them all.
 
+    Use it together with ``dropout`` and a high rate, as its source does.
+
     Source: Srivastava et al. 2014, section 5.1, where 3 to 4 were found good; torch: ``renorm(2, 0, limit)``.
     """
     return w * (limit / maximum(unit_norm(w), limit))

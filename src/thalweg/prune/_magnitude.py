@@ -11,6 +11,8 @@ def magnitude(w):
 
     It says something after training, and little before; ``snip`` and ``synflow`` are for the beginning.
 
+    Use it on a model that has been trained, to make it sparse.
+
     Source: Han et al. 2015; Frankle & Carbin 2019; torch: ``l1_unstructured``, ``global_unstructured``.
     """
     return absolute(w)

@@ -11,6 +11,8 @@ def snip(w, g):
 
     For the beginning of training; g is the loss's gradient there. ``synflow`` asks for no data.
 
+    Use it before training, at moderate sparsity, when a batch of data is at hand.
+
     Source: Lee et al. 2019. That the paper's scores add up to 1 does not change their order.
     """
     return absolute(w * g)

@@ -17,6 +17,8 @@ def synflow(w, g, *, rounds=100):
     the gradient of the sum of all outputs. Batch norms count as the factors that they are in evaluation mode, biases
     not at all. Pruned a little at a time, no layer is lost whole, as it can be with ``snip``.
 
+    Use it before training, at extreme sparsity, where other ways cut off whole layers.
+
     Source: Tanaka et al. 2020.
     """
     return w * g

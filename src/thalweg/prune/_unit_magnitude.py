@@ -13,6 +13,8 @@ def unit_magnitude(w):
     With a unit goes what others take from it, so that `thalweg.prune.smaller` makes a smaller model of what is left;
     ``magnitude`` leaves holes instead, and more of them for the same loss.
 
+    Use it where the model is to become smaller and quicker without sparse kernels.
+
     Source: Li et al. 2017, with sums of sizes; He et al. 2018, with norms; torch: ``ln_structured``.
     """
     return unit_norm(w)

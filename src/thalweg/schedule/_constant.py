@@ -7,5 +7,7 @@ def constant(step, *, steps=None):
 
     As a part, what stands between: ``warmup() >> constant() >> linear(0.2)`` is warm-up, stable, decay (WSD).
     torch: ``ConstantLR(optimizer, 1)``; a constant share of the rate is ``linear(start=share, end=share)``.
+
+    Use it as the baseline, with schedule-free optimizers, and where the length of the run is open.
     """
     return 1.0

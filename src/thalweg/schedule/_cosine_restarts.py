@@ -18,6 +18,8 @@ def cosine_restarts(step, *, steps=None, period=1 / 3, growth=1.0, end=0.0):
     ``period`` counts steps; below 1 it is a share of the schedule's length, rounded to whole steps. The run should
     end where a period does. torch: ``CosineAnnealingWarmRestarts(period, growth, eta_min)`` with η_min = end · lr;
     its ``step(epoch)`` misses restarts by rounding, which the 1e-9 here is against.
+
+    Use it to take a usable model at the end of each period, or an ensemble of them.
     """
     length = max(1, round(period * steps)) if period < 1 else period
     cycle = step // length if growth == 1 else floor(log(1 + step * (growth - 1) / length) / log(growth) + 1e-9)

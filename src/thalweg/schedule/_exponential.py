@@ -11,5 +11,7 @@ def exponential(step, *, steps=None, end=0.01):
     """The rate falls by the same factor each step, to ``end`` after its last.
 
     torch: ``ExponentialLR(gamma)`` with γ = end^(1 / steps). It starts falling at once, where ``cosine`` waits.
+
+    Use it where a run is short and the rate is to come down early.
     """
     return end ** (step / steps)

@@ -14,6 +14,8 @@ def inverse_sqrt(step, *, steps=None, timescale=0.05):
     It is halved after three ``timescale``. That counts steps; below 1 it is a share of the schedule's length.
     After ``warmup(n)`` a timescale of n gives the source's schedule. torch has none; transformers calls it
     ``get_inverse_sqrt_schedule``.
+
+    Use it where the length of the run is open, behind a warm-up.
     """
     scale = timescale * steps if timescale < 1 else timescale
     return (scale / (scale + step)) ** 0.5

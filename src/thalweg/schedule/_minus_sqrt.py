@@ -7,5 +7,7 @@ def minus_sqrt(step, *, steps=None, end=0.0):
 
     Made for the end of a constant rate: ``warmup() >> constant() >> minus_sqrt(0.2)`` is warm-up, stable, decay (WSD)
     as its source found it best; ``linear`` in its place decays evenly. torch has none.
+
+    Use it at the end of a long constant rate, to finish the model from any point of it.
     """
     return end + (1 - end) * (1 - (step / steps) ** 0.5)

@@ -13,5 +13,7 @@ def multistep(step, *, steps=None, milestones=(1 / 2, 3 / 4), gamma=0.1):
 
     Milestones count steps; below 1 they are shares of the schedule's length, rounded to whole steps.
     torch: ``MultiStepLR(milestones, gamma)``.
+
+    Use it for convolutional networks whose recipe names the epochs of the falls.
     """
     return gamma ** sum(step >= (round(m * steps) if m < 1 else m) for m in milestones)

@@ -16,6 +16,8 @@ def one_cycle(step, *, steps=None, pct_start=0.3, div_factor=25.0, final_div_fac
     of that. This is fastai's form; the source's own is ``one_cycle_three_phase_linear``.
     torch: ``OneCycleLR(lr, steps)``, which moves the momentum too unless ``cycle_momentum=False``, divides by 0
     where the peak falls on the first step, and after its last step climbs again, then raises.
+
+    Use it for short runs at a high rate: small convolutional networks and tables.
     """
     top = pct_start * steps - 1
     first = 1 / div_factor

@@ -12,6 +12,8 @@ def one_cycle_linear(step, *, steps=None, pct_start=0.3, div_factor=25.0, final_
 
     ``one_cycle`` with lines in place of cosines. torch: ``OneCycleLR(lr, steps, anneal_strategy="linear")``; see
     ``one_cycle`` for where that differs.
+
+    Use it as ``one_cycle``, where the plainer form is wanted.
     """
     top = pct_start * steps - 1
     first = 1 / div_factor

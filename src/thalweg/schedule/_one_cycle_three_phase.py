@@ -14,6 +14,8 @@ def one_cycle_three_phase(step, *, steps=None, pct_start=0.3, div_factor=25.0, f
 
     ``one_cycle`` falls in one go. torch: ``OneCycleLR(lr, steps, three_phase=True)``; see ``one_cycle`` for where
     that differs.
+
+    Use it to compare the source's three phases with the two of ``one_cycle``.
     """
     top = pct_start * steps - 1
     first = 1 / div_factor

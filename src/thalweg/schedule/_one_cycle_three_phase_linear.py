@@ -12,6 +12,8 @@ def one_cycle_three_phase_linear(step, *, steps=None, pct_start=0.3, div_factor=
 
     The source's own form. torch: ``OneCycleLR(lr, steps, anneal_strategy="linear", three_phase=True)``; see
     ``one_cycle`` for where that differs.
+
+    Use it to repeat the source's results.
     """
     top = pct_start * steps - 1
     first = 1 / div_factor

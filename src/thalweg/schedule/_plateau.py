@@ -22,6 +22,8 @@ def plateau(
     metrics after a fall are not held against it.
     torch: ``ReduceLROnPlateau``, with min_lr = end · lr. Its ``eps``, which keeps rates from falling by less than
     1e-8, is 0 here; and of a metric below 0 it counts what is the same or slightly worse as an improvement.
+
+    Use it where no length can be planned and the metric is not too noisy to follow.
     """
     better = metric < best * (1 - copysign(threshold, best))
     best = metric if better else best

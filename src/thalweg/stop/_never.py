@@ -7,6 +7,8 @@ def never(metric, best, waited):
 
     What was best is noted all the same; ``patience`` acts on it.
 
+    Use it with schedules that fall to their end, where stopping early would cut off the best part.
+
     Source: none; it is what happens without a way to stop.
     """
     better = metric < best

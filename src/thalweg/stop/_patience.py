@@ -13,6 +13,8 @@ def patience(metric, best, waited, *, epochs=10, min_delta=0.0):
 
     An improvement is better than the best so far, by ``min_delta`` at least. ``never`` goes on to the end.
 
+    Use it where data are few and the validation metric turns; with a constant rate or ``plateau``.
+
     Source: Morgan & Bourlard 1990; Prechelt 1998, criterion UP; Keras: ``EarlyStopping`` with
     ``restore_best_weights``.
     """

@@ -15,6 +15,8 @@ def lookahead(slow, p, *, k=5, alpha=0.5):
     ``alpha`` is the share; at 1 nothing is changed. The optimizer keeps its state. The slow weights are the result,
     and are those to evaluate. Unlike ``average.ema`` they feed back into training.
 
+    Use it where training is unstable or its rate is a little too high.
+
     Source: Zhang et al. 2019.
     """
     return slow + alpha * (p - slow)
