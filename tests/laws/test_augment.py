@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from augment.direct import direct
 from augment.photos import photos
 from thalweg import augment
 from thalweg.augment._program import steps
@@ -39,32 +40,6 @@ def floats(pictures):
 
 def levels(found):
     return found.permute(0, 2, 3, 1).numpy() * 255
-
-
-def direct(image, matrix, height, width, border="constant"):
-    """Return the bilinear picture after a map, place by place in float64."""
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    back = np.linalg.inv(matrix)
-    u, v, w = (back @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])).reshape(3, height, width)
-    u, v = u / w, v / w
-    left, top = np.floor(u).astype(int), np.floor(v).astype(int)
-    total = np.zeros((height, width, image.shape[2]))
-    for dx in (0, 1):
-        for dy in (0, 1):
-            share = (dx + (1 - 2 * dx) * (1 - (u - left))) * (dy + (1 - 2 * dy) * (1 - (v - top)))
-            total += share[..., None] * taken(image, top + dy, left + dx, border)
-    return total
-
-
-def taken(image, y, x, border):
-    high, wide = image.shape[:2]
-    if border == "constant":
-        inside = (x >= 0) & (x < wide) & (y >= 0) & (y < high)
-        return np.where(inside[..., None], image[y.clip(0, high - 1), x.clip(0, wide - 1)].astype(float), 0.0)
-    if border == "edge":
-        return image[y.clip(0, high - 1), x.clip(0, wide - 1)].astype(float)
-    rows, columns = (np.abs((i + n - 1) % (2 * n - 2) - (n - 1)) for i, n in ((y, high), (x, wide)))
-    return image[rows, columns].astype(float)
 
 
 class Photos(Dataset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from thalweg.errors import InputError
@@ -9,6 +10,7 @@ from thalweg.errors import InputError
 __all__ = ["opencv"]
 
 
+@cache
 def opencv() -> Any:
     """Return OpenCV, or say what to install."""
     try:

@@ -84,7 +84,7 @@ def scales(step: Step, channels: int) -> np.ndarray | None:
     near = np.abs(table[0] + factor * np.arange(256)[:, None] - table)
     if not (near <= 1e-6 * np.abs(table).max(0)).all():
         return None
-    return np.stack([np.broadcast_to(x, (16, channels)) for x in (factor, table[0])]).astype(np.float32)
+    return np.array([[factor] * 16, [table[0]] * 16], np.float32)
 
 
 def _rounded(levels: np.ndarray) -> np.ndarray:

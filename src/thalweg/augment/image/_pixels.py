@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,12 @@ _LEVELS = np.arange(256) / 255
 def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) -> np.ndarray:
     """See `Policy.__call__`."""
     _check(image)
+    all_steps = steps(policy, "image")
+    turned = _turned(all_steps[0], image, (seed, epoch, sample)) if len(all_steps) == 1 else None
+    if turned is not None:
+        return turned
     groups: list[_Group] = []
-    for step in steps(policy, "image"):
+    for step in all_steps:
         if step.technique.stage == "mix":
             raise InputError(f"{step.technique.name} mixes pictures of a batch, and their labels: call mixed")
         drawn = step.drawn(seed, epoch, sample)
@@ -39,6 +44,19 @@ def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) ->
         else:
             groups.append([(step, drawn)])
     return _all_carried_out(image, groups, (seed, epoch, sample)) if groups else image.copy()
+
+
+def _turned(step: Step, image: np.ndarray, key: _Key) -> np.ndarray | None:
+    """Return a picture after one step that is a flip and nothing else, on the shortest way; None if it is not."""
+    if step.draws or step.technique.stage != "geometry":
+        return None
+    if step.drawn(*key) is None:
+        return image.copy()
+    turn = _unchanging((step,), *image.shape[:2])[4]
+    if turn is None:
+        return None
+    found = opencv().flip(image, turn)
+    return found if found.ndim == image.ndim else found[..., None]
 
 
 def _all_carried_out(image: np.ndarray, groups: list[_Group], key: _Key) -> np.ndarray:
@@ -54,8 +72,12 @@ def _all_carried_out(image: np.ndarray, groups: list[_Group], key: _Key) -> np.n
 
 def _warped_and_more(image: np.ndarray, groups: list[_Group], at: int) -> tuple[np.ndarray, int]:
     """Return a picture after a map, and after what can follow in the same pass; and which group is next."""
-    plane, height, width = map_of(groups[at], *image.shape[:2])
-    border = border_of([step for step, _ in groups[at]])
+    high, wide = image.shape[:2]
+    run = [step for step, _ in groups[at]]
+    if any(drawn for _, drawn in groups[at]):
+        (plane, height, width), border = map_of(groups[at], high, wide), border_of(run)
+    else:
+        plane, height, width, border, _ = _unchanging(tuple(run), high, wide)
     found = moved(image, plane, height, width, border)
     if found is not None:
         return found, at + 1
@@ -69,6 +91,13 @@ def _warped_and_more(image: np.ndarray, groups: list[_Group], at: int) -> tuple[
     if found is None:
         return _by_opencv(image, plane, height, width, border), at + 1
     return found, at + 1 + tabled + (scales is not None)
+
+
+@lru_cache(1 << 10)
+def _unchanging(run: tuple[Step, ...], high: int, wide: int) -> tuple[Plane, int, int, str, int | None]:
+    """Return the map of steps without random numbers, the size after it, the border, and how OpenCV flips by it."""
+    plane, height, width = map_of([(step, []) for step in run], high, wide)
+    return plane, height, width, border_of(list(run)), _turn(plane, high, wide, height, width)
 
 
 def _scales(image: np.ndarray, group: _Group) -> np.ndarray | None:
@@ -183,10 +212,9 @@ def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str)
     cv2 = opencv()
     if b == d == 0 and a == e == 1 and c == int(c) and f == int(f):
         return _window(image, int(-f), int(-c), height, width, border)
-    if b == d == 0 and abs(a) == abs(e) == 1 and (height, width) == (high, wide):
-        if c != (0 if a > 0 else wide - 1) or f != (0 if e > 0 else high - 1):
-            return None
-        return cv2.flip(image, 1 if e > 0 else 0 if a > 0 else -1).reshape(image.shape)  # type: ignore[no-any-return]
+    turn = _turn(plane, high, wide, height, width)
+    if turn is not None:
+        return cv2.flip(image, turn).reshape(image.shape)  # type: ignore[no-any-return]
     if a == e == 0 and abs(b) == abs(d) == 1 and (height, width) == (wide, high):
         if c != (0 if b > 0 else high - 1) or f != (0 if d > 0 else wide - 1):
             return None
@@ -194,6 +222,16 @@ def moved(image: np.ndarray, plane: Plane, height: int, width: int, border: str)
         how = {(1, 1): None, (-1, 1): 1, (1, -1): 0, (-1, -1): -1}[int(b), int(d)]
         return turned if how is None else cv2.flip(turned, how).reshape(turned.shape)  # type: ignore[no-any-return]
     return None
+
+
+def _turn(plane: Plane, high: int, wide: int, height: int, width: int) -> int | None:
+    """Return how OpenCV flips a picture: 1 left and right, 0 top and bottom, -1 both; None if the map is no flip."""
+    a, b, c, d, e, f = plane.m[:6]
+    if not plane.affine or not b == d == 0 or not abs(a) == abs(e) == 1 or (height, width) != (high, wide):
+        return None
+    if c != (0 if a > 0 else wide - 1) or f != (0 if e > 0 else high - 1) or a == e == 1:
+        return None
+    return 1 if e > 0 else 0 if a > 0 else -1
 
 
 def _window(image: np.ndarray, top: int, left: int, height: int, width: int, border: str) -> np.ndarray | None:
