@@ -72,6 +72,11 @@ class Policy(Chain):
             if part.technique.kind != "augment":
                 raise InputError(f"{part.name} is no augmentation, such as augment.flip()")
 
+    @property
+    def mixes(self) -> int:
+        """How many of its steps mix a picture with another of its batch."""
+        return sum(getattr(part.technique, "stage", "") == "mix" for part in self.parts)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"parts": self.parts}
 

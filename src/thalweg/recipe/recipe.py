@@ -187,7 +187,7 @@ class Recipe:
         shaping = tuple((role, part.technique() if role == "dropout" else part) for role, part in parts)
         return Together(
             self.sizes()[0], self.accumulate, self.precision, self.freeze, self.recompute, self.bucket, shaping,
-            labels=2 ** sum(part.technique.stage == "mix" for part in self.augment.parts),
+            labels=2**self.augment.mixes,
         )  # fmt: skip
 
     def toml(self) -> str:
