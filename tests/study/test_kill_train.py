@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked up in /proc"),
 ]
 
-TASK = "from victim import task\n"
+TASK = "from victim import {} as task\n"
 
 COMMAND = """
 import sys
@@ -39,12 +39,16 @@ RECIPES = {
         tw.optim.momentum(), tw.schedule.warmup(5) >> tw.schedule.cosine(), epochs=4, batch_size=20,
         average=tw.average.swa(), wrapper=tw.wrapper.sam(), gradient=tw.gradient.clip_norm(1.0),
     ),
+    "flip, ssr, mixup": tw.Recipe(
+        tw.optim.adam(), epochs=4, batch_size=20,
+        augment=tw.augment.flip() >> tw.augment.ssr() >> tw.augment.mixup(alpha=1.0),
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_train_that_is_killed_comes_to_the_same_weights(tmp_path, name):
-    (tmp_path / "mine.py").write_text(TASK)
+    (tmp_path / "mine.py").write_text(TASK.format("pictures" if RECIPES[name].augment.parts else "task"))
     (tmp_path / "mine.toml").write_text(RECIPES[name].toml())
     words = ["train", tmp_path / "mine.py:task", "--recipe", tmp_path / "mine.toml", "--seed", 3, "--out"]
 

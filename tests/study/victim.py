@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
@@ -45,6 +46,14 @@ def task():
     """Return a task whose metric shows every bit of the weights."""
     entropy = tw.Metric("entropy", lambda output, y: F.cross_entropy(output, y, reduction="none"), False)
     return small_digits(net, metric=entropy)
+
+
+def pictures():
+    """The same of pictures."""
+    inputs, targets = load_digits(return_X_y=True)
+    data = inputs[:300].reshape(-1, 1, 8, 8), targets[:300]
+    return tw.Task(model=lambda: nn.Sequential(nn.Flatten(), *net()), data=data, loss=F.cross_entropy,
+                   metric=task().metric, name="pictures", standardize=True)  # fmt: skip
 
 
 def recipes():
