@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
 from work import assert_same, chunks_of, collected, locally, small_task
 
 import thalweg as tw
@@ -46,6 +49,22 @@ def test_a_users_own_file_and_the_one_beside_it_go_along(joined, tmp_path, execu
     task, work = tw.load_task(f"{tmp_path}/my_task.py:task"), chunks_of(3, executor=executor)
     for name in ("my_task.py", "my_parts.py"):
         (tmp_path / name).unlink()  # on another machine they would not be there either
+    (found, _), alone = collected(task, work, joined.address), locally(task, work)
+    assert found.keys() == alone.keys()
+    for name, record in found.items():
+        assert record.status == "finished"
+        assert_same(record, alone[name])
+
+
+@pytest.mark.parametrize("mixing", [False, True])
+def test_examples_are_augmented_on_a_node_as_they_are_here(joined, mixing):
+    inputs, targets = load_digits(return_X_y=True)
+    task = tw.Task(model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), name="pictures",
+                   data=(inputs[:200].reshape(-1, 8, 8) / 16, targets[:200]), loss=F.cross_entropy,
+                   metric=tw.accuracy)  # fmt: skip
+    policy = tw.augment.brightness() >> tw.augment.noise() >> tw.augment.cutout()  # which need no OpenCV
+    policy = policy >> tw.augment.mixup() if mixing else policy
+    work = chunks_of(3, recipe=tw.Recipe(tw.optim.adam(), epochs=2, augment=policy))
     (found, _), alone = collected(task, work, joined.address), locally(task, work)
     assert found.keys() == alone.keys()
     for name, record in found.items():

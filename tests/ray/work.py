@@ -7,7 +7,6 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg.recipe import Together
 from thalweg.study import engine_ray
 from thalweg.study.engine_local import Local
 from thalweg.study.lanes import Chunk
@@ -39,7 +38,8 @@ def locally(task, work):
     """Return the records that the local engine makes of the same runs, all with one plan."""
     runs = [run for chunk in work for run in chunk.runs]
     jobs = [Job(identity, Member(tw.Recipe.from_toml(recipe), seed)) for identity, recipe, seed in runs]
-    plans, found = {Together(): Plan(work[0].executor, work[0].slots, 0.001, 0.001, "")}, {}
+    together = jobs[0].member.recipe.together()
+    plans, found = {together: Plan(work[0].executor, work[0].slots, 0.001, 0.001, "")}, {}
     Local(task, processes=1).run(
         jobs, plans, on_record=lambda r: found.update({r.identity: r}), on_epochs=lambda _: None
     )
