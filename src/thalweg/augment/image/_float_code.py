@@ -30,7 +30,7 @@ def warp(*, perspective: bool, reflected: bool) -> Callable[[Any, int, int], Non
         perspective: whether some map is no affine one.
         reflected: whether what lies outside is the picture, mirrored.
     """
-    return compiled(_module(perspective, reflected))
+    return compiled(_module(perspective, reflected), optimised=False)
 
 
 def _module(perspective: bool, reflected: bool) -> ir.Module:
@@ -62,7 +62,7 @@ def _module(perspective: bool, reflected: bool) -> ir.Module:
                 twice = [i // 2 for i in range(2 * AT_ONCE)]
                 down = [lanes.picked(weight, weight, twice) for weight in down]
                 sides = [i // 2 + AT_ONCE * (i % 2) for i in range(2 * AT_ONCE)]
-                sideways = lanes.picked(*across, sides)
+                sideways = lanes.picked(across[0], across[1], sides)
                 at = code.add(code.mul(row, width), column)
                 with Loop(code, channels) as channel:
                     plane = code.add(first, channel)

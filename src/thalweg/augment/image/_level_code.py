@@ -54,7 +54,7 @@ def warp(
             _write_block(picture, into, column)
         picture.ending.end_row(into)
     code.ret_void()
-    return compiled(picture.module)
+    return compiled(picture.module, optimised=False)
 
 
 @cache
@@ -66,7 +66,7 @@ def resize(channels: int, *, reflected: bool, table: bool, scaled: bool) -> Call
     """
     picture = _Picture(channels, False, reflected, table, scaled)
     _write_resize(picture)
-    return compiled(picture.module)
+    return compiled(picture.module, optimised=False)
 
 
 class _Picture:
@@ -125,7 +125,8 @@ def _write_block(picture: _Picture, into: Any, column: Any) -> None:
         product(code, levels_of(code, pixels, count), lanes.picked(weight, weight, here))
         for pixels, weight in zip((upper, lower), weights, strict=True)
     ]
-    mixed = sides(lanes, code.add(*both), *(fixed(code, weight) for weight in across), channels)
+    near, far = (fixed(code, weight) for weight in across)
+    mixed = sides(lanes, code.add(both[0], both[1]), near, far, channels)
     picture.ending.write(whole_levels(code, mixed), picture.kept, into, column)
 
 
@@ -158,14 +159,16 @@ def _write_resize(picture: _Picture) -> None:
                 _write_row(picture, wanted, offsets, weights, code.gep(rows, [code.mul(slot, size)]))
         parts = [code.gep(rows, [code.mul(code.and_(code.add(top, _LONG(i)), _LONG(1)), size)]) for i in range(2)]
         count = AT_ONCE * channels
-        shares = [lanes.picked(*[fixed(code, weight)] * 2, [0] * count) for weight in down]
+        narrow = [fixed(code, weight) for weight in down]
+        shares = [lanes.picked(weight, weight, [0] * count) for weight in narrow]
         into = picture.row(row)
         with Loop(code, picture.width, AT_ONCE) as column:
             at = code.mul(column, _LONG(channels))
             values = [
                 lanes.load(code.bitcast(code.gep(part, [at]), many(_SHORT, count).as_pointer())) for part in parts
             ]
-            mixed = code.add(*(product(code, x, share) for x, share in zip(values, shares, strict=True)))
+            above, below = (product(code, x, share) for x, share in zip(values, shares, strict=True))
+            mixed = code.add(above, below)
             picture.ending.write(whole_levels(code, mixed), list(range(count)), into, column)
         picture.ending.end_row(into)
     code.ret_void()

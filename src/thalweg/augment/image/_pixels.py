@@ -55,7 +55,7 @@ def _turned(step: Step, image: np.ndarray, key: _Key) -> np.ndarray | None:
     turn = _unchanging((step,), *image.shape[:2])[4]
     if turn is None:
         return None
-    found = opencv().flip(image, turn)
+    found: np.ndarray = opencv().flip(image, turn)
     return found if found.ndim == image.ndim else found[..., None]
 
 

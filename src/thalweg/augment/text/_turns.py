@@ -107,7 +107,7 @@ def _turns_of(step: Step, given: list[tuple[Draft, tuple[int, int, int], list[st
         return
     seeds = np.array([[number % (1 << 64) for number in key] for *_, key, _ in asked], np.uint64)
     tries = max(min(len(eligible), 2 * wanted + 4) for _, eligible, wanted, *_ in asked)
-    each = uniform_arrays(*seeds.T, 1 + tries * (1 + draws)).tolist()
+    each = uniform_arrays(seeds[:, 0], seeds[:, 1], seeds[:, 2], 1 + tries * (1 + draws)).tolist()
     for (draft, eligible, wanted, key, tags), numbers in zip(asked, each, strict=True):
         yield Turn(draft, eligible, wanted, key, numbers, draws, tags)
 

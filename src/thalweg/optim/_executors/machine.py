@@ -14,22 +14,27 @@ __all__ = ["compiled", "rounded", "target", "widened"]
 _INT, _SHORT = ir.IntType(32), ir.IntType(16)
 
 
-def compiled(module: ir.Module, *, interleaved: bool = True) -> Callable[[int, int, int], None]:
+def compiled(
+    module: ir.Module, *, interleaved: bool = True, optimised: bool = True
+) -> Callable[[int, int, int], None]:
     """Return a module's function ``run`` of two addresses and a number; the GIL is free while it runs.
 
     Args:
         module: with the function ``run``.
         interleaved: whether a loop may work on several vectors at a time; two streams are read a twentieth quicker
             one at a time.
+        optimised: whether LLVM rewrites it; what is written in vectors is as quick without, and compiled in half the
+            time.
     """
     machine = target()
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = True
-    tuning.loop_interleaving = interleaved
-    passes = llvm.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(parsed, passes)
+    if optimised:
+        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+        tuning.loop_vectorization = True
+        tuning.loop_interleaving = interleaved
+        passes = llvm.create_pass_builder(machine, tuning)
+        passes.getModulePassManager().run(parsed, passes)
     engine = llvm.create_mcjit_compiler(parsed, machine)
     engine.finalize_object()
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("run"))
