@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from thalweg.cli import look, read, study
+from thalweg.cli import augment, look, read, study
 from thalweg.errors import InputError
 
 __all__ = ["app", "main"]
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 for command in (
     study.compare, study.ablate, study.lottery, study.train,
-    look.check, read.report, read.export, read.techniques, read.tasks,
+    look.check, augment.augment, read.report, read.export, read.techniques, read.tasks,
 ):  # fmt: skip
     app.command()(command)
 

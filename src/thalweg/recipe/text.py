@@ -108,6 +108,7 @@ def line_of(text: str, role: str, message: str) -> int:
         name = re.match(r"\s*\"?([\w-]+)\"?\s*=", lines[i])
         if name and i > start and re.search(rf"\b{re.escape(name[1])}\b|\"{re.escape(name[1])}\"", message):
             return i + 1
-        if name and name[1] == "name" and re.search(rf'^unknown ({"|".join(CATALOGUES)}) "', message):
+        unheard = re.match(rf'unknown (?:{"|".join(CATALOGUES)}) "([^"]*)"', message)
+        if name and name[1] == "name" and unheard and unheard[1] in lines[i]:
             return i + 1
     return start + 1

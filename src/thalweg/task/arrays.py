@@ -45,9 +45,9 @@ def from_npz(path, name=None):
         pairs = [(x, y) for (x, _), y in zip(parts, whole, strict=True)]
         if len(pairs) == 2:
             (x, y), test = pairs
-            train, valid, more = split(len(y), (0.7, 0.25, 0.05), 0, y if made else None)
-            train = np.sort(np.concatenate([train, more]))
-            pairs = [(x[train], y[train]), (x[valid], y[valid]), test]
+            most, quarter, rest = split(len(y), (0.7, 0.25, 0.05), 0, y if made else None)
+            kept = np.sort(np.concatenate([most, rest]))
+            pairs = [(x[kept], y[kept]), (x[quarter], y[quarter]), test]
     if not made:
         mean, deviation = pairs[0][1].mean(), pairs[0][1].std()
         if not deviation > 0:

@@ -73,6 +73,8 @@ def read_columns(path, target):
         raise unknown(f"column of {path.name}:", target, header)
     if len(header) < 2:
         raise InputError(f"{path.name} has one column alone; there is nothing to predict {target} from")
+    if len(rows) < 10:
+        raise InputError(f"{path.name} has {len(rows)} row{'s' * (len(rows) != 1)}; train, valid and test need 10")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
     return columns, columns.pop(target), numbers
 
@@ -112,8 +114,6 @@ def read_rows(path):
         if len(row) != len(header):
             many = f"{len(row)} value{'s' * (len(row) != 1)}, and the header {len(header)}"
             raise InputError(f"{path.name}, row {number}, has {many}; correct it or drop it")
-    if len(rows) < 10:
-        raise InputError(f"{path.name} has {len(rows)} row{'s' * (len(rows) != 1)}; train, valid and test need 10")
     return header, [row for _, row in rows], [number for number, _ in rows]
 
 

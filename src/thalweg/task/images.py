@@ -109,18 +109,13 @@ def from_csv(path, target, column, size=None, name=None):
     goal = read_goal(path, target, texts, numbers)
     files = []
     for number, text in zip(numbers, columns.pop(column), strict=True):
-        file = path.parent / text
-        if not file.is_file() and "\\" in text:
-            file = path.parent / text.replace("\\", "/")
-        if not file.is_file():
-            raise InputError(f"{path.name}, row {number}: there is no file {file}; paths start from the CSV's folder")
-        files.append((file, f"{path.name}, row {number}: {text}"))
+        files.append((beside(path, text, number), f"{path.name}, row {number}: {text}"))
     images, said = read_images(files, size)
     parts = goal.parts(images)
-    beside = f"; left out: {', '.join(columns)}" if columns else ""
+    others = f"; left out: {', '.join(columns)}" if columns else ""
     return Task(
         name=name or path.stem, model=model_of(parts["train"][0], goal.outputs), **parts, **goal.judged(),
-        note=f"{goal.note}; {said}{beside}",
+        note=f"{goal.note}; {said}{others}",
     )  # fmt: skip
 
 
@@ -134,6 +129,16 @@ def named_in(columns):
     if len(found) > 1:
         raise InputError(f"the columns {' and '.join(found)} both name pictures; keep one of them")
     return found[0] if found else None
+
+
+def beside(path, text, number):
+    """Return the file that a row of a CSV file names; its path starts from the CSV file's folder."""
+    file = path.parent / text
+    if not file.is_file() and "\\" in text:
+        file = path.parent / text.replace("\\", "/")
+    if not file.is_file():
+        raise InputError(f"{path.name}, row {number}: there is no file {file}; paths start from the CSV's folder")
+    return file
 
 
 def subfolders(path):
