@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.errors import InputError
 
-__all__ = ["save"]
+__all__ = ["Pictured", "save"]
 
 
 def save(chart: Any, path: Path | str) -> None:
@@ -24,3 +24,19 @@ def save(chart: Any, path: Path | str) -> None:
         chart.save(path, **more.get(path.suffix, {}))
     except OSError as error:
         raise InputError(f"the chart {path} cannot be written: {error.strerror}") from error
+
+
+class Pictured:
+    """What has a picture of itself."""
+
+    def chart(self) -> Any:
+        """Return the picture."""
+        raise NotImplementedError
+
+    def save(self, path: Path | str) -> None:
+        """Write the picture as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
+
+        Raises:
+            InputError: another ending, or a file that cannot be written.
+        """
+        save(self.chart(), path)
