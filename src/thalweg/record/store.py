@@ -179,8 +179,9 @@ class Store:
         if version == 0:
             raise StoreError(f"{self.path} is not a study of thalweg")
         if version not in (1, TABLES):
+            other = "a newer" if version > TABLES else "another"
             raise StoreError(
-                f"{self.path} was written by another version of thalweg "
+                f"{self.path} was written by {other} version of thalweg "
                 f"(its tables are version {version}, these are {TABLES})"
             )
 

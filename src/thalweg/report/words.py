@@ -34,7 +34,24 @@ def headline(study: Study, scale: Scale) -> list[str]:
         "There is no verdict yet; what follows shows the runs that are there. The command at the end of "
         "this page, given again, goes on where the study stopped."
     )
-    return [f"Unfinished: {thousands(study.finished)} of {thousands(study.planned)} runs.", go_on]
+    unfinished = f"Unfinished: {thousands(study.finished)} of {thousands(study.planned)} runs."
+    return [unfinished, *_failed(study), go_on]
+
+
+def _failed(study: Study) -> list[str]:
+    """Return how many runs failed so far, and why the first did."""
+    failed = {
+        member.entry.run: member
+        for recipes in study.members.values()
+        for members in recipes.values()
+        for member in members
+        if member.run.status == "failed"
+    }
+    if not failed:
+        return []
+    first = next(iter(failed.values()))
+    reason = f": {first.run.reason.rstrip('.')}" if first.run.reason else ""
+    return [f"{counted(len(failed), 'run')} failed, the first of {first.entry.recipe}{reason}."]
 
 
 def summary(study: Study) -> list[str]:

@@ -20,7 +20,7 @@ from thalweg.cache import kept
 from thalweg.record import StoreError
 from thalweg.report.look import COLOURS, CONFIG, DASHES
 
-__all__ = ["libraries", "put", "rendered"]
+__all__ = ["escaped", "libraries", "put", "rendered", "style"]
 
 
 def rendered(
@@ -59,8 +59,8 @@ def rendered(
     }
     return environment.get_template(template).render(
         legend=[_swatch(i, name) for i, name in enumerate(names)],
-        payload=_json(payload),
-        style=_file("page.css"),
+        payload=escaped(payload),
+        style=style(),
         script=_file("page.js") + _file("tools.js"),
         libraries=libraries(),
         **more,
@@ -112,8 +112,13 @@ def _swatch(position: int, name: str) -> dict[str, Any]:
     return {"name": name, "colour": position % COLOURS, "dash": "" if dash[1] == 0 else " ".join(map(str, dash))}
 
 
-def _json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+def style() -> Markup:
+    """Return the style sheet that all pages share."""
+    return _file("page.css")
+
+
+def escaped(value: Any) -> Markup:
+    """Return JSON that cannot end the script element it stands in."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -26,8 +26,10 @@ const report = (() => {
   const draw = async (place) => {
     const name = place.dataset.chart;
     const options = { actions: false, renderer: "svg", config: page.config, patch: fill, tooltip: { disableDefaultStyle: true } };
+    const inside = document.createElement("div");  // Vega gives it a role and a label of its own
+    place.replaceChildren(inside);
     try {
-      const { view } = await vegaEmbed(place, page.charts[name], options);
+      const { view } = await vegaEmbed(inside, page.charts[name], options);
       views[name] = view;
       place.dataset.drawn = "true";
       if (isolated.size) view.signal("isolated", [...isolated]).runAsync();
