@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from thalweg.dropout._rates import checked
 from thalweg.errors import InputError
-from thalweg.inspect._picture import save
+from thalweg.inspect._picture import Pictured
+from thalweg.inspect._table import aligned
 from thalweg.key import Key
 from thalweg.task.reading import apply, leaves
 from thalweg.train.dropout import KeyedDropout
@@ -55,7 +55,7 @@ class Activations:
 
 
 @dataclass(frozen=True, eq=False)
-class DropoutEffect:
+class DropoutEffect(Pictured):
     """What dropout at a rate does to a model on a batch.
 
     Attributes:
@@ -78,14 +78,9 @@ class DropoutEffect:
             (a.layer, f"{a.count:,}", *(f"{share:.1%}" for share in a.active), *(f"{mean:.4g}" for mean in a.mean))
             for a in self.activations
         ]
-        widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-            for row in (head, *rows)
-        ]
         without, with_ = self.operations
         same = "as many with dropout" if without == with_ else f"{with_:,} with dropout"
-        return "\n".join(lines) + (
+        return aligned(head, rows) + (
             f"\nlayers: {without:,} multiplications and additions, {same}; dropout draws {self.added:,} numbers and "
             f"multiplies by them\nforward pass: {self.seconds[0] * 1e3:.3g} ms, {self.seconds[1] * 1e3:.3g} ms with "
             "dropout"
@@ -137,14 +132,6 @@ class DropoutEffect:
         )
         assert isinstance(chart, alt.HConcatChart)
         return chart
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from thalweg.activation._technique import Activation
 from thalweg.errors import InputError
 from thalweg.init._technique import Init
 from thalweg.inspect._course import whole
-from thalweg.inspect._picture import save
+from thalweg.inspect._picture import Pictured
 from thalweg.inspect._table import aligned, colour, number
 from thalweg.key import Key
 from thalweg.norm._technique import Norm
@@ -49,7 +48,7 @@ class Growth:
 
 
 @dataclass(frozen=True, eq=False)
-class GradientGrowth:
+class GradientGrowth(Pictured):
     """What `gradient_growth` found; printed, a table.
 
     Attributes:
@@ -102,14 +101,6 @@ class GradientGrowth:
         chart = chart.properties(width=420, height=260)
         assert isinstance(chart, alt.LayerChart)
         return chart
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 def gradient_growth(

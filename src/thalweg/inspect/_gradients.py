@@ -229,7 +229,7 @@ class _Chain:
                 mine = x.view_as(x)  # another place in the graph: what comes back here came through this module
                 mine.register_hook(partial(back, whole=False))  # type: ignore[no-untyped-call]
                 x.register_hook(partial(back, whole=True))  # type: ignore[no-untyped-call]
-                marks.append((mine, mine._version))
+                marks.append((mine, mine._version))  # noqa: SLF001
                 return mine
 
             return tree_map(branch, args), tree_map(branch, kwargs)
@@ -238,7 +238,7 @@ class _Chain:
 
     def _leaves(self, _module: nn.Module, _args: Any, output: Any) -> None:
         row, marks = self._open.pop()
-        row.in_place = any(x._version != version for x, version in marks)
+        row.in_place = any(x._version != version for x, version in marks)  # noqa: SLF001
         tensors = [x for x in tree_leaves(output) if isinstance(x, Tensor) and x.is_floating_point() and x.numel()]
         if not tensors:
             return

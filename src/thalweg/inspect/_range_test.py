@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from thalweg import optim
 from thalweg.errors import InputError
 from thalweg.inspect._batches import again, moved
 from thalweg.inspect._kept import kept
+from thalweg.inspect._picture import Pictured
 from thalweg.inspect._steps import Steps
 from thalweg.recipe import Recipe
 from thalweg.task import Task, apply
@@ -38,7 +38,7 @@ WIDTH = 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class RangeTest:
+class RangeTest(Pictured):
     """What a sweep of the learning rate found.
 
     Attributes:
@@ -72,6 +72,10 @@ class RangeTest:
             f"{self.smoothed[0]:.4g} to {self.smoothed[best]:.4g} at {self.rates[best]:.2g}"
         )
 
+    def chart(self) -> alt.LayerChart:
+        """See `curve`."""
+        return self.curve()
+
     def curve(self) -> alt.LayerChart:
         """Return the chart: the loss over the rate, its smoothed course, and the band."""
         import altair as alt
@@ -97,23 +101,6 @@ class RangeTest:
         chart = alt.layer(*layers).properties(width=520, height=280)
         assert isinstance(chart, alt.LayerChart)
         return chart
-
-    def save(self, path: Path | str) -> None:
-        """Write the chart as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        path = Path(path)
-        if path.suffix not in (".svg", ".png", ".html"):
-            raise InputError(f'a chart is saved as .svg, .png or .html, not "{path.name}"')
-        more: dict[str, Any] = {"scale_factor": 2} if path.suffix == ".png" else {}
-        try:
-            self.curve().save(path, inline=True, **more) if path.suffix == ".html" else self.curve().save(
-                path, **more
-            )
-        except OSError as error:
-            raise InputError(f"the chart {path} cannot be written: {error.strerror}") from error
 
     def _limits(self) -> list[float]:
         """Return what of the loss is shown: what lies before it explodes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from thalweg.errors import InputError
 from thalweg.inspect._course import whole
-from thalweg.inspect._picture import save
+from thalweg.inspect._picture import Pictured
 from thalweg.inspect._table import aligned, colour, number
 from thalweg.key import Key
 from thalweg.norm._standardise import standardize
@@ -51,7 +50,7 @@ class Response:
 
 
 @dataclass(frozen=True, eq=False)
-class Sensitivity:
+class Sensitivity(Pictured):
     """What `sensitivity` found; printed, a table.
 
     Attributes:
@@ -129,14 +128,6 @@ class Sensitivity:
             y=alt.Y("b:Q", title="another", scale=alt.Scale(nice=False), axis=plain), y2="b2:Q",
             color=alt.Color("loss:Q", scale=scale),
         ).properties(width=200, height=200)  # fmt: skip
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 @torch.no_grad()

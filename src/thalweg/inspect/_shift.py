@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.inspect._course import Course, Data, Loss, Made, courses, whole
-from thalweg.inspect._picture import save
+from thalweg.inspect._picture import Pictured
 from thalweg.inspect._signals import LAYERS
-from thalweg.inspect._table import aligned, colour, number
+from thalweg.inspect._table import aligned, colour, middle, number
 
 if TYPE_CHECKING:
     import altair as alt
@@ -49,7 +48,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Shift:
+class Shift(Pictured):
     """What `shift` found; printed, a table.
 
     Attributes:
@@ -61,7 +60,7 @@ class Shift:
     def __str__(self) -> str:
         head = ("", "layer", "‖G‖", "‖G − G′‖", "cos(G, G′)", "inputs moved")
         rows = [
-            (x.model, x.layer, *(number(_middle(v)) for v in (x.gradient, x.difference, x.cosine, x.moved)))
+            (x.model, x.layer, *(number(middle(v)) for v in (x.gradient, x.difference, x.cosine, x.moved)))
             for x in self.layers
         ]
         steps = len(self.layers[0].gradient)
@@ -87,14 +86,6 @@ class Shift:
         chart = alt.hconcat(*panels, title="points: medians over the steps; bars: the half of the steps around them")
         assert isinstance(chart, alt.HConcatChart)
         return chart
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 def shift(
@@ -231,11 +222,6 @@ def _distance(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> fl
     square = sum(float(((b - a) ** 2).sum()) for a, b in zip(before, after, strict=True))
     scale = float((before[1] ** 2).sum())
     return math.sqrt(square / scale) if scale else math.nan
-
-
-def _middle(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else math.nan
 
 
 def _row(layer: Layer, what: str) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.inspect._course import Course, Data, Loss, Made, courses, whole
-from thalweg.inspect._picture import save
-from thalweg.inspect._table import aligned, colour, number
+from thalweg.inspect._picture import Pictured
+from thalweg.inspect._table import aligned, colour, middle, number
 
 if TYPE_CHECKING:
     import altair as alt
@@ -45,7 +44,7 @@ class Along:
 
 
 @dataclass(frozen=True, eq=False)
-class Smoothness:
+class Smoothness(Pictured):
     """What `smoothness` found; printed, a table.
 
     Attributes:
@@ -59,8 +58,8 @@ class Smoothness:
         rows = [
             (
                 walk.model, f"{number(walk.start[0])} to {number(walk.start[-1])}",
-                number(_middle(_range(walk.losses))), number(_middle(walk.changes.max(1))),
-                number(_middle(walk.smoothness)),
+                number(middle(_range(walk.losses))), number(middle(walk.changes.max(1))),
+                number(middle(walk.smoothness)),
             )
             for walk in self.walks
         ]  # fmt: skip
@@ -94,14 +93,6 @@ class Smoothness:
         chart = alt.hconcat(*(panel.properties(width=260, height=220) for panel in (*ranges, line)))
         assert isinstance(chart, alt.HConcatChart)
         return chart
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 def smoothness(
@@ -197,11 +188,6 @@ def _norm(parts: list[Tensor]) -> float:
 def _range(values: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # from one loss that is infinite to another
         return np.asarray(values.max(1) - values.min(1))
-
-
-def _middle(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if len(finite) else math.nan
 
 
 def _rows(walk: Along) -> list[dict[str, Any]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import altair as alt
 
-__all__ = ["aligned", "colour", "number"]
+__all__ = ["aligned", "colour", "middle", "number"]
 
 COLOURS = ["#8a8f98", "#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280"]
 """Of models in their order."""
@@ -30,6 +33,12 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -
 def number(value: float) -> str:
     """Return a number as tables show it."""
     return f"{value:.3g}"
+
+
+def middle(values: np.ndarray) -> float:
+    """Return the median of what is finite; NaN where nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else math.nan
 
 
 def colour(names: Sequence[str]) -> alt.Color:

@@ -6,14 +6,14 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from thalweg.errors import InputError
-from thalweg.inspect._picture import save
+from thalweg.inspect._picture import Pictured
 from thalweg.inspect._signals import Signal, signals
+from thalweg.inspect._table import aligned
 from thalweg.key import Key
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Variance", "variance"]
 
 
 @dataclass(frozen=True, eq=False)
-class Variance:
+class Variance(Pictured):
     """What `variance` found; printed, a table.
 
     Attributes:
@@ -41,11 +41,7 @@ class Variance:
             )
             for row in self.rows
         ]  # fmt: skip
-        widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-            for row in (head, *cells)
-        ]
+        lines = [aligned(head, cells)]
         if any(row.anew for row in self.rows[1:]):
             lines.append("*: predicted from what was measured just before it; no formula says what happens there")
         return "\n".join(lines)
@@ -81,14 +77,6 @@ class Variance:
             ):
                 if value is not None and math.isfinite(value) and value > 0:
                     yield {"call": name, "kind": kind, "value": value}
-
-    def save(self, path: Path | str) -> None:
-        """Write the chart as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 def variance(model: nn.Module, batch: Any, *, seed: int = 0) -> Variance:
