@@ -14,7 +14,7 @@ test: .venv/installed-dev check
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
-# Our optimizers in Lightning, accelerate and transformers, which get an environment of their own.
+# Our optimizers and augmentation in Lightning, accelerate, transformers and datasets, in an environment of their own.
 test-interop: .venv-interop/installed
 	.venv-interop/bin/python -m pytest -W default tests/interop
 
@@ -46,8 +46,8 @@ bench: .venv/installed-dev .venv-peers/installed
 
 .venv-interop/installed: .venv/python pyproject.toml constraints-interop.txt
 	$(PYTHON) -m venv .venv-interop
-	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-interop.txt -e . \
-		pytest lightning accelerate transformers
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-interop.txt -e '.[image]' \
+		pytest lightning accelerate transformers datasets
 	touch $@
 
 .venv-ray/installed: .venv/python pyproject.toml constraints-ray.txt

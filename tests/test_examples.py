@@ -12,7 +12,7 @@ from thalweg import optim
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
-ELSEWHERE = {"with_lightning", "with_accelerate", "with_transformers"}  # tests/interop runs these
+ELSEWHERE = {"with_lightning", "with_accelerate", "with_transformers", "with_datasets"}  # tests/interop runs these
 
 
 @pytest.fixture
@@ -102,6 +102,14 @@ def test_a_loop_goes_on_where_it_stopped(run):
     found = run("plain_loop")
     assert found["difference"] == 0
     assert found["accuracy"] > 0.85
+
+
+def test_augmented_batches_are_the_same_bytes_whatever_the_workers(run):
+    found, first = run("augment_in_a_loader")
+    assert all(each == found[0] for each in found.values())
+    assert found.keys() == {0, 1, 2, 4}
+    for way in ("dataset", "collate"):
+        assert found[0][way, 0] != found[0][way, 1] == first[way, 1]
 
 
 def test_every_example_is_tested():

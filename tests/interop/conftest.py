@@ -2,11 +2,12 @@
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-FRAMEWORKS = ("lightning", "accelerate", "transformers")
+FRAMEWORKS = ("lightning", "accelerate", "transformers", "datasets")
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 # Where the frameworks are not installed, as in the project's own environment, there is nothing to collect.
@@ -29,6 +30,7 @@ def example(tmp_path, monkeypatch):
     def load(name):
         specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
         module = importlib.util.module_from_spec(specification)
+        monkeypatch.setitem(sys.modules, name, module)  # where other processes look for its functions
         specification.loader.exec_module(module)
         return module
 
