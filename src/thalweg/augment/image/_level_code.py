@@ -14,6 +14,7 @@ from llvmlite import ir
 
 from thalweg.augment.image._lanes import AT_ONCE, Lanes, Loop, constant, many, run_of
 from thalweg.augment.image._level_words import (
+    CELLS,
     STORED,
     Ending,
     fixed,
@@ -24,7 +25,7 @@ from thalweg.augment.image._level_words import (
 )
 from thalweg.optim._executors.machine import compiled
 
-__all__ = ["resize", "warp"]
+__all__ = ["CELLS", "resize", "warp"]
 
 _BYTE, _SHORT, _INT, _LONG, _DOUBLE = *(ir.IntType(bits) for bits in (8, 16, 32, 64)), ir.DoubleType()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ending_fits", "warped_floats", "warped_levels"]
 
-_EXACT = 4096.0
+_EXACT = 8192.0
 """Coordinates are float32: with none beyond this, they are exact to a thousandth of a pixel."""
 
 _FAR = 1 << 31
@@ -24,6 +25,20 @@ def ending_fits(*, table: bool, scaled: bool) -> bool:
     from thalweg.augment.image._level_words import looks_up_many
 
     return not (table and scaled) or looks_up_many()
+
+
+@cache
+def _levels() -> Any:
+    from thalweg.augment.image import _level_code
+
+    return _level_code
+
+
+@cache
+def _floats() -> Any:
+    from thalweg.augment.image import _float_code
+
+    return _float_code
 
 
 def warped_levels(
@@ -57,19 +72,20 @@ def warped_levels(
         stride = image.strides[0]
     if stride * high >= _FAR:
         return None
-    from thalweg.augment.image._level_code import resize, warp
-    from thalweg.augment.image._level_words import CELLS
-
     found = np.empty((height, width, *image.shape[2:]), np.uint8 if scales is None else np.float32)
     kind = {"reflected": border == "reflect", "table": table is not None, "scaled": scales is not None}
     memory = None
     if plane.affine and m[1] == m[3] == 0:
         memory = np.empty((width + 16) * (8 + 4 * channels), np.uint8)
-        run = resize(channels, **kind)
+        run = _levels().resize(channels, **kind)
     else:
-        run = warp(channels, perspective=not plane.affine, **kind)
+        run = _levels().warp(channels, perspective=not plane.affine, **kind)
     addresses = (0 if array is None else _address(array) for array in (image, found, table, scales, memory))
-    run(struct.pack(CELLS, *addresses, high, wide, height, width, stride, *m, *_limits(high, wide, border)), 0, 0)
+    run(
+        struct.pack(_levels().CELLS, *addresses, high, wide, height, width, stride, *m, *_limits(high, wide, border)),
+        0,
+        0,
+    )
     return found
 
 
@@ -86,15 +102,13 @@ def warped_floats(image: np.ndarray, plane: Plane, into: np.ndarray, border: str
     m = plane.inverse().m
     if not _fits(m, high, wide, height, width, border, plane.affine) or high * wide >= _FAR:
         return False
-    from thalweg.augment.image._float_code import CELLS, warp
-
     matrix = struct.pack("<9d", *m)
     maps = np.frombuffer(matrix, np.float64)
     cells = struct.pack(
-        CELLS, _address(image), _address(into), _address(maps), 1, channels, high, wide, height, width,
+        _floats().CELLS, _address(image), _address(into), _address(maps), 1, channels, high, wide, height, width,
         *_limits(high, wide, border),
     )  # fmt: skip
-    warp(perspective=not plane.affine, reflected=border == "reflect")(cells, 0, 0)
+    _floats().warp(perspective=not plane.affine, reflected=border == "reflect")(cells, 0, 0)
     return True
 
 
