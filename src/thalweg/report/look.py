@@ -49,12 +49,10 @@ def layered(layers: Sequence[alt.Chart], *params: alt.Parameter, height: int) ->
     Every chart knows the variable ``isolated``, which the page sets: the recipes to stand out; empty means all.
     """
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
-    chart = (
-        alt.layer(*layers)
-        .properties(width="container", height=height, autosize=fit)
-        .resolve_scale(color="independent")
-    )
-    return chart.add_params(alt.param(name="isolated", value=[]), *params).to_dict()
+    chart = alt.layer(*layers).properties(width="container", height=height, autosize=fit)
+    chart = chart.resolve_scale(color="independent")  # names are darker than lines of their colour
+    made: dict[str, Any] = chart.add_params(alt.param(name="isolated", value=[]), *params).to_dict()
+    return made
 
 
 def emphasis(rest: float, faint: float, chosen: float | None = None) -> dict[str, Any]:

@@ -52,8 +52,10 @@ def ranked(study: Study, scale: Scale) -> Table:
         judged = study.judged.get((name, "chosen"))
         if judged is None or study.mean(name) is None:
             continue
-        ends = [scale.possible(judged.get("crossed") or judged.get("seeds")), scale.possible(judged.get("seeds"))]
-        values = [study.mean(name), study.mean(name, "defaults"), *(ends[0] or [None] * 2), *(ends[1] or [None] * 2)]
+        ends: list[float | None] = []
+        for found in (judged.get("crossed") or judged.get("seeds"), judged.get("seeds")):
+            ends += scale.possible(found) or [None, None]
+        values = [study.mean(name), study.mean(name, "defaults"), *ends]
         rows.append((name, [None if v is None else float(v) * scale.factor for v in values]))
     if not rows:
         return {}
