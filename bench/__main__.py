@@ -16,7 +16,7 @@ from thalweg.study.facts import environment
 
 SECTIONS = (
     "start", "study", "agreement", "population", "honesty", "optim", "schedulers", "bias", "lottery", "augment_image",
-    "augment_text",
+    "augment_text", "inspection",
 )  # fmt: skip
 """The modules of this folder whose ``section()`` measures and returns Markdown, in the order of the page."""
 

@@ -26,7 +26,7 @@ def targets(subject: Subject) -> Finding:
         return _classes(parts)
     if not train.is_floating_point():
         return fine(
-            f"whole numbers of shape {tuple(train.shape[1:])} an example, {len(train.unique())} different ones"
+            f"whole numbers of shape {tuple(train.shape[1:])} an example, {len(torch.unique(train))} different ones"
         )
     numbers = train.double().reshape(len(train), -1)
     mean, deviation = float(numbers.mean()), float(numbers.std(correction=0))
@@ -43,13 +43,13 @@ def targets(subject: Subject) -> Finding:
 
 def _classes(parts: dict[str, Tensor]) -> Finding:
     train = parts["train"]
-    known, counts = train.unique(return_counts=True)
+    known, counts = torch.unique(train, return_counts=True)
     if known.min() < 0:
         return skipped("some classes are below 0, which the loss has to know of")
     many, few = int(counts.max()), int(counts.min())
     said = f"{len(known)} classes, {few:,} to {many:,} examples of each in train"
     for word in WORDS[1:]:
-        strange = [int(c) for c in parts[word].unique() if c not in known]
+        strange = [int(c) for c in torch.unique(parts[word]) if c not in known]
         if strange:
             share = float(torch.isin(parts[word], torch.tensor(strange)).double().mean())
             return wrong(
@@ -121,7 +121,7 @@ def inputs(subject: Subject) -> Finding:
 def _coded(name: str, x: Tensor) -> Finding | None:
     """Return a note on a number that stands for what is missing, or on one that outweighs all the others."""
     for i, column in enumerate(x.double().T):
-        if len(column.unique()) < 5:
+        if len(torch.unique(column)) < 5:
             continue
         for end in (column.min(), column.max()):
             rest, count = column[column != end], int((column == end).sum())

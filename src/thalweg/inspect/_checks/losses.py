@@ -127,7 +127,7 @@ def outputs(subject: Subject) -> Finding:
                 "Use cross_entropy in place of nll_loss, or end the model with log_softmax.",
             )
     if subject.classes and axis == 1 and output.dim() == 2:
-        unused = output.shape[1] - len(subject.task.train.targets.unique())
+        unused = output.shape[1] - len(torch.unique(subject.task.train.targets))
         if unused > 0:
             return (wrong if 2 * unused > output.shape[1] else note)(
                 f"{output.shape[1]} outputs, of which {unused} stand for no class in train",

@@ -42,13 +42,15 @@ def gradient_check(subject: Subject) -> Finding:
         return skipped("two passes with the same weights and random numbers differ")
     pairs = [(name, p, g) for (name, p), g in zip(trained, gradients, strict=True) if g is not None]
     chosen = [pairs[i] for i in torch.linspace(0, len(pairs) - 1, min(PARAMETERS, len(pairs))).long().tolist()]
-    worst, bad, steps = 0.0, [], []
+    worst = 0.0
+    bad: list[str] = []
+    steps: list[str] = []
     for name, p, g in chosen:
-        error, flat = _error(one, p, g, Key(0) / "direction" / name)
-        if error > 1e-3:
+        apart, flat = _error(one, p, g, Key(0) / "direction" / name)
+        if apart > 1e-3:
             (steps if flat else bad).append(name)
         else:
-            worst = max(worst, error)
+            worst = max(worst, apart)
     if bad and mode.detached:
         return note(
             f"the gradient by {listed(bad)} is not the loss's slope there: the forward pass detaches something",
@@ -165,10 +167,10 @@ def batch_independence(subject: Subject) -> Finding:
 def causality(subject: Subject) -> Finding:
     """Whether what is said of a place in a sequence depends on the places that it is to predict."""
     x, y = subject.batch.inputs, subject.batch.targets
-    sequences = isinstance(x, Tensor) and x.dim() == 2 and x.shape == y.shape and not x.is_floating_point()
-    if not sequences or x.shape[1] < 4 or float((x[:, 1:] == y[:, :-1]).double().mean()) < 0.9:
+    if not isinstance(x, Tensor) or x.dim() != 2 or x.shape != y.shape or x.is_floating_point():
         return skipped("targets are not the next places of a sequence")
-    assert isinstance(x, Tensor)
+    if x.shape[1] < 4 or float((x[:, 1:] == y[:, :-1]).double().mean()) < 0.9:
+        return skipped("targets are not the next places of a sequence")
     half, module = x.shape[1] // 2, subject.model().eval()
     changed = x.clone()
     changed[:, half:] = x.roll(1, 0)[:, half:]

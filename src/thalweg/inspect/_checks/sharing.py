@@ -83,7 +83,7 @@ def _coincide(train: Split) -> bool:
     alike = 0.0
     for x in rows:
         for column in x.T:
-            share = column.unique(return_counts=True)[1] / len(column)
+            share = torch.unique(column, return_counts=True)[1] / len(column)
             alike += math.log(float((share**2).sum()))
     return len(train) * math.exp(alike) > 0.01
 

@@ -114,11 +114,11 @@ def _floor(subject: Subject, few: Split) -> float:
         optimizer.zero_grad()
         with torch.enable_grad(), (Key(0) / "floor").seeded():
             loss = subject.loss(free, targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     try:
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
         found = value(subject, free.detach(), targets)
     except Exception:
         return 0.0
