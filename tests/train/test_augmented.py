@@ -53,11 +53,22 @@ def test_rows_are_the_same_however_they_are_asked_for(task):
     for asked in (
         [0, 1, 2, 3, 4, 5, 6],
         [slice(0, 4), slice(3, 7), slice(5, 7)],
+        [slice(0, 4), slice(0, 2)],
         [torch.tensor([2, 4, 4]), torch.tensor([6, 1])],
     ):
         batch = by.batch(numbers, [1] * 7)
         for rows in asked:
             assert torch.equal(batch.at(rows).inputs, whole.inputs[rows])
+
+
+def test_a_row_that_groups_of_models_share_is_augmented_once(monkeypatch, task):
+    by = Augmenting(task, [member(augment.flip()).recipe] * 7, range(7))
+    done, change = [], by.change
+    monkeypatch.setattr(by, "change", lambda split, rows, *more: (done.extend(rows), change(split, rows, *more))[1])
+    batch = by.batch(torch.arange(8).expand(8, -1), [0] * 7)  # the last row is padding
+    for rows in (slice(0, 4), slice(3, 7), slice(6, 8)):
+        batch.at(rows)
+    assert sorted(row for row in done if row >= 0) == list(range(7))
 
 
 def seen(monkeypatch, task, runs, executor, slots=0):
@@ -95,6 +106,7 @@ def test_every_executor_and_population_sees_the_same_stream(monkeypatch, task, p
             assert torch.equal(targets, other[key][1])
     augmented = sum(bool(run.recipe.augment.parts) for run in runs)
     assert len(together) == 10 * augmented  # of two epochs of five batches
+    assert {epoch for _, epoch, _ in together} == {0, 1}
 
 
 @pytest.mark.parametrize("executor", ["one by one", "vmapped"])

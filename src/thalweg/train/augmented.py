@@ -157,7 +157,7 @@ class Augmented(Batch):
             _write(found, place, self._last[wanted[place]])
         # Populations pass in groups, each with the next one's first row at its end; see `Vmapped.passes`.
         self._last.clear()
-        if len(wanted) > 1 and wanted[-1] < len(self.epochs) - 1:
+        if 1 < len(wanted) < len(self.numbers) and wanted[-1] < len(self.epochs):
             one = found.at(-1)
             self._last[wanted[-1]] = Split(each(one.inputs, Tensor.clone), one.targets.clone())
         return found
