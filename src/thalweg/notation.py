@@ -14,7 +14,7 @@ from thalweg.errors import InputError, unknown
 from thalweg.recipe import CATALOGUES, CHAINS, OPTIONAL, ROLES, WORDS, Recipe, checked, not_known
 from thalweg.technique import Choice, LogUniform, Uniform
 
-__all__ = ["combine", "grid", "parse", "split_list"]
+__all__ = ["combine", "grid", "optimizers", "parse", "split_list"]
 
 
 def split_list(text: str) -> list[str]:
@@ -88,6 +88,23 @@ def _evaluate(role: str, node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError) as error:
         raise InputError(f"{role} cannot be {ast.unparse(node)}") from error
+
+
+def optimizers(text: str) -> dict[str, Any]:
+    """Return a list of optimizers by what was typed for each.
+
+    >>> optimizers("sgd,adam(lr=0.1)")
+    {'sgd': sgd, 'adam(lr=0.1)': adam(lr=0.1)}
+
+    Raises:
+        InputError: an unknown one, none, or the same one twice.
+    """
+    names = split_list(text)
+    if not all(names):
+        raise InputError("--optimizer names an empty one; write --optimizer sgd,adam")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f'"{twice}" is named twice; every optimizer is shown once')
+    return {name: parse("optimizer", name) for name in names}
 
 
 def grid(base: Recipe, vary: Mapping[str, Sequence[str]]) -> dict[str, Recipe]:

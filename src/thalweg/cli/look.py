@@ -1,4 +1,4 @@
-"""Commands that look at a task and train nothing that is kept: check."""
+"""Commands that look and train nothing that is kept: check, landscape, watch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.common import Size, Target, TaskName, TextColumn, stopping, task_of
+from thalweg.cli.common import Seed, Size, Target, TaskName, TextColumn, stopping, task_of
 
 
 def check(
@@ -30,3 +30,55 @@ def check(
     typer.echo(str(found))
     if found.wrong:
         raise typer.Exit(1)
+
+
+def landscape(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SURFACE|TASK]",
+            help="a test surface (beale, rosenbrock, himmelblau, ravine, saddle, noisy, reddi, reddi-noisy), or a "
+            "task as thalweg compare takes it",
+        ),
+    ] = "beale",
+    optimizer: Annotated[
+        str, typer.Option(metavar="A,B,…", help="whose paths; with or without a rate: sgd,'adam(lr=0.1)'")
+    ] = "sgd,momentum,adam",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=".html and .gif move, .png and .svg stand; SUBJECT.html if not given"),
+    ] = None,
+    show: Annotated[
+        str | None,
+        typer.Option(
+            metavar="paths|plane|segment",
+            help="of a task: the plane through the optimizers' paths, the plane around one solution, or the segment "
+            "between two (of one optimizer: of two seeds)",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="on a surface; its own number if not given")] = None,
+    epochs: Annotated[int | None, typer.Option(help="on a task; its own number if not given")] = None,
+    points: Annotated[int, typer.Option(help="of a task's grid, along each side")] = 25,
+    reach: Annotated[float, typer.Option(help="of a plane around a solution, in parts of each filter's norm")] = 1.0,
+    target: Target = None,
+    text: TextColumn = None,
+    size: Size = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw optimizers' paths over a test surface, or cuts through the loss of a task."""
+    with stopping("nothing was written"):
+        from thalweg.inspect import SURFACES
+        from thalweg.inspect._landscape.command import of_surface, of_task
+        from thalweg.notation import optimizers
+
+        named = optimizers(optimizer)
+        place = Path(f"{Path(subject.partition(':')[0]).stem}.html") if out is None else out
+        if subject in SURFACES:
+            unfit = {"--show": show, "--epochs": epochs, "--target": target, "--text": text, "--size": size}
+            found: object = of_surface(subject, named, place, steps=steps, seed=seed, unfit=unfit)
+        else:
+            found = of_task(
+                subject, lambda: task_of(subject, target, text, size, epochs), named, place, show=show, steps=steps,
+                points=points, reach=reach, seed=seed,
+            )  # fmt: skip
+    typer.echo(f"{found}\nlandscape: {place}")
