@@ -11,10 +11,13 @@ import numpy as np
 if TYPE_CHECKING:
     from thalweg.augment.image._plane import Plane
 
-__all__ = ["ending_fits", "warped_floats", "warped_levels"]
+__all__ = ["ending_fits", "warped_floats", "warped_levels", "warped_small"]
 
 _EXACT = 8192.0
 """Coordinates are float32: with none beyond this, they are exact to a thousandth of a pixel."""
+
+_SMALL = 64 * 64
+"""Pixels of pictures that are warped in one call, whatever becomes of each."""
 
 _FAR = 1 << 31
 """Offsets are int32."""
@@ -110,6 +113,34 @@ def warped_floats(image: np.ndarray, plane: Plane, into: np.ndarray, border: str
     )  # fmt: skip
     _floats().warp(perspective=not plane.affine, reflected=border == "reflect")(cells, 0, 0)
     return True
+
+
+def warped_small(images: np.ndarray, plane: Plane, into: np.ndarray, border: str) -> np.ndarray:
+    """Write small pictures after affine maps of their own into another array; return which, bool, ``(N,)``.
+
+    To ask of each whether it only moves takes longer than to warp it.
+
+    Args:
+        images: float32, ``(N, channels, height, width)``, contiguous.
+        plane: of N samples.
+        border: as for `warped_levels`.
+        into: the same, of another size, contiguous.
+    """
+    count, channels, high, wide = images.shape
+    height, width = into.shape[2:]
+    none = np.zeros(count, dtype=bool)
+    if not plane.affine or min(high, wide) < 2 or max(high * wide, height * width) > _SMALL:
+        return none
+    maps = np.ascontiguousarray(plane.inverse().array(count))
+    reach = np.abs(maps[:, :2]) @ np.array([width - 1.0, height - 1.0, 1.0])
+    done: np.ndarray = (reach <= _EXACT).all(1)
+    maps[~done] = np.eye(3)
+    cells = struct.pack(
+        _floats().CELLS, _address(images), _address(into), _address(maps), count, channels, high, wide, height, width,
+        *_limits(high, wide, border),
+    )  # fmt: skip
+    _floats().warp(perspective=False, reflected=border == "reflect")(cells, 0, 0)
+    return done
 
 
 def _fits(m: tuple[float, ...], high: int, wide: int, height: int, width: int, border: str, affine: bool) -> bool:
