@@ -122,8 +122,6 @@ def test_many_texts_are_edited_as_each_alone(given):
     texts, samples = [TEXTS[i % 2] for i in range(300)], [*range(-150, 149), 1 << 62]
     policy = augment.synonym(**given(augment.synonym)) >> augment.typo(share=0.3) >> augment.random_deletion(p=0.5)
     together = [done.text for done in policy.texts(texts, samples, epoch=1, seed=3)]
-    alone = [
-        policy.text(text, sample=sample, epoch=1, seed=3) for text, sample in zip(texts, samples, strict=True)
-    ]
+    alone = [policy.text(text, sample=sample, epoch=1, seed=3) for text, sample in zip(texts, samples, strict=True)]
     assert together == alone
     assert len(set(together)) > 200

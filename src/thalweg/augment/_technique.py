@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import InputError
@@ -98,9 +99,7 @@ class Policy(Chain):
         >>> augment.flip(p=1.0)(picture)[0]
         array([3, 2, 1, 0], dtype=uint8)
         """
-        from thalweg.augment.image._pixels import augmented
-
-        return augmented(self, image, sample, epoch, seed)
+        return _pixels().augmented(self, image, sample, epoch, seed)  # type: ignore[no-any-return]
 
     def together(
         self,
@@ -300,6 +299,14 @@ class Policy(Chain):
         from thalweg.augment._explain import explained
 
         return explained(self, sample, epoch, seed, height, width)
+
+
+@cache
+def _pixels() -> Any:
+    """Return the module, which is imported once: asking for it takes as long as a twentieth of a flip."""
+    from thalweg.augment.image import _pixels as module
+
+    return module
 
 
 def augmentation(

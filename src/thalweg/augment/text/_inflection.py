@@ -59,10 +59,10 @@ def lemmas(word: str) -> dict[str, str]:
 def forms_of(word: str, lemma: str, part: str) -> tuple[str, ...]:
     """Return which forms of its lemma a word is, as Penn's tags; an empty one where that is not known.
 
-    >>> forms_of("ate", "eat", "VERB")
-    ('VBD',)
+    >>> forms_of("ate", "eat", "VERB"), forms_of("ate", "ate", "")
+    (('VBD',), ())
     """
-    known = _library().getAllInflections(lemma, upos=part)
+    known = _library().getAllInflections(lemma, upos=part) if part else {}
     return tuple(tag for tag, forms in known.items() if word in forms)
 
 
