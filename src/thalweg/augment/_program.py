@@ -50,7 +50,10 @@ class Step:
 
     def keys(self, seeds: Any) -> np.ndarray:
         """Return the step's keys under some seeds, of their shape."""
-        distinct, which = np.unique(np.ravel(seeds), return_inverse=True)
+        flat = np.ravel(seeds)
+        if len(flat) and (flat == flat[0]).all():
+            return np.full(np.shape(seeds), _key(int(flat[0]), self.place), np.uint64)
+        distinct, which = np.unique(flat, return_inverse=True)
         each = np.array([_key(seed, self.place) for seed in distinct.tolist()], np.uint64)
         return each[which].reshape(np.shape(seeds))
 
