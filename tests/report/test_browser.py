@@ -56,6 +56,24 @@ def test_every_chart_is_drawn_at_every_width_and_nothing_sticks_out(study: Study
     assert drawn(one.page) == CHARTS
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"stop": 1},
+        {"stop": 20},
+        {"all_diverge": True, "epochs": 8},
+        {"higher": False},
+        {"trials": 1, "seeds": 1, "rates": 1},
+    ],
+    ids=str,
+)
+def test_a_study_in_any_state_is_shown_without_a_complaint(study: Study, opened: Any, state: dict[str, Any]) -> None:
+    page = opened(report.write(study(**state))).page
+    places = page.locator("[data-chart]").count()
+    assert page.locator("[data-drawn] svg").count() == places
+    assert page.locator("h1").inner_text()
+
+
 def test_names_full_of_markup_are_text_everywhere(study: Study, opened: Any) -> None:
     names = (*HOSTILE, "adam")
     one = opened(report.write(study(names)))

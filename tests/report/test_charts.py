@@ -14,6 +14,7 @@ from thalweg.record import Store
 from thalweg.report import layout
 from thalweg.report.charts import charts
 from thalweg.report.reading import differences, read
+from thalweg.report.rows import rows
 from thalweg.report.scale import scale_of, short
 from thalweg.report.tables import tables
 
@@ -158,3 +159,19 @@ def test_stragglers_do_not_press_the_others_together() -> None:
 def test_what_one_trial_found_is_no_course_and_no_chart(study: Build) -> None:
     assert "trials" in drawn(study(trials=2, seeds=1, rates=1))[0]
     assert "trials" not in drawn(study(trials=1, seeds=1, rates=1))[0]
+
+
+def test_an_interval_of_shares_ends_where_shares_end(study: Build) -> None:
+    directory = study()
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        verdict["recipes"][0] |= {"mean": 0.99, "crossed": [0.95, 1.03], "seeds": [0.98, 1.01]}
+        store.put("verdict", verdict)
+    found = read(directory)
+    scale = scale_of(found)
+    row = next(row for row in rows(found, scale) if row.recipe == verdict["recipes"][0]["name"])
+    assert row.crossed.endswith("to 100.0")
+    assert row.seeds.endswith("to 100.0")
+    assert max(tables(found, scale)["ranks"]["high"]) == 100.0
+    other = read(study(higher=False))
+    assert scale_of(other).possible([0.5, 1.5]) == [0.5, 1.5], "an error is no share"
