@@ -50,8 +50,9 @@ MAY_IMPORT = {
     "surgery": ["errors", "technique"],
     "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "latex", "record", "report"],
-    "inspect": [*LIBRARY, "record"],
-    "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study", "inspect"],
+    "inspect": [*LIBRARY, "record", "report"],
+    "watch": ["errors", "record", "report"],
+    "cli": ["version", *LIBRARY, "notation", "catalogue", "record", "report", "study", "inspect", "watch"],
     "__main__": ["cli"],
 }
 """What each part may import beside itself; each line names only parts of lines above it, or beside ``record``."""

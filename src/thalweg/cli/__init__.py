@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 for command in (
     study.compare, study.ablate, study.lottery, study.train,
-    look.check, look.landscape, augment.augment, read.report, read.export, read.techniques, read.tasks,
+    look.check, look.landscape, look.watch, augment.augment, read.report, read.export, read.techniques, read.tasks,
 ):  # fmt: skip
     app.command()(command)
 

@@ -82,3 +82,17 @@ def landscape(
                 points=points, reach=reach, seed=seed,
             )  # fmt: skip
     typer.echo(f"{found}\nlandscape: {place}")
+
+
+def watch(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a study's directory; it may not be there yet")],
+    port: Annotated[int | None, typer.Option(help="of the page; 6117, or one that is free, if not given")] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="say the address, and open no browser")] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="LOGDIR", help="write every run that is done for TensorBoard, too")
+    ] = None,
+) -> None:
+    """Follow a study on a local page while it runs: progress, courses, who is ahead, failures."""
+    from thalweg.watch import follow
+
+    follow(directory, port, browser=not no_open, logs=tensorboard, say=typer.echo)

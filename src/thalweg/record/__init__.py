@@ -1,6 +1,6 @@
 """What runs left behind: rows in a study's SQLite file."""
 
-from thalweg.record.lock import StoreError
+from thalweg.record.lock import StoreError, is_held
 from thalweg.record.store import SCHEMA, BaselineRecord, Curve, Entry, RecipeRow, RunRecord, Store
 
-__all__ = ["SCHEMA", "BaselineRecord", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError"]
+__all__ = ["SCHEMA", "BaselineRecord", "Curve", "Entry", "RecipeRow", "RunRecord", "Store", "StoreError", "is_held"]

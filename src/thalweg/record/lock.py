@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
+import sys
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Lock", "StoreError"]
+__all__ = ["Lock", "StoreError", "is_held"]
 
 
 class StoreError(ValueError):
@@ -49,3 +52,23 @@ class Lock:
         """Give the right back."""
         _HELD.discard(self._place)
         os.close(self._file)
+
+
+def is_held(directory: Path | str) -> bool | None:
+    """Return whether a store writes in a directory, without touching its lock; None where that cannot be known.
+
+    The lock's file is not opened where this process holds it: closing it would give the lock back.
+    """
+    place = Path(directory).resolve()
+    if place in _HELD:
+        return True
+    if not sys.platform.startswith("linux") or struct.calcsize("P") != 8:  # elsewhere the structure is another one
+        return None
+    with suppress(OSError):
+        file = os.open(place / "lock", os.O_RDONLY)
+        try:
+            asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            return bool(struct.unpack("hhqqi4x", fcntl.fcntl(file, fcntl.F_GETLK, asked))[0] != fcntl.F_UNLCK)
+        finally:
+            os.close(file)
+    return False

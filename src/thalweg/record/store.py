@@ -321,6 +321,20 @@ class Store:
             records[row[0]] = replace(record, curve=curve_of.get(row[0]), outcomes=outcome_of.get(row[0]))
         return records
 
+    def runs_since(self, place: int) -> tuple[dict[str, RunRecord], int]:
+        """Return the runs that came after a place, with their curves, by identity, and the place to go on from.
+
+        Args:
+            place: 0, or what an earlier call returned; rows are never changed.
+        """
+        found = {}
+        for row in self._database.execute("SELECT rowid, * FROM run WHERE rowid > ? ORDER BY rowid", (place,)):
+            place, fields = row[0], row[1:]
+            scores = [float("nan") if value is None else value for value in fields[9:12]]
+            curve = self._curves("WHERE run = ?", (fields[0],)).get(fields[0])
+            found[fields[0]] = RunRecord(*fields[:9], *scores, curve=curve)
+        return found, place
+
     # -- baselines -----------------------------------------------------------------------------------
 
     def add_baseline(self, fit: BaselineRecord) -> None:
@@ -342,10 +356,10 @@ class Store:
             found.append(record if row[9] is None else replace(record, outcomes=np.frombuffer(row[9], "<f4")))
         return found
 
-    def _curves(self) -> dict[str, Curve]:
-        query = "SELECT run, epoch, step, train_loss, valid FROM curve ORDER BY run, epoch"
+    def _curves(self, which: str = "", values: Sequence[Any] = ()) -> dict[str, Curve]:
+        query = f"SELECT run, epoch, step, train_loss, valid FROM curve {which} ORDER BY run, epoch"
         points: dict[str, list[tuple[Any, ...]]] = {}
-        for run, *point in self._database.execute(query):
+        for run, *point in self._database.execute(query, values):
             points.setdefault(run, []).append(tuple(point))
         curves = {}
         for run, rows in points.items():

@@ -24,6 +24,7 @@ from thalweg.record import RunRecord, StoreError
 from thalweg.study.children import Child, fork
 from thalweg.study.compilers import Compilers
 from thalweg.study.lanes import (
+    Course,
     Lane,
     Run,
     Watch,
@@ -97,6 +98,7 @@ class Local:
         *,
         on_record: Callable[[RunRecord], None],
         on_epochs: Callable[[int], None],
+        on_courses: Callable[[list[Course]], None] = lambda _: None,
         done: Collection[str] = (),
         begins: bool = False,
     ) -> None:
@@ -109,11 +111,13 @@ class Local:
             begins: whether a study begins with these jobs; see `queues`.
             on_record: gets the record of every run, in any order.
             on_epochs: gets, after each epoch of a lane, how many runs went through it.
+            on_courses: gets, about once a second from each lane, how far its runs are.
 
         Raises:
             StoreError: a checkpoint could not be written.
         """
         self.on_record, self.on_epochs, self.plans = on_record, on_epochs, plans
+        self.on_courses = on_courses
         wanted = {job.identity for job in jobs} - set(done)
         left = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
         for sentence in self.checkpoints.damaged if self.checkpoints is not None else ():
@@ -201,8 +205,8 @@ class Local:
                 lane, queue = found
                 busy = _Busy(lane, queue, {run[0]: run for run in lane.runs})
                 watch = Watch(
-                    epochs=self.on_epochs, more=partial(self._more, busy), checkpoints=self.checkpoints,
-                    seconds=self.seconds,
+                    epochs=self.on_epochs, more=partial(self._more, busy), courses=self.on_courses,
+                    checkpoints=self.checkpoints, seconds=self.seconds,
                 )  # fmt: skip
                 try:
                     train_lane(self.task, lane, watch, partial(self._record, busy))
@@ -281,6 +285,8 @@ class Local:
                 self._record(busy, message)
             case ("epochs", count):
                 self.on_epochs(count)
+            case ("courses", found):
+                self.on_courses(found)
             case ("more", free):
                 with suppress(BrokenPipeError, ConnectionResetError):  # it died, which is heard next
                     pipe.send(self._more(busy, free))
@@ -337,6 +343,7 @@ class Local:
 
         watch = Watch(
             epochs=lambda count: pipe.send(("epochs", count)), more=more, alive=lambda: pipe.send("alive"),
+            courses=lambda found: pipe.send(("courses", found)),
             checkpoints=self.checkpoints, seconds=self.seconds,
         )  # fmt: skip
         try:

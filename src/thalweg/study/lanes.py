@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,11 @@ from thalweg.train.step import quiet_fallback
 
 __all__ = [
     "Chunk",
+    "Course",
     "Lane",
     "Run",
     "Watch",
+    "courses_of",
     "failed",
     "lane_left",
     "lanes_left",
@@ -30,6 +33,13 @@ __all__ = [
 
 Run = tuple[str, str, int]
 """A run as it passes between processes: its identity, its resolved recipe as TOML, and its seed."""
+
+
+Course = dict[str, Any]
+"""How far a run is, as JSON takes it; see `courses_of`."""
+
+POINTS = 60
+"""Epochs of a course that are told while it is under way."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Watch:
         epochs: gets, after each epoch, how many runs went through it.
         more: is asked for up to so many other runs.
         alive: is called about once a second.
+        courses: gets, about once a second, how far each run is; see `courses_of`.
         checkpoints: where the lane's state is kept, if anywhere.
         seconds: from one checkpoint to the next.
     """
@@ -80,6 +91,7 @@ class Watch:
     epochs: Callable[[int], None] = lambda _: None
     more: Callable[[int], Sequence[Run]] = lambda _: ()
     alive: Callable[[], None] = lambda: None
+    courses: Callable[[list[Course]], None] | None = None
     checkpoints: Checkpoints | None = None
     seconds: float = 5.0
     told: float = field(default_factory=time.monotonic)
@@ -90,6 +102,8 @@ class Watch:
         now = time.monotonic()
         if now - self.told >= 1:
             self.alive()
+            if self.courses is not None:
+                self.courses(courses_of(population))
             self.told = now
         if self.checkpoints is not None and now - self.kept >= self.seconds:
             tensors, facts = packed(population.snapshot())
@@ -97,6 +111,26 @@ class Watch:
                 lane.name, tensors, {"executor": lane.executor, "slots": lane.slots, "states": facts}
             )
             self.kept = time.monotonic()
+
+
+def courses_of(population: Population) -> list[Course]:
+    """Return how far each run is: steps done and in all, losses and validation metrics at some of its epochs."""
+    found = []
+    for member, done, total, losses, valid in population.courses():
+        last = len(valid) - 1
+        gap = max(1, -(-last // POINTS))
+        epochs = [*range(0, last, gap), last]
+        found.append(
+            {
+                "run": member.identity, "seed": member.seed, "done": done, "of": total, "epoch": epochs,
+                "train_loss": [_short(losses[i]) for i in epochs], "valid": [_short(valid[i]) for i in epochs],
+            }
+        )  # fmt: skip
+    return found
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
 def run_of(member: Member) -> Run:

@@ -13,6 +13,7 @@ from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.lanes import Lane, Watch, lane_left, record_of, run_of
+from thalweg.study.live import Live
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
@@ -112,8 +113,11 @@ def train(
                     show.say(f"not searched, at their defaults: {', '.join(ranges)}")
                 if resolved.bucket != "none" and (caution := reads_padding(task)):
                     show.say(caution)
-                show.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
-                watch = Watch(epochs=show.epochs, checkpoints=checkpoints, seconds=seconds)
+                live = Live(show, store)
+                live.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
+                watch = Watch(
+                    epochs=live.epochs, courses=live.courses, checkpoints=checkpoints, seconds=seconds
+                )  # fmt: skip
                 try:
                     result = _trained(task, lane, watch)
                 except StoreError:

@@ -25,6 +25,7 @@ from thalweg.study.before import (
 from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engine_local import Local
 from thalweg.study.identity import continued, study_facts
+from thalweg.study.live import Live
 from thalweg.study.plan import (
     Job,
     Planned,
@@ -243,7 +244,7 @@ class _Work:
         engine: Local | Cluster,
     ) -> None:
         self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
-        self.plans, self.processes, self.store, self.show = plans, processes, store, show
+        self.plans, self.processes, self.store, self.show = plans, processes, store, Live(show, store)
         self.engine = engine
         if isinstance(engine, Local):
             engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
@@ -324,14 +325,16 @@ class _Work:
 
         def record(run: RunRecord) -> None:
             self.store.add_run(run)
+            self.show.ended(run.identity)
             self.show.run()
             if run.status == "failed":
                 self.show.say(f"{names[run.identity]}, seed {run.seed}, failed: {run.reason}")
 
         self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
         every = list(planned.jobs.values())
+        courses = {"on_courses": self.show.courses} if isinstance(self.engine, Local) else {}
         self.engine.run(
-            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins
+            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **courses
         )  # fmt: skip
         identities = {job.identity for job in jobs}
         diverged: dict[str, int] = {}

@@ -177,6 +177,11 @@ class Population:
         """Return the runs as they are between two steps; views, to be written down at once."""
         return self._rows.snapshot()
 
+    def courses(self) -> list[tuple[Member, int, int, list[float], list[float]]]:
+        """Return of each run: which, steps done, steps in all, and losses and validation metrics by epoch; views."""
+        rows = self._rows
+        return list(zip(rows.members, rows.done, rows.totals, rows.losses, rows.valid, strict=True))
+
     def _seated(self, states: Sequence[RunState]) -> _Rows:
         # Rows that share a formula stand together, so that it is called once on a slice of the matrix.
         states = sorted(states, key=lambda state: state.member.recipe.optimizer.name)

@@ -34,7 +34,7 @@ def weights_along(
     >>> import thalweg as tw
     >>> way = weights_along(tw.load_task("wine"), {"sgd": tw.Recipe(tw.optim.sgd(), epochs=2)}, places=4)
     >>> len(way["sgd"]), sorted(way["sgd"][0])[:1]
-    (4, ['0.bias'])
+    (4, ['layers.0.bias'])
     """
     members = [Member(recipe.resolved(), seed, name) for name, recipe in recipes.items()]
     total = max(m.recipe.sizes()[1] * steps_per_epoch(task, m.recipe) for m in members)
