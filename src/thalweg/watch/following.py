@@ -45,7 +45,7 @@ def follow(
         say(f"{'opened' if opened else 'the page is at'} {watcher.address}{there}")
         if not opened and os.environ.get("SSH_CONNECTION"):
             say(
-                f"from another machine: ssh -L {watcher.port}:127.0.0.1:{watcher.port} and then the same address there"
+                f"from another machine: ssh -L {watcher.port}:127.0.0.1:{watcher.port} HOST, and the same address there"
             )
         say("Ctrl-C ends watching; the study goes on")
         try:
@@ -57,8 +57,6 @@ def follow(
                         task = watcher.reader.facts.get("task") or {}
                     name = str((task.get("metric") or {}).get("name") or "metric")
                     if written := events.write(runs, entries, name):
-                        runs, entries, str((task.get("metric") or {}).get("name") or "metric")
-                    ):
                         say(f"{events.directory}: {written} run{'s' * (written != 1)} more for TensorBoard")
                 wait(2.0)
         except KeyboardInterrupt:
