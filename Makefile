@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow test-interop test-ray check bench clean
+.PHONY: demo test test-slow test-interop test-ray check bench docs docs-serve clean
 
 demo: .venv/installed
 	$(BIN)/thalweg compare digits --epochs 30 --trials 8 --seeds 10 --out demo \
@@ -30,6 +30,14 @@ check: .venv/installed-dev
 bench: .venv/installed-dev .venv-peers/installed
 	$(BIN)/python bench
 
+# The documentation's site, in build/docs/site: pages from the catalogue, then mkdocs in an environment of its own.
+docs: .venv/installed-dev .venv-docs/installed
+	$(BIN)/python docs/generate.py build/docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet -f build/docs/mkdocs.yml
+
+docs-serve: docs
+	$(PYTHON) -m http.server --bind 127.0.0.1 --directory build/docs/site 8000
+
 .venv/python:
 	$(PYTHON) -c 'import sys; sys.exit("thalweg needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else 0'
 	$(PYTHON) -m venv .venv
@@ -55,6 +63,11 @@ bench: .venv/installed-dev .venv-peers/installed
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-ray.txt -e '.[ray]' pytest
 	touch $@
 
+.venv-docs/installed: .venv/python constraints-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-docs.txt mkdocs-material
+	touch $@
+
 # What benchmarks stand us beside.
 .venv-peers/installed: .venv/python pyproject.toml constraints-peers.txt
 	$(PYTHON) -m venv .venv-peers
@@ -65,4 +78,4 @@ bench: .venv/installed-dev .venv-peers/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-ray .venv-peers demo build
+	rm -rf .venv .venv-docs .venv-interop .venv-ray .venv-peers demo build

@@ -1,0 +1,101 @@
+"""What README and documentation show works: Python runs, recipes read, commands parse; slowly, all of it runs."""
+
+import doctest
+import re
+import sys
+
+import pytest
+
+from docs.blocks import (
+    ALL,
+    NOT_RUN,
+    PAGES,
+    ROOT,
+    STUDY,
+    blocks,
+    check_toml,
+    parse,
+    read_varied,
+    run_command,
+    run_python,
+    shortened,
+)  # fmt: skip
+
+
+def of(language):
+    return [pytest.param(block, id=str(block)) for block in ALL if block.language == language]
+
+
+def commands():
+    return [
+        pytest.param(words, id=f"{block} {' '.join(words[:3])}")
+        for block in ALL
+        if block.language == "sh"
+        for words in block.commands
+    ]
+
+
+def test_blocks_are_of_known_languages():
+    assert {block.language for block in ALL} <= {"python", "sh", "toml", "text", ""}
+    assert sum(block.language == "python" for block in ALL) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_python_that_does_not_train_runs(page, tmp_path):
+    told = {}
+    for block in blocks(page):
+        if block.language != "python" or "<!-- " in block.text or STUDY.search(block.text):
+            continue
+        if block.title:
+            (tmp_path / block.title).write_text(block.text)
+        if ">>>" in block.text:
+            test = doctest.DocTestParser().get_doctest(block.text, told, str(block), str(page), block.line)
+            assert doctest.DocTestRunner().run(test, clear_globs=False).failed == 0, block
+        else:
+            run_python(block.text, tmp_path)
+
+
+@pytest.mark.parametrize("block", of("toml"))
+def test_recipes_read(block):
+    check_toml(block)
+
+
+@pytest.mark.parametrize("words", commands())
+def test_commands_are_commands(words):
+    if words[0] == "thalweg":
+        parse(words)
+        assert read_varied(words) or "--vary" not in words
+    elif words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    else:
+        assert words[0] in NOT_RUN
+
+
+def test_a_mistaken_command_would_be_found():
+    with pytest.raises(Exception, match="--epoch"):
+        parse(["thalweg", "compare", "digits", "--epoch", "3"])
+    with pytest.raises(Exception, match="adm"):
+        read_varied(["thalweg", "compare", "digits", "--vary", "optimizer=adm"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_works_from_top_to_bottom(page, tmp_path, monkeypatch):
+    """Commands train less than they say; those that need what is not there are left out."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    for block in blocks(page):
+        if block.title:
+            (tmp_path / block.title).write_text(block.text)
+        if block.language == "python" and "<!-- " not in block.text and ">>>" not in block.text:
+            run_python(block.text, tmp_path)
+        for words in block.commands if block.language == "sh" else ():
+            if words[0] != "thalweg" or "ray" in words or not _there(words, tmp_path):
+                continue
+            done = run_command(shortened(words), tmp_path)
+            assert done.returncode == (1 if "mistaken.py:task" in words else 0), (words, done.stdout, done.stderr)
+
+
+def _there(words, folder):
+    """Return whether the files that a command of README names exist: they are the reader's own."""
+    named = [re.sub(r":\w+$", "", word) for word in words if re.search(r"\.(csv|toml|py)(:\w+)?$", word)]
+    return all((folder / name).exists() for name in named if name != "winner.py") and words[-1] != "DIR"
