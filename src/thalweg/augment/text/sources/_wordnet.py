@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -156,10 +155,6 @@ def _opened(folder: str) -> WordNet:
     return WordNet(Path(folder))
 
 
-_STANDS = re.compile(rb" [!&] ")
-"""What a synset's line has where it stands against another, or is similar to one."""
-
-
 class _Synset(NamedTuple):
     words: tuple[str, ...]
     opposite: tuple[tuple[int, str, int], ...]
@@ -184,6 +179,7 @@ class WordNet:
         self._data = {part: _mapped(folder / f"data.{name}") for part, name in _FILES.items()}
         self._counts = _counts(folder / "cntlist.rev")
         self._senses = lru_cache(1 << 16)(self._look_up)
+        self._against_all = lru_cache(1 << 16)(self._antonyms)
 
     def said(self) -> str:
         """Return which WordNet it is, where it lies, and its licence."""
@@ -210,9 +206,13 @@ class WordNet:
 
     def antonyms(self, lemma: str, part: str) -> frozenset[str]:
         """Return words that stand against any of the word's senses, or against adjectives that it is similar to."""
+        return self._against_all(lemma, part)
+
+    def _antonyms(self, lemma: str, part: str) -> frozenset[str]:
         found: set[str] = set()
         for offset in self._senses(lemma, part):
-            if not _STANDS.search(self._line(part, offset)):
+            line = self._line(part, offset)
+            if b" ! " not in line and b" & " not in line:  # it stands against nothing, and is similar to nothing
                 continue
             synset = self._synset(part, offset)
             mine = {0, *(i for i, word in enumerate(synset.words, 1) if word.lower() == lemma)}
