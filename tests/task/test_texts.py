@@ -125,7 +125,7 @@ def test_words_that_occur_once_are_unknown_unless_all_do():
 def test_long_texts_are_cut_and_the_note_says_so(load):
     texts = [text + (" and so on" * 200 if i in (7, 20, 33) else "") for i, text in enumerate(TEXTS)]
     task = load(review=texts, label=LABELS)
-    assert task.train.inputs.shape[1] <= 256
+    assert task.train.inputs.shape[1] <= 128
     assert task.note.endswith("of 60 are cut)")
     assert torch.equal(task.encoded(task.texts), task.train.inputs)
 

@@ -15,7 +15,7 @@ from thalweg.task.models import Windows
 MOST = 20_000
 """Words that a vocabulary has at most."""
 
-LONGEST = 256
+LONGEST = 128
 """Words of a text that a model sees at most."""
 
 WORD = re.compile(
@@ -69,7 +69,7 @@ def from_csv(path, target, column, name=None):
     """Return the task of predicting one column of a CSV file from a column of texts.
 
     The vocabulary is that of the training texts. Texts are cut to the length that 98 of 100 of these keep within,
-    and to 256 words.
+    and to 128 words.
 
     Args:
         path: a CSV file with a header, separated by commas, semicolons or tabs, in UTF-8.
