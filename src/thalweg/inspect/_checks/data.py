@@ -161,7 +161,7 @@ def _entering(subject: Subject) -> tuple[str, Tensor] | None:
         if isinstance(layer, kinds):
             layer.register_forward_pre_hook(noted(name))
     with torch.no_grad():
-        apply(module, spread(subject.task.train, 256).inputs)
+        apply(module, spread(subject.task.train, 64).inputs)
     return seen[0] if seen else None
 
 

@@ -20,7 +20,27 @@ from thalweg.task.reading import are_classes, each, leaves
 from thalweg.train.made import loss_of, model_of
 from thalweg.train.step import _generators
 
-__all__ = ["Pass", "Subject", "Trained", "difference", "doubled", "numbers_in", "outputs_of", "spread"]
+__all__ = [
+    "LONG",
+    "Pass",
+    "Subject",
+    "Trained",
+    "clock",
+    "difference",
+    "doubled",
+    "numbers_in",
+    "outputs_of",
+    "spread",
+]
+
+
+LONG = 2.0
+"""Seconds of work after which a check comes to its end with what it has."""
+
+
+def clock() -> float:
+    """Return seconds of work: what others do on the machine meanwhile is left out."""
+    return time.process_time() / torch.get_num_threads()
 
 
 class Subject:
@@ -46,14 +66,22 @@ class Subject:
 
     @cached_property
     def batch(self) -> Split:
-        """Examples from all over train: a batch of the recipe's size, at least 16."""
-        return spread(self.task.train, max(16, self.recipe.sizes()[0]))
+        """Examples from all over train: a batch of the recipe's size, from 16 to 64."""
+        return spread(self.task.train, min(max(16, self.recipe.sizes()[0]), 64))
 
     @cached_property
     def first(self) -> tuple[Any, Tensor]:
         """Output and loss of the batch, in training, before the first step; detached."""
-        output, loss = Pass(self, self.model().train(), self.batch)()
+        one = Pass(self, self.model().train(), self.batch)
+        started = clock()
+        output, loss = one()
+        self._pace = (clock() - started) / len(self.batch)
         return output, loss.detach()
+
+    def some(self, part: Split, most: int, seconds: float = 1.0) -> Split:
+        """Return examples from all over a split, as many as pass forward in so many seconds, at least 8."""
+        assert self.first
+        return spread(part, max(8, min(most, int(seconds / max(self._pace, 1e-9)))))
 
     @cached_property
     def output(self) -> Tensor | None:
@@ -136,7 +164,10 @@ class Trained:
         self.losses: list[float] = []
         self.seconds = float("inf")
         kinds: tuple[list[list[float]], ...] = ([], [], [])
+        begun = clock()
         for _ in range(self.STEPS):
+            if len(self.losses) > 1 and clock() - begun > LONG:
+                break
             before = models.parameters[0].clone()
             started = time.perf_counter()
             self.losses.append(steps(subject.rate))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
 from thalweg.inspect._checks.losses import value
-from thalweg.inspect._checks.subject import Pass, Subject, numbers_in, spread
+from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, numbers_in, spread
 from thalweg.inspect._range_test import RangeTest, range_test
 from thalweg.key import Key
 from thalweg.task import Split, apply
@@ -20,9 +20,6 @@ from thalweg.task.reading import leaves
 from thalweg.train.population import batches
 
 __all__ = ["learning_rate", "loader", "overfit", "signal", "updates"]
-
-SECONDS = 2.5
-"""How long one check trains, at most."""
 
 RATES = ((1e-2, 200), (1e-1, 100), (1e-3, 400))
 """Learning rates of Adam that are tried, and steps."""
@@ -38,8 +35,10 @@ def overfit(subject: Subject) -> Finding:
     """Whether the model can learn a few examples by heart."""
     few = _few(subject)
     floor = _floor(subject, few)
-    started, best, first, steps = _clock(), math.inf, math.nan, 0
+    started, best, first, steps = clock(), math.inf, math.nan, 0
     for lr, count in RATES:
+        if steps and clock() - started > LONG:
+            break
         module = subject.model().train()
         one = Pass(subject, module, few)
         trained = [p for p in module.parameters() if p.requires_grad]
@@ -60,14 +59,14 @@ def overfit(subject: Subject) -> Finding:
                 return _learned(subject, few, begun, output, first, now, steps)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            if _clock() - started > SECONDS:
+            if clock() - started > LONG:
                 break
-    if _clock() - started > SECONDS and steps < ENOUGH:
-        return skipped(f"a step takes {(_clock() - started) / steps:.2g} s, too long to learn anything in seconds")
+    if clock() - started > LONG and steps < ENOUGH:
+        return skipped(f"a step takes {(clock() - started) / steps:.2g} s, too long to learn anything in seconds")
     left = (best - floor) / (first - floor) if first > floor else 1.0
     said = f"of {len(few)} examples, the loss went from {first:.3g} to {best:.3g} in {steps} steps"
     said += f"; the outputs that are best for it give {floor:.3g}" if floor > 1e-3 else ", and not to 0"
-    if left < 0.5 or (_clock() - started > SECONDS and left < 0.9):
+    if left < 0.5 or (clock() - started > LONG and left < 0.9):
         return note(said, "The model may be too small for it or slow to train; look at the checks around this one.")
     return wrong(
         said,
@@ -75,11 +74,6 @@ def overfit(subject: Subject) -> Finding:
         "activation "
         "behind the last layer, or targets that do not go with inputs.",
     )
-
-
-def _clock() -> float:
-    """Return seconds of work: what others do on the machine meanwhile is left out."""
-    return time.process_time() / torch.get_num_threads()
 
 
 def _few(subject: Subject) -> Split:
@@ -148,7 +142,7 @@ def signal(subject: Subject) -> Finding:
     count = len(task.valid)
     if subject.output is not None:
         count = max(20, min(count, 256, 400_000 // max(1, subject.output[0].numel())))
-    some = spread(task.valid, count)
+    some = subject.some(task.valid, count)
     if bool((some.targets == some.targets[:1]).all()):
         return skipped("all targets of valid are the same")
     margins = []
@@ -189,7 +183,7 @@ def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, flo
     task, module = subject.task, subject.model().train()
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr)
     order = torch.from_numpy((Key(0) / "signal").permutation(len(task.train)))
-    size, steps, started = min(64, len(order)), 0, _clock()
+    size, steps, started = min(64, len(order)), 0, clock()
     cuts = [cut for cut in batches(len(order), size) if cut.stop - cut.start > 1]
     for step in range(120):
         optimizer.zero_grad()
@@ -200,7 +194,7 @@ def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, flo
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         steps += 1
-        if _clock() - started > SECONDS / 2:
+        if clock() - started > LONG / 2:
             break
     with torch.no_grad():
         output = Pass(subject, module.eval(), some).output()
@@ -246,7 +240,7 @@ def updates(subject: Subject) -> Finding:
     trained = subject.trained
     if not np.isfinite(trained.losses).all() or not bool(torch.isfinite(trained.updates).all()):
         return wrong(
-            f"within {trained.STEPS} steps of {subject.recipe.optimizer}, weights or loss are no longer finite",
+            f"within {len(trained.losses)} steps of {subject.recipe.optimizer}, weights or loss are no longer finite",
             "Lower the learning rate, normalise the inputs, and look at the loss for logarithms and divisions by 0.",
         )
     layers = [
@@ -292,7 +286,7 @@ def updates(subject: Subject) -> Finding:
 def learning_rate(subject: Subject) -> Finding:
     """The recipe's learning rate against the band of a range test."""
     seconds = subject.trained.seconds
-    steps = min(80, int(3 * SECONDS / 2 / max(seconds, 1e-6)))
+    steps = min(80, int(1.5 * LONG / max(seconds, 1e-6)))
     if steps < 30:
         return skipped(f"a step takes {seconds:.2g} s, too long for a range test within seconds")
     found = range_test(subject.task, subject.recipe, steps=steps)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, wrong
-from thalweg.inspect._checks.subject import Pass, Subject, spread
+from thalweg.inspect._checks.subject import Pass, Subject
 from thalweg.surgery._seen import FUNCTIONS, LAYERS
 
 __all__ = ["units"]
@@ -45,7 +45,7 @@ def units(subject: Subject) -> Finding:
     part = subject.task.train
     output = subject.output
     size = max(1, output[0].numel()) if output is not None else 1
-    batch = spread(part, max(16, min(256, 500_000 // size)))
+    batch = subject.some(part, max(16, min(256, 500_000 // size)))
     module = subject.model().eval()
     same = [name for name, layer in module.named_modules() if isinstance(layer, LAYERS) and _alike(layer.weight)]
     if same:
