@@ -25,6 +25,7 @@ from clock import met, table
 PEERS = Path(__file__).parent.parent / ".venv-peers/bin/python"
 WORDNET = Path("/usr/share/wordnet")
 TARGETS = {"synonym": 5, "keyboard": 5, "typo": 5, "vectors": 20, "masked": 10}
+OPENED, OPENINGS = "Opened on both sides, so that no reading of files is timed: quicker foxes jumped over dogs", 10
 TEXTS, ROUNDS, WORDS, WIDTH = 60, 5, 20000, 100
 LEXNAMES = (
     "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body noun.cognition "
@@ -112,6 +113,9 @@ def theirs(paths: dict[str, str]) -> dict[str, Callable[[list[str]], Any]]:
             paths["model"], model_type="bert", action="substitute", top_k=10, **often
         ),
     }
+    for step in steps.values():
+        for _ in range(OPENINGS):
+            step.augment(OPENED)
     return {name: step.augment for name, step in steps.items()}
 
 
@@ -136,7 +140,8 @@ def ours(paths: dict[str, str]) -> dict[str, Callable[[list[str]], Any]]:
         "masked": augment.masked(path=paths["model"]),
     }
     for step in steps.values():
-        step.texts(["opened, so that no reading of files is timed"])
+        for epoch in range(OPENINGS):
+            step.texts([OPENED], epoch=epoch)
     return {name: lambda given, step=step: step.texts(given, epoch=next(epochs)) for name, step in steps.items()}
 
 
