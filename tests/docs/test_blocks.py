@@ -51,6 +51,7 @@ def test_python_that_does_not_train_runs(page, tmp_path):
         if ">>>" in block.text:
             test = doctest.DocTestParser().get_doctest(block.text, told, str(block), str(page), block.line)
             assert doctest.DocTestRunner().run(test, clear_globs=False).failed == 0, block
+            told = test.globs
         else:
             run_python(block.text, tmp_path)
 
