@@ -47,10 +47,10 @@ def latex(technique: Technique) -> list[str]:
 def symbol(name: str) -> str:
     r"""Return what a hyperparameter is written as in the formulas.
 
-    >>> symbol("lr"), symbol("beta1")
-    ('\\alpha', '\\beta_1')
+    >>> symbol("lr"), symbol("beta1"), symbol("p")
+    ('\\alpha', '\\beta_1', 'p')
     """
-    return _name(name)
+    return name if name == "p" else _name(name)  # an optimizer's p is the parameter: x in formulas
 
 
 _RETURNED = {
