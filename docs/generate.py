@@ -56,6 +56,7 @@ def main(folder: Path, *, drawn: bool = True) -> None:
         "INHERIT": str((ROOT / "mkdocs.yml").resolve()),
         "docs_dir": str(out.resolve()),
         "site_dir": str((folder / "site").resolve()),
+        "hooks": [str((DOCS / "hook.py").resolve())],
         "nav": navigation(),
     }
     _put(folder / "mkdocs.yml", json.dumps(settings, indent=1) + "\n")

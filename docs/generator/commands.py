@@ -39,7 +39,7 @@ def _command(name: str, command: Any) -> str:
     for title, params in (("argument", arguments), ("option", options)):
         if params:
             rows = [f"| {_spelled(command, p)} | {_cell(p.help or '')} | {_default(p)} |" for p in params]
-            parts.append(f"\n| {title} | | default |\n| --- | --- | --- |\n" + "\n".join(rows))
+            parts.append(f"\n| {title} | what it says | default |\n| --- | --- | --- |\n" + "\n".join(rows))
     return "\n".join(parts)
 
 

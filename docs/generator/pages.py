@@ -128,7 +128,9 @@ def _hyperparameters(technique: Technique) -> Iterator[str]:
         f"| {_symbol(name)} | `{name}` | {_default(name, value)} | {_searched(technique.space.get(name))} |"
         for name, value in technique.hyperparameters.items()
     ]
-    yield "## Hyperparameters\n\n| | name | default | searched |\n| --- | --- | --- | --- |\n" + "\n".join(rows)
+    yield "## Hyperparameters\n\n| symbol | name | default | searched |\n| --- | --- | --- | --- |\n" + "\n".join(
+        rows
+    )
 
 
 def _symbol(name: str) -> str:
@@ -161,7 +163,7 @@ def _siblings(technique: Technique, words: Told) -> Iterator[str]:
     becomes = [f"[`{name}`]({name}.md)" for name in technique.generalises if name in members]
     if rows:
         more = f"At some setting it is {' or '.join(becomes)}.\n\n" if becomes else ""
-        yield f"## Siblings\n\n{more}| | |\n| --- | --- |\n" + "\n".join(rows)
+        yield f"## Siblings\n\n{more}| name | what it is |\n| --- | --- |\n" + "\n".join(rows)
 
 
 def _here(text: str, technique: Technique) -> str:
