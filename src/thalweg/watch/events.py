@@ -63,7 +63,9 @@ class Events:
                 Path(_safe(entry.recipe), f"{entry.arm}-{entry.setting}-{entry.repeat}") if entry else Path("run")
             )
             path = (
-                self.directory / folder.with_name(f"{folder.name}-{identity[:8]}") / "events.out.tfevents.0.thalweg"
+                self.directory
+                / folder.with_name(f"{folder.name}-{_safe(identity[:8])}")
+                / "events.out.tfevents.0.thalweg"
             )
             try:
                 if not path.exists():

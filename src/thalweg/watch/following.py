@@ -44,9 +44,9 @@ def follow(
         there = "" if watcher.reader.there else f"; {directory} has no records yet, the page waits for them"
         say(f"{'opened' if opened else 'the page is at'} {watcher.address}{there}")
         if not opened and os.environ.get("SSH_CONNECTION"):
-            say(
-                f"from another machine: ssh -L {watcher.port}:127.0.0.1:{watcher.port} HOST, and the same address there"
-            )
+            say(f"from another machine: ssh -L {watcher.port}:127.0.0.1:{watcher.port} HOST, then this address there")
+        if events is not None:
+            say(f"for TensorBoard: tensorboard --logdir {events.directory}")
         say("Ctrl-C ends watching; the study goes on")
         try:
             while True:
@@ -56,8 +56,7 @@ def follow(
                         runs, entries = dict(watcher.reader.runs), list(watcher.reader.entries)
                         task = watcher.reader.facts.get("task") or {}
                     name = str((task.get("metric") or {}).get("name") or "metric")
-                    if written := events.write(runs, entries, name):
-                        say(f"{events.directory}: {written} run{'s' * (written != 1)} more for TensorBoard")
+                    events.write(runs, entries, name)
                 wait(2.0)
         except KeyboardInterrupt:
             say("\nwatching ended; the study is as it was")

@@ -106,7 +106,6 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers for the page, its state and the study's report; nothing else is there."""
 
     watcher: Watcher
-    protocol_version = "HTTP/1.1"
     server_version, sys_version = "thalweg", ""
     timeout = 60
 
@@ -129,6 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(HTTPStatus.NOT_FOUND, b"there is no report yet\n")
             else:  # it has a policy of its own
                 self._send(HTTPStatus.OK, page, "text/html", "frame-ancestors 'none'")
+        elif asked.path == "/favicon.ico":  # which browsers ask for by themselves
+            self._send(HTTPStatus.NO_CONTENT, b"")
         else:
             self._send(HTTPStatus.NOT_FOUND, b"there is nothing here\n")
 

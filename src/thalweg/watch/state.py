@@ -49,6 +49,7 @@ def state_of(reader: Reader, now: float | None = None) -> dict[str, Any]:
     return {
         "phase": phase,
         "problem": reader.problem,
+        "there": reader.there,
         "directory": str(reader.directory),
         "task": str(task.get("name") or progress.get("what") or reader.directory.name),
         "metric": {"name": str(metric.get("name") or "metric"), "unit": str(metric.get("unit") or "")},
@@ -188,7 +189,7 @@ def _now(reader: Reader, progress: Mapping[str, Any], names: Sequence[str]) -> l
 
 
 def _ahead(arms: Mapping[str, Members], names: Sequence[str], *, higher: bool) -> dict[str, Any] | None:
-    """Return the recipes in the order of their validation metric, on what all of them have done where there is any.
+    """Return the recipes that have runs, in the order of their validation metric, on the same seeds if there are any.
 
     The test split is not looked at: that is the verdict's to do, once.
     """
@@ -198,7 +199,7 @@ def _ahead(arms: Mapping[str, Members], names: Sequence[str], *, higher: bool) -
     members = arms[arm]
     sign = 1.0 if higher else -1.0
     rows = []
-    common: set[tuple[int, int]] = set.intersection(*(set(members.get(name, {})) for name in names))
+    common: set[tuple[int, int]] = set.intersection(*map(set, members.values()))
     paired = bool(common) and arm != "tuning"
     for place, name in enumerate(names):
         runs = members.get(name, {})

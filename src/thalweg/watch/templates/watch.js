@@ -60,7 +60,7 @@
   const top = () => {
     const { task, names, progress, phase, finished, failed } = state;
     document.title = `${phase === "running" ? `${Math.floor(100 * progress.share)} % · ` : ""}${task} – thalweg`;
-    at("summary").textContent = [task, counted(names.length, "recipe"), state.directory].join(" · ");
+    at("summary").textContent = [task, state.there ? counted(names.length, "recipe") : "no records", state.directory].join(" · ");
     at("headline").textContent = headline();
     at("bar").value = progress.share;
     at("bar").hidden = phase !== "running" && phase !== "stopped";
@@ -80,7 +80,7 @@
     const found = state.ahead;
     at("ahead").hidden = !found || state.phase === "finished";
     if (!found || !changed("ahead", found, state.names)) return;
-    const what = found.arm === "tuning" ? "the best trial so far" : found.paired ? "means over the seeds that all have done" : "means over the runs that are done, not the same seeds for all";
+    const what = found.arm === "tuning" ? "the best trial so far" : found.paired ? "means over the seeds that all of these have done" : "means over the runs that are done, not over the same seeds";
     at("caution").textContent = `This is not a verdict: ${what}, on the validation split, without intervals. Who is ahead now may well not be in the end.`;
     at("value-head").textContent = `Validation ${state.metric.name}, ${ARMS[found.arm]}`;
     const values = found.rows.map((row) => row.value);
@@ -239,7 +239,7 @@
       }
     }
     at("lost").hidden = lost < 2;
-    const wait = lost ? 4000 : state && state.phase === "running" ? 1500 : 3000;
+    const wait = lost ? 4000 : state?.phase === "finished" ? 5000 : 1500;
     if (!document.hidden) timer = setTimeout(ask, wait);
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
