@@ -49,7 +49,9 @@ class Block:
 
     @property
     def commands(self):
-        """Its lines as words, comments left out."""
+        """Its lines as words, comments left out; none of a block that is not for the shell."""
+        if self.language != "sh":
+            return []
         return [words for line in self.text.splitlines() if (words := shlex.split(line, comments=True))]
 
 

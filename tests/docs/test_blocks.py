@@ -27,12 +27,7 @@ def of(language):
 
 
 def commands():
-    return [
-        pytest.param(words, id=f"{block} {' '.join(words[:3])}")
-        for block in ALL
-        if block.language == "sh"
-        for words in block.commands
-    ]
+    return [pytest.param(words, id=f"{block} {' '.join(words[:3])}") for block in ALL for words in block.commands]
 
 
 def test_blocks_are_of_known_languages():
@@ -79,6 +74,15 @@ def test_a_mistaken_command_would_be_found():
         read_varied(["thalweg", "compare", "digits", "--vary", "optimizer=adm"])
 
 
+def test_the_readmes_task_is_compared_as_shown(tmp_path):
+    shown = blocks(ROOT / "README.md")
+    (tmp_path / "my_task.py").write_text(next(block.text for block in shown if "class Net" in block.text))
+    words = next(words for block in shown for words in block.commands if "my_task.py:task" in words)
+    done = run_command([*shortened(words), "--out", "study"], tmp_path)
+    assert "report: " in done.stdout, done.stderr
+    assert (tmp_path / "study" / "report.html").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_works_from_top_to_bottom(page, tmp_path, monkeypatch):
@@ -89,7 +93,7 @@ def test_a_page_works_from_top_to_bottom(page, tmp_path, monkeypatch):
             (tmp_path / block.title).write_text(block.text)
         if block.language == "python" and "<!-- " not in block.text and ">>>" not in block.text:
             run_python(block.text, tmp_path)
-        for words in block.commands if block.language == "sh" else ():
+        for words in block.commands:
             if words[0] != "thalweg" or "ray" in words or not _there(words, tmp_path):
                 continue
             done = run_command(shortened(words), tmp_path)
