@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import report
+import watching
 from clock import met, spent, table
 
 TIMES, TARGET = 5, 15.0
@@ -35,5 +36,5 @@ Whole processes, medians of {TIMES}; nothing wrong is found in any of them, or t
 {table(["command", "wall", "CPU", "target of the wall time", ""], rows)}"""
 
 
-PARTS = (checks, report.figures)
+PARTS = (checks, report.figures, watching.figures)
 """What this section measures, in order; each returns Markdown."""
