@@ -117,6 +117,20 @@ def test_a_path_that_leaves_all_bounds_ends_there():
     assert "NaN" not in found.drawing().page()
 
 
+def test_a_path_that_comes_back_from_beyond_has_ended_all_the_same():
+    """Steps of twice the distance go from 1 to 2e9 − 1 and back."""
+    far = inspect.Surface("far", "", lambda p: ((p - 1e9) ** 2).sum(-1) / 2, (1.0,), ((0.0, 2.0),), (), 0.0, "")
+    (path,) = inspect.descent(far, [optim.sgd(lr=2.0)], steps=4).paths
+    assert path.points[0, 0] == 1
+    assert np.isnan(path.points[1:]).all()
+
+
+@pytest.mark.parametrize("name", ["reddi", "reddi-noisy"])
+def test_steps_end_inside_the_limits(name):
+    for path in inspect.descent(name, [optim.sgd(lr=0.5), optim.adam(lr=0.5)]).paths:
+        assert np.abs(path.points).max() == 1
+
+
 def test_contours_of_a_bowl_are_circles():
     x, y = np.meshgrid(np.linspace(-2, 2, 81), np.linspace(-2, 2, 81))
     for level in (0.25, 1.0, 2.25):

@@ -243,3 +243,15 @@ def test_progress_is_written_at_most_once_a_second_and_for_a_hundredth_of_the_ti
     live.ended("a")
     live.write()
     assert puts[-1]["courses"] == []
+
+
+def test_a_lottery_is_followed_and_nobody_is_ahead_in_it(written):
+    study = written()
+    study.store.put("lottery", {"left": [1.0, 0.8]})
+    study.store.put("protocol", {"seeds": 2})
+    study.add("sgd", valid=0.5)
+    study.add("adam", valid=0.6)
+    state = told(study.directory)
+    assert (state["phase"], state["finished"], state["ahead"]) == ("running", 2, None)
+    study.store.put("verdict", {"sentences": ["A tenth is enough."]})
+    assert told(study.directory)["phase"] == "finished"

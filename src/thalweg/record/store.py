@@ -332,7 +332,7 @@ class Store:
             place, fields = row[0], row[1:]
             scores = [float("nan") if value is None else value for value in fields[9:12]]
             curve = self._curves("WHERE run = ?", (fields[0],)).get(fields[0])
-            found[fields[0]] = RunRecord(*fields[:9], *scores, curve=curve)
+            found[fields[0]] = replace(RunRecord(*fields[:9], *scores), curve=curve)
         return found, place
 
     # -- baselines -----------------------------------------------------------------------------------

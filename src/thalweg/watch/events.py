@@ -54,8 +54,8 @@ class Events:
             InputError: the directory cannot be written.
         """
         why: dict[str, Entry] = {}
-        for entry in entries:
-            why.setdefault(entry.run, entry)
+        for one in entries:
+            why.setdefault(one.run, one)
         count = 0
         for identity in runs.keys() - self._done:
             run, entry = runs[identity], why.get(identity)

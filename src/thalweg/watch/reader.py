@@ -40,8 +40,10 @@ class Reader:
         self.facts: dict[str, Any] = {}
         self.entries: list[Entry] = []
         self.runs: dict[str, RunRecord] = {}
-        self.problem, self.there, self.held = "", False, False
-        self._place, self._file = 0, None
+        self.problem, self.there = "", False
+        self.held: bool | None = False
+        self._place = 0
+        self._file: tuple[int, int] | None = None
 
     def read(self, least: float = 0.5) -> None:
         """Read what is new, unless that was done less than ``least`` seconds ago; to be called with the lock."""
@@ -54,7 +56,7 @@ class Reader:
         except OSError:
             self._forget()
             return
-        file: Any = (found.st_dev, found.st_ino)
+        file = (found.st_dev, found.st_ino)
         if self._file != file:  # another study, in the place of the one that was there
             self._forget()
             self._file = file
@@ -66,7 +68,7 @@ class Reader:
             self.problem = str(error)
 
     def _take(self, store: Store) -> None:
-        self.facts = {name: store.get(name) for name in ("task", "protocol", "verdict", "progress", "environment")}
+        self.facts = {name: store.get(name) for name in ("task", "protocol", "verdict", "progress", "lottery")}
         self.names = [recipe.name for recipe in store.recipes()]
         self.entries = store.entries()
         new, self._place = store.runs_since(self._place)

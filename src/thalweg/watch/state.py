@@ -59,7 +59,7 @@ def state_of(reader: Reader, now: float | None = None) -> dict[str, Any]:
         "progress": _progress(progress, planned, len(reader.runs), phase, now),
         "arms": {arm: _mean_courses(members, names) for arm, members in arms.items()},
         "now": _now(reader, progress, names) if phase == "running" else [],
-        "ahead": _ahead(arms, names, higher=higher),
+        "ahead": None if facts.get("lottery") else _ahead(arms, names, higher=higher),
         "failures": _failures(reader, names),
         "failed": sum(run.status != "finished" for run in reader.runs.values()),
         "verdict": (facts.get("verdict") or {}).get("sentences"),
@@ -75,7 +75,8 @@ def _phase(reader: Reader, progress: Mapping[str, Any], now: float) -> str:
         return "broken"
     if reader.facts.get("verdict") is not None:
         return "finished"
-    alone = not (reader.facts.get("protocol") or {}).get("runs")  # one recipe trained, which gets no verdict
+    # One recipe that was trained gets no verdict.
+    alone = not (reader.facts.get("protocol") or {}).get("runs") and not reader.facts.get("lottery")
     if alone and reader.names and reader.runs:
         return "finished"
     if reader.held:
@@ -167,7 +168,7 @@ def _now(reader: Reader, progress: Mapping[str, Any], names: Sequence[str]) -> l
     """Return the runs that train, those furthest from their end last."""
     why = {entry.run: entry for entry in reader.entries}
     place = {name: i for i, name in enumerate(names)}
-    found = []
+    found: list[dict[str, Any]] = []
     for course in _courses(progress):
         if course["run"] in reader.runs:
             continue
