@@ -158,6 +158,13 @@ def test_contours_meet_the_level_everywhere_also_at_saddles():
         assert count == crossed + closed
 
 
+@pytest.mark.parametrize(("level", "corners"), [(0.4, {(1, 0), (0, 1)}), (0.6, {(0, 0), (1, 1)})])
+def test_at_a_saddle_the_middle_says_what_is_joined(level, corners):
+    """Of two high corners across from each other: joined below the middle's height, parted above it."""
+    lines = isolines(np.array([[1.0, 0.0], [0.0, 1.0]]), level)
+    assert {tuple(np.round(line.mean(axis=0)).astype(int).tolist()) for line in lines} == corners
+
+
 def test_levels_rise_by_equal_factors_above_the_least():
     found = levels(np.linspace(1, 1001, 500)[None], 1.0)
     ratios = (found[1:] - 1) / (found[:-1] - 1)
