@@ -102,5 +102,5 @@ def test_a_page_works_from_top_to_bottom(page, tmp_path, monkeypatch):
 
 def _there(words, folder):
     """Return whether the files that a command of README names exist: they are the reader's own."""
-    named = [re.sub(r":\w+$", "", word) for word in words if re.search(r"\.(csv|toml|py)(:\w+)?$", word)]
+    named = [re.sub(r":\w+$", "", word) for word in words if re.search(r"(/|\.(csv|toml|py)(:\w+)?)$", word)]
     return all((folder / name).exists() for name in named if name != "winner.py") and words[-1] != "DIR"
