@@ -160,6 +160,20 @@ def test_courses_are_medians_by_epoch(written):
     assert "low" not in sgd
 
 
+def test_courses_are_made_anew_when_a_run_is_added(written):
+    study = written()
+    reader = Reader(study.directory)
+    for repeat, valid in enumerate((0.3, 0.6, 0.9)):
+        study.add("adam", repeat=repeat, valid=valid)
+        reader.read(0)
+        state_of(reader)
+        again = state_of(reader)["arms"]["chosen"]
+        fresh = Reader(study.directory)
+        fresh.read(0)
+        assert again == state_of(fresh)["arms"]["chosen"]
+        assert again[0]["runs"] == repeat + 1
+
+
 def test_long_courses_are_thinned_and_keep_their_ends(written):
     study = written()
     study.add("adam", epochs=1000)

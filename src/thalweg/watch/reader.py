@@ -24,6 +24,7 @@ class Reader:
         facts: task, protocol, verdict and progress; None where they are not there.
         entries: why runs are made.
         runs: those that are there, by identity.
+        courses: what has been made of runs, for `thalweg.watch.state` to keep.
         problem: why nothing can be read, in a sentence; empty where it can.
         there: whether there are records to read.
         held: whether a process writes them; None if that cannot be known.
@@ -40,6 +41,7 @@ class Reader:
         self.facts: dict[str, Any] = {}
         self.entries: list[Entry] = []
         self.runs: dict[str, RunRecord] = {}
+        self.courses: dict[Any, Any] = {}
         self.problem, self.there = "", False
         self.held: bool | None = False
         self._place = 0

@@ -57,7 +57,7 @@ def state_of(reader: Reader, now: float | None = None) -> dict[str, Any]:
         "finished": len(reader.runs),
         "planned": planned,
         "progress": _progress(progress, planned, len(reader.runs), phase, now),
-        "arms": {arm: _mean_courses(members, names) for arm, members in arms.items()},
+        "arms": {arm: _mean_courses(arm, members, names, reader.courses) for arm, members in arms.items()},
         "now": _now(reader, progress, names) if phase == "running" else [],
         "ahead": None if facts.get("lottery") else _ahead(arms, names, higher=higher),
         "failures": _failures(reader, names),
@@ -126,27 +126,35 @@ def _arms(reader: Reader, names: Sequence[str]) -> dict[str, Members]:
     return {arm: found[arm] for arm in ARMS if arm in found}
 
 
-def _mean_courses(members: Members, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return each recipe's median course with the range that holds the middle 80% of its runs."""
+def _mean_courses(arm: str, members: Members, names: Sequence[str], kept: dict[Any, Any]) -> list[dict[str, Any]]:
+    """Return each recipe's median course; what no run has been added to is as it was (``kept``)."""
     found = []
     for place, name in enumerate(names):
-        curves = [
-            run.curve for run in members.get(name, {}).values() if run.curve is not None and len(run.curve.valid)
-        ]
-        if not curves:
-            continue
-        epochs = _thinned(max(len(curve.valid) for curve in curves))
-        shown: dict[str, Any] = {"recipe": place, "runs": len(curves), "epoch": epochs}
-        for field in ("valid", "train_loss"):
-            table = np.array([_held(getattr(curve, field), epochs) for curve in curves])
-            table[~np.isfinite(table)] = np.nan
-            columns = [sorted(column[~np.isnan(column)].tolist()) for column in table.T]
-            shown[field] = _numbers(_quantile(column, 0.5) for column in columns)
-            if field == "valid" and len(curves) > 1:
-                shown["low"] = _numbers(_quantile(column, 0.1) for column in columns)
-                shown["high"] = _numbers(_quantile(column, 0.9) for column in columns)
-        found.append(shown)
+        runs = members.get(name, {})
+        known = kept.get((arm, name))
+        if known is None or known[0] != len(runs):
+            kept[arm, name] = known = (len(runs), _mean_course(place, list(runs.values())))
+        if known[1] is not None:
+            found.append(known[1])
     return found
+
+
+def _mean_course(place: int, runs: Sequence[RunRecord]) -> dict[str, Any] | None:
+    """Return the median course of runs with the range that holds the middle 80% of them; None without any."""
+    curves = [run.curve for run in runs if run.curve is not None and len(run.curve.valid)]
+    if not curves:
+        return None
+    epochs = _thinned(max(len(curve.valid) for curve in curves))
+    shown: dict[str, Any] = {"recipe": place, "runs": len(curves), "epoch": epochs}
+    for field in ("valid", "train_loss"):
+        table = np.array([_held(getattr(curve, field), epochs) for curve in curves])
+        table[~np.isfinite(table)] = np.nan
+        columns = [sorted(column[~np.isnan(column)].tolist()) for column in table.T]
+        shown[field] = _numbers(_quantile(column, 0.5) for column in columns)
+        if field == "valid" and len(curves) > 1:
+            shown["low"] = _numbers(_quantile(column, 0.1) for column in columns)
+            shown["high"] = _numbers(_quantile(column, 0.9) for column in columns)
+    return shown
 
 
 def _thinned(length: int) -> list[int]:
