@@ -105,6 +105,28 @@ def test_another_study_in_the_same_place_is_read_anew(written, tmp_path):
     assert (reader.runs, reader.there) == ({}, False)
 
 
+@pytest.mark.parametrize("number", ["the same file", "another file"])
+def test_another_study_is_not_taken_for_the_one_before(written, number, monkeypatch):
+    study = written()
+    study.store.put("environment", {"started": "yesterday"})
+    study.add("adam")
+    reader = Reader(study.directory)
+    reader.read(0)
+    if number == "the same file":  # its rows are gone all the same
+        study.store._database.execute("DELETE FROM run")
+        study.store._database.execute("DELETE FROM entry")
+        study.store.put("environment", {"started": "today"})
+    else:
+        study.store.close()
+        study.directory.rename(study.directory.with_name("before"))
+        study = type(study)(study.directory)
+    study.add("sgd", repeat=3)
+    reader.read(0)
+    study.store.close()
+    assert [entry.recipe for entry in reader.entries] == ["sgd"]
+    assert list(reader.runs) == ["chosen/sgd/3"]
+
+
 def test_what_is_there_is_read_once(written, monkeypatch):
     study = written()
     study.add("adam")

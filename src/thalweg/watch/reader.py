@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from pathlib import Path
@@ -45,7 +46,6 @@ class Reader:
         self.problem, self.there = "", False
         self.held: bool | None = False
         self._place = 0
-        self._file: tuple[int, int] | None = None
 
     def read(self, least: float = 0.5) -> None:
         """Read what is new, unless that was done less than ``least`` seconds ago; to be called with the lock."""
@@ -53,15 +53,9 @@ class Reader:
         if now - self._read_at < least:
             return
         self._read_at = now
-        try:
-            found = (self.directory / "study.db").stat()
-        except OSError:
+        if not os.path.exists(self.directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
             self._forget()
             return
-        file = (found.st_dev, found.st_ino)
-        if self._file != file:  # another study, in the place of the one that was there
-            self._forget()
-            self._file = file
         self.held = is_held(self.directory)
         try:
             with Store(self.directory) as store:
@@ -70,7 +64,13 @@ class Reader:
             self.problem = str(error)
 
     def _take(self, store: Store) -> None:
-        self.facts = {name: store.get(name) for name in ("task", "protocol", "verdict", "progress", "lottery")}
+        begun = store.get("environment")  # which says when
+        if self.facts.get("environment", begun) not in (None, begun):  # another study, in the place of the one before
+            held = self.held
+            self._forget()
+            self.held = held
+        names = ("task", "protocol", "verdict", "progress", "lottery", "environment")
+        self.facts = {name: store.get(name) for name in names}
         self.names = [recipe.name for recipe in store.recipes()]
         self.entries = store.entries()
         new, self._place = store.runs_since(self._place)
