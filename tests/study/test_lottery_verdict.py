@@ -174,7 +174,7 @@ def test_the_page_shows_levels_and_what_is_left(tmp_path):
     text = page.write(tmp_path).read_text().replace("\u00a0", " ")
     body = text[: text.index('id="payload"')]
     for part in (
-        "<h1>On some task, the winning ticket beats both controls",
+        "On some task, the winning ticket beats both controls",
         "from 1,000 to 120 parameters, 4 kB to 0.48 kB, and is 2.0 times as fast on a batch of 64 (200 to 100 µs)",
         "<dt>layer 0</dt><dd>2 of 10 units</dd>",
         "<dt>layer 2</dt><dd>stays as it is; it is called more than once</dd>",
