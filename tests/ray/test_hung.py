@@ -11,7 +11,8 @@ import pytest
 from work import STILL, Acting, assert_same, biased, chunks_of, collected, locally, small_task, where_biased
 
 from small import small_digits
-from thalweg.study import engine_ray, ray_worker
+from thalweg.study.engines import ray as engine_ray
+from thalweg.study.engines import worker as ray_worker
 
 PATIENCE = 6.0
 CALLS = {

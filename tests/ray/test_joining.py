@@ -16,7 +16,8 @@ import thalweg as tw
 from small import small_digits
 from thalweg import cli
 from thalweg.errors import InputError
-from thalweg.study import engine_ray, ray_cluster
+from thalweg.study.engines import cluster as ray_cluster
+from thalweg.study.engines import ray as engine_ray
 
 pytestmark = pytest.mark.usefixtures("apart")
 

@@ -22,8 +22,8 @@ from work import (
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study import engine_ray
-from thalweg.study.lanes import Chunk, failed
+from thalweg.study.engines import ray as engine_ray
+from thalweg.study.engines.lanes import Chunk, failed
 
 
 def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_the_bit(joined, second, tmp_path):

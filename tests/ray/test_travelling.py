@@ -12,8 +12,8 @@ from work import assert_same, chunks_of, collected, locally, small_task
 import thalweg as tw
 from small import small_digits
 from thalweg.record import Curve, RunRecord
-from thalweg.study import ray_worker
-from thalweg.study.lanes import failed
+from thalweg.study.engines import worker as ray_worker
+from thalweg.study.engines.lanes import failed
 
 MY_TASK = """
 from sklearn.datasets import load_digits

@@ -7,9 +7,9 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study import engine_ray
-from thalweg.study.engine_local import Local
-from thalweg.study.lanes import Chunk
+from thalweg.study.engines import ray as engine_ray
+from thalweg.study.engines.lanes import Chunk
+from thalweg.study.engines.local import Local
 from thalweg.study.plan import Job
 from thalweg.train import Member
 from thalweg.train.planner import Plan

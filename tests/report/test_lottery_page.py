@@ -10,7 +10,7 @@ from test_page import Page
 from thalweg import report
 from thalweg.record import Curve, Entry, RecipeRow, RunRecord, Store
 from thalweg.report.lottery_words import KINDS
-from thalweg.study import lottery_verdict
+from thalweg.study.tickets import verdict as lottery_verdict
 
 if TYPE_CHECKING:
     from pathlib import Path

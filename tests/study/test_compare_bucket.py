@@ -13,8 +13,8 @@ from texts import Last, task_of_texts
 from thalweg.errors import InputError
 from thalweg.notation import combine
 from thalweg.record import Store
+from thalweg.study.engines.queues import queues
 from thalweg.study.plan import Protocol, first_arms
-from thalweg.study.queues import queues
 from thalweg.study.single import train as train_once
 from thalweg.train import Member, train
 from thalweg.train.planner import Plan

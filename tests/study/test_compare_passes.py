@@ -8,8 +8,8 @@ import thalweg as tw
 from small import small_digits
 from thalweg.errors import InputError
 from thalweg.record import Store
+from thalweg.study.engines.queues import queues
 from thalweg.study.plan import Protocol, first_arms
-from thalweg.study.queues import queues
 from thalweg.study.single import train
 from thalweg.train.planner import Plan
 

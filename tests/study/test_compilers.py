@@ -19,10 +19,10 @@ from small import small_digits
 from thalweg.errors import InputError
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import compilers
 from thalweg.study import study as study_module
-from thalweg.study.engine_local import Local
-from thalweg.study.lanes import Watch
+from thalweg.study.engines import compilers
+from thalweg.study.engines.lanes import Watch
+from thalweg.study.engines.local import Local
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.compiled import Traced
 from thalweg.train.planner import Plan

@@ -16,10 +16,10 @@ import thalweg as tw
 from small import small_digits
 from thalweg.recipe import Together
 from thalweg.record import StoreError
-from thalweg.study.engine_local import Local
-from thalweg.study.lanes import Chunk, Watch, train_chunk
+from thalweg.study.engines.lanes import Chunk, Watch, train_chunk
+from thalweg.study.engines.local import Local
+from thalweg.study.engines.queues import chunks
 from thalweg.study.plan import Job
-from thalweg.study.queues import chunks
 from thalweg.train import Member
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan

@@ -7,8 +7,8 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study.engine_local import Local
-from thalweg.study.lanes import Watch
+from thalweg.study.engines.lanes import Watch
+from thalweg.study.engines.local import Local
 from thalweg.train.checkpoint import Checkpoints
 
 

@@ -13,7 +13,7 @@ from test_engine import jobs, plans, records
 from torch import nn
 
 from small import small_digits
-from thalweg.study.lanes import Watch
+from thalweg.study.engines.lanes import Watch
 from thalweg.train.checkpoint import Checkpoints
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lanes are forked")

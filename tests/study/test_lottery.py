@@ -18,9 +18,11 @@ from small import small_digits
 from thalweg import optim, prune, report
 from thalweg.errors import InputError
 from thalweg.record import Store
-from thalweg.study import lottery, lottery_chain, lottery_engine
-from thalweg.study.lottery_chain import Chain
-from thalweg.study.lottery_ticket import KINDS
+from thalweg.study import lottery
+from thalweg.study.tickets import chain as lottery_chain
+from thalweg.study.tickets import engine as lottery_engine
+from thalweg.study.tickets.chain import Chain
+from thalweg.study.tickets.ticket import KINDS
 from thalweg.train.checkpoint import Checkpoints
 
 
@@ -76,7 +78,7 @@ def same_records(one, other):
 @pytest.fixture
 def quick(monkeypatch):
     """Nothing is exported and one executor is chosen: this asks for seconds, and another test looks at it."""
-    from thalweg.study import lottery_ends
+    from thalweg.study.tickets import ends as lottery_ends
 
     monkeypatch.setattr(lottery_ends, "_export", lambda *_: "not here")
 
@@ -88,7 +90,7 @@ def as_planned(monkeypatch, found):
 
     with Store(found.directory) as store:
         plan = Plan(**store.get("plan")["lottery"])
-    monkeypatch.setattr(sys.modules["thalweg.study.lottery"], "measure", lambda *_, **__: plan)
+    monkeypatch.setattr(sys.modules["thalweg.study.tickets.lottery"], "measure", lambda *_, **__: plan)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ print(json.dumps([(model(inputs).argmax(1) == targets).double().mean().item(), "
 
 
 def test_idle_units_go(task, tmp_path, quick):
-    """Where whole units go the model is really smaller (`bench lottery` measures how much quicker, on wide layers)."""
+    """Where whole units go the model is really smaller; `bench lottery` measures how much quicker."""
     made = draw(task, tmp_path, rounds=2, rate=0.5, seeds=1)
     facts = made.verdict["smaller"]
     assert facts["kind"] == "whole units"

@@ -8,8 +8,8 @@ from tickets import NAMES, RECIPE, STEPS, net
 
 from small import small_digits
 from thalweg import prune
-from thalweg.study.lottery_chain import Chain
-from thalweg.study.lottery_ticket import KINDS, Terms, Ticket, fresh_seed, next_masks, other_seed
+from thalweg.study.tickets.chain import Chain
+from thalweg.study.tickets.ticket import KINDS, Terms, Ticket, fresh_seed, next_masks, other_seed
 from thalweg.task import fingerprint
 from thalweg.train import Member, Population, begin
 from thalweg.train.checkpoint import Checkpoints

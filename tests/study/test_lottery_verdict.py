@@ -7,9 +7,9 @@ import pytest
 from thalweg.prune import connectivity
 from thalweg.record import Curve, Entry, RecipeRow, RunRecord, Store
 from thalweg.report import lottery as page
-from thalweg.study import lottery_verdict
-from thalweg.study.lottery_ticket import KINDS
 from thalweg.study.statistics import differences, pair_alpha
+from thalweg.study.tickets import verdict as lottery_verdict
+from thalweg.study.tickets.ticket import KINDS
 
 SEEDS, EXAMPLES, ROUNDS = 5, 200, 3
 

@@ -13,9 +13,10 @@ from thalweg import report
 from thalweg.errors import InputError
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import engine_local, planning, single, train
-from thalweg.study.lanes import Watch
-from thalweg.study.queues import queues
+from thalweg.study import planning, single, train
+from thalweg.study.engines import local as engine_local
+from thalweg.study.engines.lanes import Watch
+from thalweg.study.engines.queues import queues
 from thalweg.train import planner
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan

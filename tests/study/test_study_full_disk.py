@@ -15,7 +15,8 @@ from killing import assert_same, recorded
 from thalweg import cli
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import engine_local, study
+from thalweg.study import study
+from thalweg.study.engines import local as engine_local
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 

@@ -24,7 +24,9 @@ import thalweg as tw
 from small import small_digits
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import engine_local, lanes, study
+from thalweg.study import study
+from thalweg.study.engines import lanes
+from thalweg.study.engines import local as engine_local
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 

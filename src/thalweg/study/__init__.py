@@ -3,10 +3,10 @@
 from thalweg.study.ablate import ablate
 from thalweg.study.before import explain
 from thalweg.study.budget import parse_duration
-from thalweg.study.lottery import Lottery, lottery
 from thalweg.study.script import export
 from thalweg.study.single import Trained, train
 from thalweg.study.study import Study, compare
+from thalweg.study.tickets.lottery import Lottery, lottery
 
 __all__ = [
     "Lottery", "Study", "Trained", "ablate", "compare", "explain", "export", "lottery", "parse_duration", "train",

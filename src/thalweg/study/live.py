@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from thalweg.record import Store
-from thalweg.study.lanes import Course
+from thalweg.study.engines.lanes import Course
 from thalweg.study.progress import Show
 
 __all__ = ["Live"]

@@ -11,8 +11,8 @@ from safetensors.torch import save
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
+from thalweg.study.engines.lanes import Lane, Watch, lane_left, record_of, run_of
 from thalweg.study.facts import environment, task_facts, technique_facts
-from thalweg.study.lanes import Lane, Watch, lane_left, record_of, run_of
 from thalweg.study.live import Live
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.progress import Bar, Quiet, Show

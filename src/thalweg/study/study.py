@@ -23,7 +23,7 @@ from thalweg.study.before import (
     size_of,
 )  # fmt: skip
 from thalweg.study.budget import duration, expected_seconds
-from thalweg.study.engine_local import Local
+from thalweg.study.engines.local import Local
 from thalweg.study.identity import continued, study_facts
 from thalweg.study.live import Live
 from thalweg.study.plan import (
@@ -45,7 +45,7 @@ from thalweg.train.planner import Plan, obstacle, ready
 
 if TYPE_CHECKING:
     from thalweg.study.baselines import Baselines
-    from thalweg.study.engine_ray import Cluster
+    from thalweg.study.engines.ray import Cluster
 
 __all__ = ["Study", "compare", "conduct"]
 
@@ -104,7 +104,7 @@ def compare(
         out: the study's directory; ``<task>-study`` if not given.
         processes: how many work at once; the machine's cores if not given.
         engine: ``"local"``, this machine; or ``"ray"``, a Ray cluster.
-        address: of the cluster; see `thalweg.study.engine_ray.Cluster`.
+        address: of the cluster; see `thalweg.study.engines.ray.Cluster`.
         progress: show lines and a bar on standard error.
         command: what the report says to type to repeat the study.
 
@@ -218,7 +218,7 @@ def _engine(
 ) -> AbstractContextManager[Local | Cluster]:
     """Return what trains the runs, to be entered before anything is written."""
     if name == "ray":
-        from thalweg.study.engine_ray import Cluster
+        from thalweg.study.engines.ray import Cluster
 
         return Cluster(task, address, say=show.say)
     if name != "local":

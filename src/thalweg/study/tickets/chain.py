@@ -12,9 +12,9 @@ from thalweg import prune
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.recipe import Recipe
-from thalweg.study.lanes import Lane, Watch, record_of, run_of
-from thalweg.study.lottery_ends import barrier
-from thalweg.study.lottery_ticket import (
+from thalweg.study.engines.lanes import Lane, Watch, record_of, run_of
+from thalweg.study.tickets.ends import barrier
+from thalweg.study.tickets.ticket import (
     KINDS,
     ORDERS,
     Masks,

@@ -197,7 +197,7 @@ class Nodes:
     Args:
         ray: Ray itself.
         address: of the cluster, as it is named in sentences.
-        admit: see `thalweg.study.ray_worker.remote`.
+        admit: see `thalweg.study.engines.worker.remote`.
         task: its argument.
         say: gets lines.
 

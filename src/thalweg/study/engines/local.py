@@ -21,9 +21,9 @@ import torch
 
 from thalweg.recipe import Together
 from thalweg.record import RunRecord, StoreError
-from thalweg.study.children import Child, fork
-from thalweg.study.compilers import Compilers
-from thalweg.study.lanes import (
+from thalweg.study.engines.children import Child, fork
+from thalweg.study.engines.compilers import Compilers
+from thalweg.study.engines.lanes import (
     Course,
     Lane,
     Run,
@@ -36,8 +36,8 @@ from thalweg.study.lanes import (
     state_of,
     train_lane,
 )  # fmt: skip
+from thalweg.study.engines.queues import Queue, company_of, queues
 from thalweg.study.plan import Job
-from thalweg.study.queues import Queue, company_of, queues
 from thalweg.task import Task
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, compiled, not_compiled

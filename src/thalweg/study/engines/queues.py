@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from thalweg.recipe import Recipe, Together
-from thalweg.study.lanes import Chunk, Run, run_of
+from thalweg.study.engines.lanes import Chunk, Run, run_of
 from thalweg.study.plan import Job
 from thalweg.train.around import gradients_a_step
 from thalweg.train.planner import Plan

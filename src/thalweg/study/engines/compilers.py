@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from thalweg.recipe import Together
-from thalweg.study.children import Child, fork
+from thalweg.study.engines.children import Child, fork
 from thalweg.task import Task
 from thalweg.train.compiled import Traced, import_compiler
 from thalweg.train.planner import Plan, compiled, graphs, not_compiled, obstacle

@@ -12,10 +12,10 @@ from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.record import StoreError
-from thalweg.study.children import Child, fork
-from thalweg.study.lanes import said
-from thalweg.study.lottery_chain import Chain
-from thalweg.study.lottery_ticket import Ticket
+from thalweg.study.engines.children import Child, fork
+from thalweg.study.engines.lanes import said
+from thalweg.study.tickets.chain import Chain
+from thalweg.study.tickets.ticket import Ticket
 from thalweg.train.checkpoint import Checkpoints
 
 __all__ = ["Forked"]

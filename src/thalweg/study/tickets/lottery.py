@@ -14,18 +14,18 @@ from thalweg.errors import InputError, unknown
 from thalweg.prune._masks import counts
 from thalweg.recipe import Recipe
 from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError
-from thalweg.study import lottery_verdict as verdicts
 from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
+from thalweg.study.engines.lanes import lane_left, said
 from thalweg.study.facts import environment, task_facts, technique_facts
-from thalweg.study.lanes import lane_left, said
-from thalweg.study.lottery_chain import Chain
-from thalweg.study.lottery_ends import leave_smallest
-from thalweg.study.lottery_engine import Forked
-from thalweg.study.lottery_ticket import KINDS, Terms, Ticket, identity, kinds_at, next_masks, next_units
 from thalweg.study.plan import check_schedules
 from thalweg.study.planning import plan_facts, sentences
 from thalweg.study.progress import Bar, Quiet, Show
+from thalweg.study.tickets import verdict as verdicts
+from thalweg.study.tickets.chain import Chain
+from thalweg.study.tickets.ends import leave_smallest
+from thalweg.study.tickets.engine import Forked
+from thalweg.study.tickets.ticket import KINDS, Terms, Ticket, identity, kinds_at, next_masks, next_units
 from thalweg.task import Task, check, fingerprint
 from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints

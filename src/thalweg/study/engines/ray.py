@@ -18,12 +18,12 @@ from typing import Any
 from thalweg.recipe import Together
 from thalweg.record import RunRecord
 from thalweg.study.before import counted
-from thalweg.study.engine_local import PATIENCE
-from thalweg.study.lanes import Chunk, failed
+from thalweg.study.engines.cluster import Nodes, gone, installed, joined, never_begun, on, why
+from thalweg.study.engines.lanes import Chunk, failed
+from thalweg.study.engines.local import PATIENCE
+from thalweg.study.engines.queues import chunks
+from thalweg.study.engines.worker import packed, record_from, remote
 from thalweg.study.plan import Job
-from thalweg.study.queues import chunks
-from thalweg.study.ray_cluster import Nodes, gone, installed, joined, never_begun, on, why
-from thalweg.study.ray_worker import packed, record_from, remote
 from thalweg.task import Task
 from thalweg.train.planner import Plan
 
@@ -171,7 +171,7 @@ class Cluster:
         done: Collection[str] = (),
         begins: bool = False,  # noqa: ARG002 – the local engine's; here nothing waits for compiled code
     ) -> None:
-        """Train every job that is not done, in chunks of equal size; see `thalweg.study.engine_local.Local.run`."""
+        """Train every job that is not done, in chunks of equal size; see `thalweg.study.engines.local.Local.run`."""
         left = [job for job in jobs if job.identity not in set(done)]
         self.execute(chunks(left, plans, max(1, self.cores)), on_record=on_record, on_epochs=on_epochs)
 

@@ -19,7 +19,7 @@ from thalweg import prune
 from thalweg.errors import InputError
 from thalweg.prune import Smaller
 from thalweg.recipe import Recipe
-from thalweg.study.lottery_ticket import Ticket
+from thalweg.study.tickets.ticket import Ticket
 from thalweg.task import Task, apply
 from thalweg.task.reading import leaves
 from thalweg.train.judging import outcomes

@@ -22,7 +22,7 @@ import torch
 
 from thalweg.errors import InputError
 from thalweg.record import Curve, RunRecord
-from thalweg.study.lanes import Chunk, Watch, train_chunk
+from thalweg.study.engines.lanes import Chunk, Watch, train_chunk
 from thalweg.task import Task
 from thalweg.task.reading import first_line
 
@@ -113,7 +113,7 @@ def remote(ray: Any) -> tuple[Any, Any]:
             theirs = " and ".join(f"{name} is {has[name]}" for name in differ)
             return f"{theirs} there, and {' and '.join(versions[name] for name in differ)} here"
         try:
-            from thalweg.study.ray_worker import opened
+            from thalweg.study.engines.worker import opened
 
             opened(task)
         except Exception as error:
@@ -125,7 +125,7 @@ def remote(ray: Any) -> tuple[Any, Any]:
 
         yield {"begun": True}  # before what takes long: what has not begun waits for a core
         os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-        from thalweg.study.ray_worker import messages
+        from thalweg.study.engines.worker import messages
 
         yield from messages(task, chunk)
 

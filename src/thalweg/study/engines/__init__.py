@@ -1,0 +1,1 @@
+"""What trains the runs of a study: the processes of this machine, or a Ray cluster."""
