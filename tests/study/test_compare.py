@@ -282,3 +282,18 @@ def test_dropout_inside_torchs_own_layers_has_keys_and_repeats(tmp_path):
         assert "global generator" not in store.get("plan")["sentences"][0]
     for name, run in one.items():
         np.testing.assert_array_equal(run.curve.train_loss, two[name].curve.train_loss)
+
+
+def test_a_technique_that_is_in_no_catalogue_is_refused(linear_task, tmp_path):
+    """Records are read by names, so that nothing could be said of it afterwards."""
+    from thalweg.optim._technique import optimizer
+    from thalweg.technique import LogUniform
+
+    @optimizer(source="here", space={"lr": LogUniform(1e-3, 1.0)})
+    def mine(p, g, *, lr=0.1):
+        """Return a step. It differs from ``sgd`` in nothing."""
+        return p - lr * g
+
+    with pytest.raises(InputError, match="the optimizer mine is in no catalogue"):
+        compare(linear_task, {"mine": Recipe(mine())}, out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()

@@ -122,20 +122,20 @@ class Recipe:
     def space(self) -> dict[str, Distribution]:
         """Return what is searched, by path: ranges given, and the techniques' own for what is not named."""
         found: dict[str, Distribution] = {}
-        for path, part in self._ingredients():
+        for path, part in self.ingredients():
             found |= {f"{path}.{name}": value for name, value in part.space().items()}
         return found | {role: value for role in NUMBERS if isinstance(value := getattr(self, role), Choice)}
 
     def ranges(self) -> list[str]:
         """Return the paths of the ranges that were given, without those that techniques have of their own."""
-        parts = [(f"{path}.{name}", value) for path, part in self._ingredients() for name, value in part]
+        parts = [(f"{path}.{name}", value) for path, part in self.ingredients() for name, value in part]
         numbers = [(role, getattr(self, role)) for role in NUMBERS]
         return [path for path, value in (*parts, *numbers) if isinstance(value, Distribution)]
 
     def declared(self) -> Recipe:
         """Return the recipe with everything written out: values and defaults, and ranges where it is searched."""
         return self._with(
-            {path: Ingredient(p.technique, dict(p.resolved()) | p.space()) for path, p in self._ingredients()}
+            {path: Ingredient(p.technique, dict(p.resolved()) | p.space()) for path, p in self.ingredients()}
         )
 
     def resolved(self, settings: Mapping[str, Any] | None = None) -> Recipe:
@@ -150,13 +150,13 @@ class Recipe:
         for role in NUMBERS:
             value = getattr(self, role)
             numbers[role] = drawn.get(role, value.values[0] if isinstance(value, Choice) else value)
-        return replace(self._with({path: fill(path, part) for path, part in self._ingredients()}), **numbers)
+        return replace(self._with({path: fill(path, part) for path, part in self.ingredients()}), **numbers)
 
     def draw(self, key: Key) -> Settings:
         """Return one independent draw from the space; a path's number depends on key and path alone."""
         return {path: place.at((key / path).generator().random()) for path, place in self.space().items()}
 
-    def _ingredients(self) -> list[tuple[str, Ingredient]]:
+    def ingredients(self) -> list[tuple[str, Ingredient]]:
         """Return every ingredient with its path: the role's name, and in a chain its number too."""
         found = []
         for role in CATALOGUES:
@@ -195,9 +195,9 @@ class Recipe:
         said = {role: getattr(self, role) for role in (*NUMBERS, *WORDS)}
         numbers = tomli_w.dumps({role: plain(x) for role, x in said.items() if x != UNSAID.get(role)})
         heads = {
-            path: f"[[{path.partition('.')[0]}]]" if "." in path else f"[{path}]" for path, _ in self._ingredients()
+            path: f"[[{path.partition('.')[0]}]]" if "." in path else f"[{path}]" for path, _ in self.ingredients()
         }
-        return "\n".join([numbers, *(f"{heads[path]}\n{table(part)}" for path, part in self._ingredients())])
+        return "\n".join([numbers, *(f"{heads[path]}\n{table(part)}" for path, part in self.ingredients())])
 
     def digest(self) -> str:
         """Return a hash of the recipe, defaults included; equal for equal recipes, in any process."""

@@ -88,9 +88,11 @@ def _range(name: str, value: Any) -> Any:
     bounds: list[Any] = [value.get("low"), value.get("high")]
     numbers = all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds)
     if set(value) != {"low", "high", "scale"} or value["scale"] not in list(scales) or not numbers:
+        missing = [word for word in ("low", "high", "scale") if word not in value]
         raise InputError(
-            f'{name} takes a value, a list of values, or a range {{low = 1e-4, high = 1e-1, scale = "log"}} '
-            'whose scale is "log" or "linear"'
+            f"{name} takes a value, a list of values, or a range "
+            '{low = 1e-4, high = 1e-1, scale = "log"} whose scale is "log" or "linear"'
+            + (f"; this range has no {' and no '.join(missing)}" if missing else "")
         )
     try:
         return scales[value["scale"]](*bounds)

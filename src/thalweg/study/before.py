@@ -93,8 +93,20 @@ def check_all(task: Task, recipes: Mapping[str, Recipe], protocol: Protocol) -> 
     """Refuse a task or recipes that cannot be run, schedules that do not fit among them."""
     check(task)
     for name, recipe in recipes.items():
+        _check_listed(name, recipe)
         settings = trial_settings(name, recipe, protocol)
         check_schedules(task, name, (recipe.resolved(drawn) for drawn in settings))
+
+
+def _check_listed(name: str, recipe: Recipe) -> None:
+    """Refuse techniques that a study could not read again from its records."""
+    for path, part in recipe.ingredients():
+        role = path.partition(".")[0]
+        if CATALOGUES[role].get(part.name) is not part.technique:
+            raise InputError(
+                f"recipe {name}: the {role} {part.name} is in no catalogue, by which a study's records are read; put "
+                f"it into the CATALOGUE of its kind first, under the name {part.name}"
+            )
 
 
 @contextmanager

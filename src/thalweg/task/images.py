@@ -57,7 +57,7 @@ def from_folder(path, size=None, name=None):
                 "take the folder out"
             )
     if len(classes) < 2:
-        raise InputError(f"{path} has pictures in one subfolder alone, {classes[0]}; there is nothing to learn")
+        raise InputError(f'{path} has pictures in one subfolder alone, "{classes[0]}"; there is nothing to learn')
     images, said = read_images(files, size)
     labels = np.array(labels)
     rows = split(len(labels), SHARES, 0, labels)
@@ -82,7 +82,9 @@ def from_splits(path, folders, size, name):
             )
     classes = names["train"]
     if len(classes) < 2:
-        raise InputError(f"{folders['train']} has one class alone, {classes[0]}; there is nothing to learn")
+        raise InputError(
+            '{} has one class alone, "{}"; there is nothing to learn'.format(folders["train"], classes[0])
+        )
     files, labels, left = zip(*(read_classes(folders[part], classes) for part in SPLITS), strict=True)
     images, said = read_images([file for part in files for file in part], size)
     pieces = np.split(images, np.cumsum([len(part) for part in files])[:-1])

@@ -82,6 +82,8 @@ def load_task(
     if spec not in _BUILTIN:
         if _exists(spec):
             raise InputError(f"{spec} is neither a CSV file (.csv, .tsv), .npz, a Python file (.py), nor a folder")
+        if os.sep in spec or "." in spec:
+            raise InputError(f"there is no file or folder {spec}")
         raise unknown("task", spec, _BUILTIN)
     home, expression, _ = _BUILTIN[spec]
     module = importlib.import_module(f"thalweg.task.{home}")

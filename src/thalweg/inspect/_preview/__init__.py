@@ -20,6 +20,7 @@ class Preview:
     Attributes:
         out: the file.
         samples: how many samples it shows.
+        there: how many there are; the others were not looked at.
         seconds: what one augmentation of a sample takes, the median over those shown.
         medium: ``image`` or ``text``.
     """
@@ -28,10 +29,13 @@ class Preview:
     samples: int
     seconds: float
     medium: str
+    there: int
 
     def __str__(self) -> str:
         what = {"image": "picture", "text": "text"}[self.medium]
-        return f"{self.out}: {self.samples} {what}{'s' * (self.samples != 1)}, {page.cost(self.seconds)} each"
+        count = f"{self.samples} {what}{'s' * (self.samples != 1)}"
+        whole = f" of {self.there}" if self.there > self.samples else ""
+        return f"{self.out}: {count}{whole}, {page.cost(self.seconds)} each"
 
 
 def preview(
@@ -85,7 +89,7 @@ def preview(
     else:
         content, seconds = texts.drawn(policy, some, epochs, seed, str(path))
     _written(out, content)
-    return Preview(out, len(some), seconds, medium)
+    return Preview(out, len(some), seconds, medium, len(there))
 
 
 def _written(out: Path, content: bytes) -> None:

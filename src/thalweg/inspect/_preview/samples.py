@@ -61,6 +61,10 @@ def samples_of(path: Path, column: str | None) -> tuple[str, list[Sample]]:
         return "image", [Sample(i, str(file.relative_to(path)), file) for i, file in enumerate(files)]
     if kind in SUFFIXES:
         return "image", [Sample(0, path.name, path)]
+    if kind == ".npz":
+        raise InputError(
+            f"{path} holds arrays, of which no preview is drawn; give a picture, or a folder of pictures"
+        )
     return "text", _from_lines(path)
 
 
