@@ -295,5 +295,5 @@ def test_a_technique_that_is_in_no_catalogue_is_refused(linear_task, tmp_path):
         return p - lr * g
 
     with pytest.raises(InputError, match="the optimizer mine is in no catalogue"):
-        compare(linear_task, {"mine": Recipe(mine())}, out=tmp_path / "study")
+        tw.compare(linear_task, {"mine": tw.Recipe(mine())}, out=tmp_path / "study")
     assert not (tmp_path / "study").exists()
