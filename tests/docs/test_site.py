@@ -134,7 +134,7 @@ def test_classes_select_what_their_page_is_on():
         assert {key for key in chosen if key != "adjust_lr_fn"} <= on
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"augment"})
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "augment"])
 def test_a_chart_of_each_kind_is_drawn(kind, tmp_path):
     technique = next(iter(KINDS[kind].values()))
     chart, caption = generate.CHARTS[kind](technique)
