@@ -52,7 +52,7 @@ def test_a_preview_is_written_and_its_cost_said(thalweg, here):
     for name in ("out.html", "out.png"):
         code, out, err = thalweg(f"augment digits --policy policy.toml --preview {name} --samples 3 --epochs 2")
         assert (code, err) == (0, "")
-        assert out.startswith(f"preview: {name}: 3 pictures, ")
+        assert out.startswith(f"preview: {name}: 3 pictures of 60, ")
         assert out.endswith("s each\n")
         assert (here / name).stat().st_size > 1000
     assert "ssr(shift=0.0625, scale=0.1, rotate=45.0" in (here / "out.html").read_text()  # a range takes its default

@@ -20,6 +20,17 @@ from docs.blocks import (
     run_python,
     shortened,
 )  # fmt: skip
+from thalweg.recipe.roles import CATALOGUES
+
+
+@pytest.fixture(autouse=True)
+def as_they_were():
+    """A page adds a technique to the catalogue; no other test is to see it."""
+    before = {role: dict(catalogue) for role, catalogue in CATALOGUES.items()}
+    yield
+    for role, catalogue in CATALOGUES.items():
+        catalogue.clear()
+        catalogue.update(before[role])
 
 
 def of(language):

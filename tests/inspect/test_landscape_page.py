@@ -1,23 +1,8 @@
 """The landscape's page in a real browser: it moves, stops and steps by keyboard, fits, and asks for nothing."""
 
-import shutil
-
 import pytest
 
 from thalweg import inspect
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Start Chromium; without one the tests are skipped."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("there is no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as player:
-        started = player.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -257,19 +256,6 @@ class Opened:
         """Whether it said nothing, and asked for nothing but itself and what it made."""
         own = ("data:", "blob:")
         return not self.said and [url for url in self.asked if not url.startswith(own)] == [self.address]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Any:
-    """Start Chromium, once for all tests; without one they are skipped."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("there is no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as player:
-        started = player.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

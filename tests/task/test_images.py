@@ -248,7 +248,7 @@ def no_rights(folder):
     ("spoil", "message"),
     [
         (no_subfolders, "digits has no subfolders; put the pictures of each class into one of its own"),
-        (one_class, "digits has pictures in one subfolder alone, zero; there is nothing to learn"),
+        (one_class, 'digits has pictures in one subfolder alone, "zero"; there is nothing to learn'),
         (an_empty_class, r"digits/three has no pictures \(.png, .jpg, .jpeg, …\); add some, or take it out"),
         (a_rare_class, "digits/three has 2 pictures, and every class needs 3, one for each split"),
         (a_broken_file, r"digits/one/x.png cannot be read as a picture"),

@@ -1,7 +1,5 @@
 """Studies in all states, written through the store without training anything; and a browser."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -61,16 +59,3 @@ def written(tmp_path):
     yield build
     for one in made:
         one.store.close()
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Start Chromium, once for all tests; without one they are skipped."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("there is no Chromium on this machine")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as player:
-        started = player.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield started
-        started.close()

@@ -168,6 +168,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as process:
         assert process.stdout.readline().startswith("the page is at http://127.0.0.1:")
         process.stdout.readline()
