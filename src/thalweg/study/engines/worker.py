@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from thalweg import errors
 from thalweg.errors import InputError
 from thalweg.record import Curve, RunRecord
 from thalweg.study.engines.lanes import Chunk, Watch, train_chunk
@@ -55,7 +56,7 @@ def _own_modules(task: Task) -> list[ModuleType]:
     script = getattr(sys.modules["__main__"], "__file__", None)
     places = [Path.cwd(), *([Path(script).resolve().parent] if script else [])]
     places += [task.origin.file.resolve().parent] if task.origin else []
-    installed = [Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(__file__).parent.parent)]
+    installed = [Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(errors.__file__).parent)]
     found = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
