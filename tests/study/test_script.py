@@ -1,18 +1,13 @@
 """An exported script trains the same run without thalweg: nobody is locked in."""
 
-import subprocess
-import sys
-
 import pytest
-import torch
 from torch import nn
 
 import thalweg as tw
+from exported import assert_same_weights, chosen, one_after_another, run
 from small import small_digits
 from thalweg.errors import InputError
 from thalweg.optim import CATALOGUE
-from thalweg.record import Store
-from thalweg.train import Member, train
 
 ODD = '''
 """A task of one's own, with a bit of everything, and with names that the script has too."""
@@ -89,31 +84,8 @@ def table(tmp_path):
     return str(tmp_path / "rows.csv")
 
 
-def printed(script, folder):
-    """Return the lines that a script prints where thalweg cannot be imported."""
-    blocked = folder / "blocked" / "thalweg"
-    blocked.mkdir(parents=True, exist_ok=True)
-    (blocked / "__init__.py").write_text("raise ImportError('thalweg is not installed')")
-    path = folder / "script.py"
-    path.write_text(script)
-    environment = {"PYTHONPATH": str(folder / "blocked"), "PYTHONWARNINGS": "error", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [sys.executable, str(path)], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert (folder / "weights.pt").exists()
-    return done.stdout.splitlines()
-
-
-def run(script, folder):
-    """Return the test metric that a script prints last."""
-    return float(printed(script, folder)[-1].split()[-1])
-
-
 def recorded(out, name):
-    with Store(out) as store:
-        runs = store.runs()
-        return next(runs[e.run] for e in store.entries("chosen") if e.recipe == name).test
+    return chosen(out)[name].test
 
 
 def study(task, out, recipes, **more):
@@ -176,12 +148,10 @@ def test_every_optimizer_and_schedule_trains_the_same_in_its_script(tmp_path):
     whole = tw.schedule.warmup(3) >> tw.schedule.exponential(steps=5) >> tw.schedule.step(4) >> tw.schedule.constant()
     recipes = {name: tw.Recipe(optimizer(), whole, epochs=10) for name, optimizer in CATALOGUE.items()}
     study(tw.load_task("wine"), tmp_path / "study", recipes)
-    for name in CATALOGUE:
-        (tmp_path / f"{name}.py").write_text(tw.export(tmp_path / "study", name))
-    driver = "import runpy\n" + "".join(f"runpy.run_path('{name}.py', run_name='__main__')\n" for name in CATALOGUE)
-    (tmp_path / "weights.pt").touch()
-    lines = [line for line in printed(driver, tmp_path) if line.startswith("test ")]
-    expected = [recorded(tmp_path / "study", name) for name in CATALOGUE]
+    done = one_after_another(tmp_path / "study", CATALOGUE, tmp_path)
+    lines = [line for line in done if line.startswith("test ")]
+    records = chosen(tmp_path / "study")
+    expected = [records[name].test for name in CATALOGUE]
     assert [float(line.split()[-1]) for line in lines] == pytest.approx(expected, rel=1e-4)
     assert len(set(expected)) > 3, "they end differently, so that a formula in the wrong script would be seen"
 
@@ -207,17 +177,11 @@ def test_a_schedule_that_follows_the_metric_follows_it_in_the_script(spec, names
     out = tmp_path / "study"
     recipes = {name: tw.Recipe(tw.optim.momentum(lr=0.02), CHAINS[name], epochs=12, batch_size=16) for name in names}
     tw.compare(tw.load_task(spec), recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
-    driver = ""
-    for i, name in enumerate(names):
-        (tmp_path / f"{i}.py").write_text(script := tw.export(out, name))
-        assert ("observe(seen, -valid" in script) == (name != "the others")
-        driver += f"import runpy\nrunpy.run_path('{i}.py', run_name='__main__')\n"
-    lines = printed(driver, tmp_path)
-    with Store(out) as store:
-        runs = store.runs(curves=True)
-        chosen = {entry.recipe: runs[entry.run] for entry in store.entries("chosen")}
-    found = [float(line.split()[-1]) for line in lines]
-    expected = [value for name in names for value in [*chosen[name].curve.valid[1:], chosen[name].test]]
+    for name in names:
+        assert ("observe(seen, -valid" in tw.export(out, name)) == (name != "the others")
+    found = [float(line.split()[-1]) for line in one_after_another(out, names, tmp_path)]
+    records = chosen(out)
+    expected = [value for name in names for value in [*records[name].curve.valid[1:], records[name].test]]
     assert found == pytest.approx(expected, rel=1e-4)
 
 
@@ -247,22 +211,7 @@ def test_what_goes_around_an_optimizer_goes_into_its_script(odd, tmp_path):
     path.write_text(exact.replace("nn.Linear(4, 12)", "nn.Linear(4, 12, bias=False)"))
     plain = {"optimizer": tw.optim.adam(lr=0.02), "epochs": 4}
     recipes = {name: tw.Recipe(**{**plain, **roles}) for name, roles in AROUND.items()}
-    task, out = tw.load_task(odd), tmp_path / "study"
-    study(task, out, recipes)
-    driver = "import runpy, os\n"
-    for i, name in enumerate(recipes):
-        (tmp_path / f"script{i}.py").write_text(tw.export(out, name))
-        driver += f"runpy.run_path('script{i}.py', run_name='__main__')\nos.replace('weights.pt', '{i}.pt')\n"
-    printed(driver + "open('weights.pt', 'w').close()\n", tmp_path)
-    with Store(out) as store:
-        runs = store.runs()
-        chosen = {e.recipe: runs[e.run] for e in reversed(store.entries("chosen"))}
-    for i, name in enumerate(recipes):
-        record = chosen[name]
-        (result,) = train(task, [Member(tw.Recipe.from_toml(record.recipe), record.seed)], keep_weights=True)
-        for key, value in torch.load(tmp_path / f"{i}.pt").items():
-            assert torch.allclose(value, result.weights[key], rtol=1e-8, atol=1e-8), (name, key)
-        assert result.test == record.test
+    assert_same_weights(tw.load_task(odd), recipes, tmp_path)
 
 
 DEEP = """
@@ -319,25 +268,10 @@ def test_a_batch_passes_through_the_script_as_in_the_study(dtype, noise, tmp_pat
     """The weights are the study's to rounding, also where blocks draw from torch's generator."""
     source = DEEP.replace('"mine", "mine", False', f'"mine", "mine", {noise}')
     (tmp_path / "deep.py").write_text(source.replace("metric=", f"dtype=torch.{dtype}, metric="))
-    task, out = tw.load_task(f"{tmp_path}/deep.py:task"), tmp_path / "study"
     some = PASSES if dtype == "float64" else HALF
     recipes = {name: tw.Recipe(tw.optim.momentum(lr=0.05), epochs=2, **roles) for name, roles in some.items()}
-    tw.compare(task, recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
-    driver = "import runpy, os\n"
-    for i, name in enumerate(recipes):
-        (tmp_path / f"script{i}.py").write_text(tw.export(out, name))
-        driver += f"runpy.run_path('script{i}.py', run_name='__main__')\nos.replace('weights.pt', '{i}.pt')\n"
-    printed(driver + "open('weights.pt', 'w').close()\n", tmp_path)
-    with Store(out) as store:
-        runs = store.runs()
-        chosen = {e.recipe: runs[e.run] for e in reversed(store.entries("chosen"))}
     rtol, atol = (1e-8, 1e-10) if dtype == "float64" else (1e-2, 1e-3)
-    for i, name in enumerate(recipes):
-        record = chosen[name]
-        assert record.status == "finished"
-        (result,) = train(task, [Member(tw.Recipe.from_toml(record.recipe), record.seed)], keep_weights=True)
-        for key, value in torch.load(tmp_path / f"{i}.pt").items():
-            assert torch.allclose(value, result.weights[key], rtol, atol), (name, key)
+    assert_same_weights(tw.load_task(f"{tmp_path}/deep.py:task"), recipes, tmp_path, rtol=rtol, atol=atol)
 
 
 def test_a_plain_recipes_script_holds_nothing_that_it_does_not_need(odd, tmp_path):

@@ -1,17 +1,11 @@
 """What a recipe does to its training examples is in its script, which takes that alone from thalweg."""
 
-import os
-import subprocess
-import sys
-
 import pytest
-import torch
 
 import thalweg as tw
+from exported import assert_same_weights
 from thalweg import augment, wrapper
 from thalweg.errors import InputError
-from thalweg.record import Store
-from thalweg.train import Member, train
 
 TASKS = """
 import torch
@@ -54,31 +48,12 @@ RECIPES = {
 @pytest.mark.parametrize("name", ["layered", "flat"])
 def test_the_script_trains_to_the_studys_weights(name, tmp_path):
     (tmp_path / "tasks.py").write_text(TASKS)
-    task, out = tw.load_task(f"{tmp_path}/tasks.py:{name}"), tmp_path / "study"
+    task = tw.load_task(f"{tmp_path}/tasks.py:{name}")
     recipes = {
         key: tw.Recipe(**{"optimizer": tw.optim.momentum(lr=0.05), "epochs": 2, **roles})
         for key, roles in RECIPES.items()
     }
-    tw.compare(task, recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
-    driver = "import runpy, os, sys\n"
-    for i, key in enumerate(recipes):
-        (tmp_path / f"script{i}.py").write_text(tw.export(out, key))
-        driver += f"runpy.run_path('script{i}.py', run_name='__main__')\nos.replace('weights.pt', '{i}.pt')\n"
-        driver += "for part in [part for part in sys.modules if part.partition('.')[0] == 'thalweg']:\n"
-        driver += "    del sys.modules[part]\n"
-    (tmp_path / "driver.py").write_text(driver)
-    done = subprocess.run(
-        [sys.executable, "driver.py"], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    with Store(out) as store:
-        runs = store.runs()
-        chosen = {e.recipe: runs[e.run] for e in reversed(store.entries("chosen"))}
-    for i, key in enumerate(recipes):
-        record = chosen[key]
-        (result,) = train(task, [Member(tw.Recipe.from_toml(record.recipe), record.seed)], keep_weights=True)
-        for place, value in torch.load(tmp_path / f"{i}.pt").items():
-            assert torch.allclose(value, result.weights[place], rtol=1e-8, atol=1e-8), (key, place)
+    assert_same_weights(task, recipes, tmp_path, needs_thalweg=True)
 
 
 def test_texts_are_refused_by_name(tmp_path):

@@ -1,19 +1,15 @@
 """What a recipe does to the model and its loss is in its script, layer by layer, and trains to the same weights."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import thalweg as tw
+from exported import assert_same_weights
 from thalweg import activation, dropout, init, loss, norm, penalty, prune, stop
 from thalweg.recipe import CATALOGUES
-from thalweg.record import Store
 from thalweg.study.script import text
 from thalweg.study.script.shape import functions
 from thalweg.study.script.sources import source, tail
-from thalweg.train import Member, train
 from thalweg.train import dropout as keyed
 from thalweg.train.made import model_of
 
@@ -114,32 +110,11 @@ def test_the_script_trains_to_the_studys_weights(name, some, tmp_path):
 
     By momentum, which does not divide by the size of a gradient that is rounding, as a bias's before a norm is.
     """
-    task, out = load(name, tmp_path), tmp_path / "study"
     recipes = {
         key: tw.Recipe(**{"optimizer": tw.optim.momentum(lr=0.05), "epochs": 4, **roles})
         for key, roles in some.items()
     }
-    tw.compare(task, recipes, trials=1, seeds=1, processes=1, out=out, progress=False)
-    driver = "import runpy, os, sys\nsys.modules['thalweg'] = None\n"
-    for i, key in enumerate(recipes):
-        (tmp_path / f"script{i}.py").write_text(tw.export(out, key))
-        driver += f"runpy.run_path('script{i}.py', run_name='__main__')\nos.replace('weights.pt', '{i}.pt')\n"
-    (tmp_path / "driver.py").write_text(driver)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "driver.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    with Store(out) as store:
-        runs = store.runs()
-        chosen = {e.recipe: runs[e.run] for e in reversed(store.entries("chosen"))}
-    for i, key in enumerate(recipes):
-        record = chosen[key]
-        assert record.status == "finished"
-        (result,) = train(task, [Member(tw.Recipe.from_toml(record.recipe), record.seed)], keep_weights=True)
-        weights = torch.load(tmp_path / f"{i}.pt")
-        assert weights.keys() == result.weights.keys()
-        for place, value in weights.items():
-            assert torch.allclose(value, result.weights[place], rtol=1e-8, atol=1e-8), (key, place)
+    assert_same_weights(load(name, tmp_path), recipes, tmp_path)
 
 
 def load(name, folder):

@@ -32,10 +32,10 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="ROLE=A,B,…",
-            help="what is compared: optimizer=adam,sgd  schedule=constant,'warmup >> cosine'  batch_size=32,64  "
-            "epochs=10,30  gradient=none,'clip_norm(1.0)'  average=none,ema,swa  wrapper=none,sam,lookahead  "
-            "accumulate=1,4  precision=float32,bf16  freeze=none,'encoder.*'  recompute=none,blocks  "
-            "bucket=none,length; several multiply",
+            help="what is compared: optimizer=adam,sgd  norm=none,batch,layer  dropout=none,'dropout(0.2)'  "
+            "augment=none,flip,'flip >> mixup'  schedule=constant,'warmup >> cosine'  batch_size=32,64; several "
+            "multiply. Also epochs, gradient, average, wrapper, accumulate, precision, freeze, recompute, bucket, "
+            "init, activation, penalty, loss, stop, prune; `thalweg techniques` lists what each can be",
         ),
     ] = None,
     recipe: Annotated[
