@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from thalweg import optim
 from thalweg.errors import InputError
 from thalweg.inspect._course import whole
-from thalweg.inspect._landscape.drawing import Drawing, Line, save
+from thalweg.inspect._landscape.drawing import Drawing, Drawn, Line
 from thalweg.inspect._landscape.surfaces import Surface, surface_of
 from thalweg.inspect._table import aligned, number
 from thalweg.key import Key
@@ -55,7 +54,7 @@ class OptimizerPath:
 
 
 @dataclass(frozen=True, eq=False)
-class Descent:
+class Descent(Drawn):
     """What `descent` found; printed, a table.
 
     Attributes:
@@ -121,14 +120,6 @@ class Descent:
             ),
             least=surface.least,
         )  # fmt: skip
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture: ``.html`` and ``.gif`` move, ``.png`` and ``.svg`` show whole paths.
-
-        Raises:
-            InputError: another ending, a GIF without Pillow, or a file that cannot be written.
-        """
-        save(self.drawing(), path)
 
 
 def descent(

@@ -17,7 +17,7 @@ import numpy as np
 from thalweg.errors import InputError
 from thalweg.inspect._landscape.contours import isolines, levels
 
-__all__ = ["ENDINGS", "Drawing", "Line", "checked_path", "save"]
+__all__ = ["ENDINGS", "Drawing", "Drawn", "Line", "checked_path"]
 
 WIDTH, HEIGHT = 720, 480
 LEFT, TOP, RIGHT, BOTTOM = 58, 14, 14, 42
@@ -215,26 +215,33 @@ class Drawing:
         return file.getvalue()
 
 
-def save(drawing: Drawing, path: Path | str) -> None:
-    """Write a drawing as ``.html``, ``.gif``, ``.png`` or ``.svg``.
+class Drawn:
+    """What has a drawing of itself."""
 
-    Raises:
-        InputError: another ending, a GIF without Pillow, or a file that cannot be written.
-    """
-    import vl_convert
+    def drawing(self) -> Drawing:
+        """Return the picture."""
+        raise NotImplementedError
 
-    path = checked_path(path)
-    makers: dict[str, Any] = {
-        ".html": lambda: drawing.page().encode(),
-        ".gif": drawing.gif,
-        ".png": lambda: vl_convert.svg_to_png(drawing.svg(), 2.0),
-        ".svg": lambda: drawing.svg().encode(),
-    }
-    content = makers[path.suffix]()
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+    def save(self, path: Path | str) -> None:
+        """Write the picture: ``.html`` and ``.gif`` move, ``.png`` and ``.svg`` show whole paths.
+
+        Raises:
+            InputError: another ending, a GIF without Pillow, or a file that cannot be written.
+        """
+        import vl_convert
+
+        path, drawing = checked_path(path), self.drawing()
+        makers: dict[str, Any] = {
+            ".html": lambda: drawing.page().encode(),
+            ".gif": drawing.gif,
+            ".png": lambda: vl_convert.svg_to_png(drawing.svg(), 2.0),
+            ".svg": lambda: drawing.svg().encode(),
+        }
+        content = makers[path.suffix]()
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def checked_path(path: Path | str, endings: Sequence[str] = ENDINGS) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.inspect._course import Loss, whole
-from thalweg.inspect._landscape.drawing import Drawing, Line, save
+from thalweg.inspect._landscape.drawing import Drawing, Drawn, Line
 from thalweg.inspect._landscape.losses import Losses, Weights, task_of
 from thalweg.inspect._table import aligned, number
 from thalweg.key import Key
@@ -43,7 +42,7 @@ class PlanePath:
 
 
 @dataclass(frozen=True, eq=False)
-class LossPlane:
+class LossPlane(Drawn):
     """What `loss_plane` and `trajectory_plane` found; printed, a table.
 
     Attributes:
@@ -120,14 +119,6 @@ class LossPlane:
             least=min(0.0, float(finite.min())) if finite.min() > 1e-9 or finite.min() < 0 else -1e-9,
             counted="place",
         )  # fmt: skip
-
-    def save(self, path: Path | str) -> None:
-        """Write the picture: ``.html`` and ``.gif`` move, ``.png`` and ``.svg`` show whole paths.
-
-        Raises:
-            InputError: another ending, a GIF without Pillow, or a file that cannot be written.
-        """
-        save(self.drawing(), path)
 
 
 def loss_plane(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from thalweg.errors import InputError
 from thalweg.inspect._course import Loss, whole
 from thalweg.inspect._landscape.losses import Losses, Weights, task_of
 from thalweg.inspect._landscape.planes import NOTED
-from thalweg.inspect._picture import save
+from thalweg.inspect._picture import Pictured
 from thalweg.inspect._table import aligned, number
 from thalweg.task import Task
 
@@ -25,7 +24,7 @@ __all__ = ["LossSegment", "loss_segment"]
 
 
 @dataclass(frozen=True, eq=False)
-class LossSegment:
+class LossSegment(Pictured):
     """What `loss_segment` found; printed, a table.
 
     Attributes:
@@ -86,14 +85,6 @@ class LossSegment:
         chart = chart.properties(width=560, height=300, title=told)
         assert isinstance(chart, alt.LayerChart)
         return chart
-
-    def save(self, path: Path | str) -> None:
-        """Write the chart as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
-
-        Raises:
-            InputError: another ending, or a file that cannot be written.
-        """
-        save(self.chart(), path)
 
 
 def loss_segment(
