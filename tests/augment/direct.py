@@ -8,9 +8,13 @@ def direct(image, matrix, height, width, border="constant"):
     y, x = np.mgrid[:height, :width].astype(np.float64)
     back = np.linalg.inv(matrix)
     u, v, w = (back @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])).reshape(3, height, width)
-    u, v = u / w, v / w
+    return direct_at(image, u / w, v / w, border)
+
+
+def direct_at(image, u, v, border="constant"):
+    """Return the bilinear picture of places ``(u, v)`` of another, ``(height, width, channels)``."""
     left, top = np.floor(u).astype(int), np.floor(v).astype(int)
-    total = np.zeros((height, width, image.shape[2]))
+    total = np.zeros((*u.shape, image.shape[2]))
     for dx in (0, 1):
         for dy in (0, 1):
             share = (dx + (1 - 2 * dx) * (1 - (u - left))) * (dy + (1 - 2 * dy) * (1 - (v - top)))

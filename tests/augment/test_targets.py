@@ -17,6 +17,10 @@ POLICIES = {
     "larger": augment.resize(size=(200, 180)),
     "cut and resized": augment.random_resized_crop(size=(120, 90), area=0.7),
     "padded": augment.pad(left=7, top=3) >> augment.crop(size=(85, 110)),
+    "bent": augment.elastic(sigma=0.2, p=1.0),
+    "bent by a grid": augment.grid_distortion(p=1.0),
+    "turned and bent": augment.ssr(p=1.0) >> augment.elastic(p=1.0),
+    "bent, cut and resized": augment.grid_distortion(p=1.0) >> augment.random_resized_crop(size=(120, 90), area=0.7),
     "twice, with blur between": augment.ssr(p=1.0) >> augment.blur(p=1.0) >> augment.ssr(border="reflect", p=1.0),
 }
 each = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)

@@ -15,11 +15,13 @@ from thalweg.augment._contrast import contrast
 from thalweg.augment._crop import crop
 from thalweg.augment._cutmix import cutmix
 from thalweg.augment._cutout import cutout
+from thalweg.augment._elastic import elastic
 from thalweg.augment._equalise import equalise
 from thalweg.augment._flip import flip
 from thalweg.augment._flip_vertical import flip_vertical
 from thalweg.augment._gamma import gamma
 from thalweg.augment._grey import grey
+from thalweg.augment._grid_distortion import grid_distortion
 from thalweg.augment._grid_mask import grid_mask
 from thalweg.augment._hue import hue
 from thalweg.augment._invert import invert
@@ -63,9 +65,9 @@ TEXT = (
 
 IMAGE = (
     flip, flip_vertical, quarter_turns, ssr, affine, perspective, crop, centre_crop, random_resized_crop, resize, pad,
-    brightness, contrast, gamma, posterise, solarise, invert, equalise, saturation, hue, grey, sharpen, blur,
-    motion_blur, noise, shot_noise, salt_and_pepper, jpeg, cutout, random_erasing, grid_mask, rand, trivial,
-    augmix, mixup, cutmix, normalise,
+    elastic, grid_distortion, brightness, contrast, gamma, posterise, solarise, invert, equalise, saturation, hue,
+    grey, sharpen, blur, motion_blur, noise, shot_noise, salt_and_pepper, jpeg, cutout, random_erasing, grid_mask,
+    rand, trivial, augmix, mixup, cutmix, normalise,
 )  # fmt: skip
 """Those of pictures."""
 
@@ -74,9 +76,10 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 
 __all__ = [
     "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "blur", "brightness", "case",
-    "centre_crop", "contrast", "crop", "cutmix", "cutout", "equalise", "flip", "flip_vertical", "gamma", "grey",
-    "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise",
-    "normalise", "pad", "perspective", "posterise", "ppdb", "quarter_turns", "rand", "random_deletion",
-    "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize", "salt_and_pepper",
-    "saturation", "sharpen", "shot_noise", "solarise", "ssr", "synonym", "trivial", "typo", "vectors",
+    "centre_crop", "contrast", "crop", "cutmix", "cutout", "elastic", "equalise", "flip", "flip_vertical", "gamma",
+    "grey", "grid_distortion", "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion",
+    "mixup", "motion_blur", "noise", "normalise", "pad", "perspective", "posterise", "ppdb", "quarter_turns",
+    "rand", "random_deletion", "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize",
+    "salt_and_pepper", "saturation", "sharpen", "shot_noise", "solarise", "ssr", "synonym", "trivial", "typo",
+    "vectors",
 ]  # fmt: skip

@@ -29,7 +29,9 @@ class AugmentTechnique(Technique):
     Attributes:
         medium: ``image`` or ``text``.
         stage: what the formula returns. ``geometry``: a map of the plane, from places of the input to places of the
-            output (`thalweg.augment.image._plane`); it takes ``height`` and ``width``. ``level``: from each level
+            output (`thalweg.augment.image._plane`); it takes ``height`` and ``width``. ``field``: moves of places
+            (`thalweg.augment.image._fields`), from numbers ``n`` of as many nodes as ``nodes`` says, and the same.
+            ``level``: from each level
             ``x``, 0 to 1, to another, which is then cut to 0 to 1; ``grain``: the same, from a number ``n`` of each
             level's own too; ``last``: the same, and not cut. ``colour``: a matrix of red, green and blue.
             ``kernel``: weights of neighbours; ``separable``: those along one side, for both. ``hole``: whether a
@@ -41,11 +43,14 @@ class AugmentTechnique(Technique):
             text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one.
         sized: for geometry that changes the size, the function from height, width and the hyperparameters to the
             output's.
+        nodes: for fields, the function from height, width and the hyperparameters to how many rows and columns of
+            nodes there are.
     """
 
     medium: str = "image"
     stage: str = "level"
     sized: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
+    nodes: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
 
     def __call__(self, *positional: Any, **values: Any) -> Policy:  # type: ignore[override]
         return Policy((Ingredient(self, by_name(self, positional, values)),))
@@ -318,6 +323,7 @@ def augmentation(
     limits: Mapping[str, str] | None = None,
     generalises: tuple[str, ...] = (),
     sized: Callable[..., tuple[int, int]] | None = None,
+    nodes: Callable[..., tuple[int, int]] | None = None,
 ) -> Callable[[Callable[..., Any]], AugmentTechnique]:
     """Declare the decorated formula an augmentation; see `AugmentTechnique` for what it takes and returns.
 
@@ -328,7 +334,7 @@ def augmentation(
         return AugmentTechnique(
             kind="augment", formula=formula, source=source, space=dict(space or {}),
             limits={"p": "[0, 1]", **(limits or {})}, generalises=generalises, medium=medium, stage=stage,
-            sized=sized,
+            sized=sized, nodes=nodes,
         )  # fmt: skip
 
     return declare

@@ -135,6 +135,8 @@ _ELSEWHERE = {
     "gaussian_blur": "blur", "gauss_noise": "noise", "gaussian_noise": "noise", "to_gray": "grey",
     "grayscale": "grey", "normalize": "normalise", "equalize": "equalise", "posterize": "posterise",
     "solarize": "solarise", "center_crop": "centre_crop", "coarse_dropout": "cutout", "grid_dropout": "grid_mask",
+    "elastic_transform": "elastic", "elastic_transformation": "elastic", "random_distortion": "grid_distortion",
+    "piecewise_affine": "grid_distortion",
     "synonym_replacement": "synonym", "swap": "random_swap",
 }  # fmt: skip
 """What other libraries call augmentations of ours."""

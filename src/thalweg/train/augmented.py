@@ -36,6 +36,9 @@ AT_ONCE = 8 * 2**20
 COLOURED = ("colour", "chosen", "mixture")
 """Stages that may look at red, green and blue; see `thalweg.augment.AugmentTechnique`."""
 
+MOVING = ("geometry", "field")
+"""Stages that say where pixels come from."""
+
 ROWS = 4
 """Runs whose augmentation is measured together."""
 
@@ -213,7 +216,7 @@ class Pictures:
 
 def moves_only(program: Sequence[Step]) -> bool:
     """Return whether steps only move pixels, and put nothing of their own beside them."""
-    return all(step.technique.stage == "geometry" and step.values.get("border") != "constant" for step in program)
+    return all(step.technique.stage in MOVING and step.values.get("border") != "constant" for step in program)
 
 
 _PICTURES: WeakKeyDictionary[Task, dict[tuple[bool, bool], Pictures]] = WeakKeyDictionary()

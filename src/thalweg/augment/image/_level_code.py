@@ -25,9 +25,10 @@ from thalweg.augment.image._level_words import (
 )
 from thalweg.optim._executors.machine import compiled
 
-__all__ = ["CELLS", "resize", "warp"]
+__all__ = ["CELLS", "bend", "resize", "warp"]
 
-_BYTE, _SHORT, _INT, _LONG, _DOUBLE = *(ir.IntType(bits) for bits in (8, 16, 32, 64)), ir.DoubleType()
+_BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+_FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
 
 
 @cache
@@ -52,7 +53,30 @@ def warp(
         lanes.begin_row(row)
         into = picture.row(row)
         with Loop(code, picture.width, AT_ONCE) as column:
-            _write_block(picture, into, column)
+            _write_block(picture, *lanes.places(column), into, column)
+        picture.ending.end_row(into)
+    code.ret_void()
+    return compiled(picture.module, optimised=False)
+
+
+@cache
+def bend(channels: int, *, reflected: bool, table: bool, scaled: bool) -> Callable[[Any, int, int], None]:
+    """Return the same for any places: those in the working memory, float32, all rows of x, then all rows of y.
+
+    Their rows are as long as the output's, made up to a multiple of 16; no map is read.
+    """
+    picture = _Picture(channels, False, reflected, table, scaled)
+    code, lanes = picture.code, picture.lanes
+    lanes.fetch(picture.source, code.mul(picture.high, picture.stride))
+    length = code.and_(code.add(picture.width, _LONG(AT_ONCE - 1)), _LONG(-AT_ONCE))
+    places = [code.bitcast(picture.memory, _FLOAT.as_pointer())]
+    places.append(code.gep(places[0], [code.mul(picture.height, length)]))
+    with Loop(code, picture.height) as row:
+        into = picture.row(row)
+        with Loop(code, picture.width, AT_ONCE) as column:
+            at = code.add(code.mul(row, length), column)
+            x, y = (lanes.load(code.bitcast(code.gep(base, [at]), many(_FLOAT).as_pointer())) for base in places)
+            _write_block(picture, x, y, into, column)
         picture.ending.end_row(into)
     code.ret_void()
     return compiled(picture.module, optimised=False)
@@ -108,9 +132,8 @@ class _Picture:
         return self.code.gep(self.out, [self.code.mul(row, self.bytes_out)])
 
 
-def _write_block(picture: _Picture, into: Any, column: Any) -> None:
+def _write_block(picture: _Picture, x: Any, y: Any, into: Any, column: Any) -> None:
     code, lanes, channels, spare = picture.code, picture.lanes, picture.channels, picture.spare
-    x, y = lanes.places(column)
     left, *across = lanes.along(x, 0)
     top, *down = lanes.along(y, 1)
     rows = code.mul(top, lanes.all(code.trunc(picture.stride, _INT)))

@@ -9,16 +9,17 @@ import numpy as np
 
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own
+from thalweg.augment.image._fields import Field, field_of, places
 from thalweg.augment.image._opencv import opencv
 from thalweg.augment.image._runs import border_of, joins, map_of
-from thalweg.augment.image._warps import ending_fits, warped_floats, warped_levels
+from thalweg.augment.image._warps import BLOCK, bent_levels, ending_fits, warped_floats, warped_levels
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
     from thalweg.augment._technique import Policy
     from thalweg.augment.image._plane import Plane
 
-__all__ = ["augmented", "chosen", "groups_of", "moved", "table_of", "warped", "warped_planes"]
+__all__ = ["augmented", "chosen", "field_and_map", "groups_of", "moved", "table_of", "warped", "warped_planes"]
 
 _Group = list[tuple[Step, list[float]]]
 _Key = tuple[int, int, int]
@@ -63,7 +64,9 @@ def _all_carried_out(image: np.ndarray, groups: list[_Group], key: _Key) -> np.n
     """Return a picture after groups of steps that are carried out as one each; a warp takes some with it."""
     at = 0
     while at < len(groups):
-        if groups[at][0][0].technique.stage == "geometry":
+        if groups[at][-1][0].technique.stage == "field":
+            image, at = _bent_and_more(image, groups, at, key)
+        elif groups[at][0][0].technique.stage == "geometry":
             image, at = _warped_and_more(image, groups, at)
         else:
             image, at = _carried_out(image, groups[at], key), at + 1
@@ -81,16 +84,35 @@ def _warped_and_more(image: np.ndarray, groups: list[_Group], at: int) -> tuple[
     found = moved(image, plane, height, width, border)
     if found is not None:
         return found, at + 1
-    stages = [group[0][0].technique.stage for group in groups[at + 1 : at + 3]]
-    tabled = stages[:1] == ["level"]
-    scales = _scales(image, groups[at + 1 + tabled]) if stages[tabled : tabled + 1] == ["last"] else None
-    if scales is not None and not ending_fits(table=tabled, scaled=True):
-        scales = None
-    table = table_of(groups[at + 1]) if tabled else None
+    table, scales, after = _ending(image, groups, at + 1)
     found = warped_levels(image, plane, height, width, border, table, scales)
     if found is None:
         return _by_opencv(image, plane, height, width, border), at + 1
-    return found, at + 1 + tabled + (scales is not None)
+    return found, after
+
+
+def _bent_and_more(image: np.ndarray, groups: list[_Group], at: int, key: _Key) -> tuple[np.ndarray, int]:
+    """Return the same of a field, and the maps before it that are one with it."""
+    plane, field, border = field_and_map(groups[at], key, *image.shape[:2])
+    found_at = places(field, plane, BLOCK)
+    table, scales, after = _ending(image, groups, at + 1)
+    found = bent_levels(image, found_at, field.width, border, table, scales)
+    if found is not None:
+        return found, after
+    x, y = found_at[..., : field.width]
+    channels = np.atleast_3d(image).transpose(2, 0, 1)  # one at a time: of two, OpenCV rounds places to 1 / 32
+    done = [opencv().remap(one, x, y, opencv().INTER_LINEAR, borderMode=_beyond(border)) for one in channels]
+    return np.stack(done, -1).reshape(*x.shape, *image.shape[2:]), at + 1
+
+
+def _ending(image: np.ndarray, groups: list[_Group], at: int) -> tuple[np.ndarray | None, np.ndarray | None, int]:
+    """Return the table and the scales, if any, that can follow in the same pass, and which group is next."""
+    stages = [group[0][0].technique.stage for group in groups[at : at + 2]]
+    tabled = stages[:1] == ["level"]
+    scales = _scales(image, groups[at + tabled]) if stages[tabled : tabled + 1] == ["last"] else None
+    if scales is not None and not ending_fits(table=tabled, scaled=True):
+        scales = None
+    return table_of(groups[at]) if tabled else None, scales, at + tabled + (scales is not None)
 
 
 @lru_cache(1 << 10)
@@ -98,6 +120,15 @@ def _unchanging(run: tuple[Step, ...], high: int, wide: int) -> tuple[Plane, int
     """Return the map of steps without random numbers, the size after it, the border, and how OpenCV flips by it."""
     plane, height, width = map_of([(step, []) for step in run], high, wide)
     return plane, height, width, border_of(list(run)), _turn(plane, high, wide, height, width)
+
+
+def field_and_map(group: _Group, key: _Key, high: int, wide: int) -> tuple[Plane | None, Field, str]:
+    """Return the map of a field's steps before it, none where it is alone, the field, and the border of both."""
+    *before, (last, _) = group
+    plane: Plane | None = None
+    if before:
+        plane, high, wide = map_of(before, high, wide)
+    return plane, field_of(last, key, high, wide), border_of([step for step, _ in group])
 
 
 def _scales(image: np.ndarray, group: _Group) -> np.ndarray | None:

@@ -10,17 +10,18 @@ if TYPE_CHECKING:
 
 __all__ = ["border_of", "joins", "map_of", "size_after"]
 
-_FUSED = ("geometry", "level")
+_AFTER = {"geometry": "geometry", "field": "geometry", "level": "level"}
+"""Stages that are carried out as one with those before them, and which those are."""
 
 
 def joins(run: list[Step], step: Step) -> bool:
     """Return whether a step is carried out as one with those before it.
 
     Maps of the plane are, and functions of levels; but not maps that differ in what lies outside the picture,
-    nor padding with what comes before it.
+    nor padding with what comes before it. A field is with the maps before it, and nothing with a field before it.
     """
     stage = step.technique.stage
-    if stage not in _FUSED or run[0].technique.stage != stage:
+    if run[-1].technique.stage != _AFTER.get(stage):
         return False
     if step.technique.sized is not None and "border" in step.values:
         return False  # what is put on is new, even where a crop has taken pixels away

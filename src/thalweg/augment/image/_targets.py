@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from thalweg.augment._program import Step, steps
+from thalweg.augment.image._fields import Field, places
 from thalweg.augment.image._pixels import augmented as augmented_image
-from thalweg.augment.image._pixels import groups_of
+from thalweg.augment.image._pixels import field_and_map, groups_of
 from thalweg.augment.image._runs import border_of, joins, map_of
 from thalweg.errors import InputError, unknown
 
@@ -46,10 +48,30 @@ class Together:
 
 
 class _Run(NamedTuple):
-    plane: Plane
+    """What is carried out as one: a map, a field after it, or both, and the size after them."""
+
+    plane: Plane | None
     height: int
     width: int
     border: str
+    field: Field | None = None
+
+    def forward(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where places go."""
+        x, y = (x, y) if self.plane is None else self.plane(x, y)
+        if self.field is None:
+            return x, y
+        found = self.field.forward(x.ravel(), y.ravel())
+        return found[0].reshape(x.shape), found[1].reshape(y.shape)
+
+    def sources(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return where all pixels come from."""
+        if self.field is not None:
+            x, y = places(self.field, self.plane)
+            return x, y
+        assert self.plane is not None
+        y, x = np.mgrid[: self.height, : self.width].astype(np.float64)
+        return self.plane.inverse()(x, y)
 
 
 def augmented(
@@ -91,7 +113,11 @@ def _runs(policy: Policy, height: int, width: int, sample: int, epoch: int, seed
             groups.append([(step, drawn)])
     found = []
     for group in groups:
-        if group and group[0][0].technique.stage == "geometry":
+        if group and group[-1][0].technique.stage == "field":
+            before, field, border = field_and_map(group, (seed, epoch, sample), height, width)
+            height, width = field.height, field.width
+            found.append(_Run(before, height, width, border, field))
+        elif group and group[0][0].technique.stage == "geometry":
             plane, height, width = map_of(group, height, width)
             found.append(_Run(plane, height, width, border_of([step for step, _ in group])))
     return found
@@ -99,8 +125,7 @@ def _runs(policy: Policy, height: int, width: int, sample: int, epoch: int, seed
 
 def _nearest(mask: np.ndarray, run: _Run) -> np.ndarray:
     """Return a mask of any type after a map, every pixel the nearest one."""
-    y, x = np.mgrid[: run.height, : run.width].astype(np.float64)
-    x, y = run.plane.inverse()(x, y)
+    x, y = run.sources()
     column, row = (np.floor(places + 0.5).astype(np.int64) for places in (x, y))
     high, wide = mask.shape[:2]
     if run.border == "reflect":
@@ -128,7 +153,7 @@ def _points_after(points: np.ndarray, runs: list[_Run], height: int, width: int)
     x, y = points.T
     seen = _inside(x, y, height, width)
     for run in runs:
-        x, y = run.plane(x, y)
+        x, y = run.forward(x, y)
         seen = seen & _inside(x, y, run.height, run.width)
     return np.stack([x, y], -1), seen
 
@@ -177,14 +202,10 @@ def _boxes_after(
     boxes, numbers = boxes[there], numbers[there]
     window = np.array([[0, 0, width, height]], np.float64)
     limits = []
-    whole: Plane | None = None
     for i, run in enumerate(runs):
         window = np.array([[0, 0, run.width, run.height]], np.float64)
-        for later in runs[i + 1 :]:
-            window = _about(window, later.plane)
-        limits.append(window[0])
-        whole = run.plane if whole is None else run.plane @ whole
-    moved = boxes if whole is None else _about(boxes, whole)
+        limits.append(_about(window, runs[i + 1 :])[0])
+    moved = _about(boxes, runs)
     seen = moved
     for limit in limits:
         seen = _cut(seen, limit)
@@ -193,9 +214,23 @@ def _boxes_after(
     return seen[left], numbers[left]
 
 
-def _about(boxes: np.ndarray, plane: Plane) -> np.ndarray:
-    """Return the boxes about the corners' new places; pixels' centres are half a pixel from their corners."""
-    x, y = plane(boxes[:, [0, 2, 2, 0]] - 0.5, boxes[:, [1, 1, 3, 3]] - 0.5)
+def _about(boxes: np.ndarray, runs: Sequence[_Run]) -> np.ndarray:
+    """Return the boxes about their outlines' new places; pixels' centres are half a pixel from their corners.
+
+    Corners are enough where lines stay straight; where a field bends them, a place on every half of a pixel.
+    """
+    if not runs or not len(boxes):
+        return boxes
+    along = np.zeros(1)
+    if any(run.field is not None for run in runs):
+        count = math.ceil(2 * float((boxes[:, 2:] - boxes[:, :2]).max()))
+        along = np.arange(count) / count
+    left, top, right, bottom = (side[:, None] for side in boxes.T)
+    wide, high, still = (right - left) * along, (bottom - top) * along, np.zeros((1, len(along)))
+    x = np.concatenate([left + wide, right + still, right - wide, left + still], 1) - 0.5
+    y = np.concatenate([top + still, top + high, bottom + still, bottom - high], 1) - 0.5
+    for run in runs:
+        x, y = run.forward(x, y)
     return np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], 1) + 0.5
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg.augment._draws import uniform_arrays
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own_tensors
+from thalweg.augment.image._fields import field_of, places
 from thalweg.augment.image._own_tensors import column
 from thalweg.augment.image._pixels import warped_planes
 from thalweg.augment.image._plane import Plane
@@ -94,6 +95,8 @@ def _carried_out(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
     stage = pending[0][0].technique.stage
     if stage in _own_tensors.STAGES:
         return _alone(images, *pending[0], key)
+    if pending[-1][0].technique.stage == "field":
+        return _bent(images, pending, key)
     if stage == "level":
         for step, happens, drawn in pending:
             us = [column(drawn[:, i], images) for i in range(drawn.shape[1])]
@@ -102,6 +105,32 @@ def _carried_out(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
         return images
     plane, height, width = _map_of(pending, *images.shape[-2:])
     return _warped(images, plane, height, width, border_of([step for step, _, _ in pending]))
+
+
+def _bent(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
+    """Return pictures after maps and the field that follows them: in one go those that it happens to."""
+    *before, (step, happens, _) = pending
+    height, width = images.shape[-2:]
+    plane: Plane | None = None
+    if before:
+        plane, height, width = _map_of(before, height, width)
+    border = border_of([step for step, _, _ in pending])
+    found = images.new_empty(*images.shape[:2], height, width)
+    for bent in (True, False):
+        at = np.flatnonzero(happens == bent)
+        if not len(at):
+            continue
+        rows = torch.from_numpy(at).to(images.device)
+        some = images if len(at) == len(images) else images[rows]
+        own = None if plane is None else Plane(*(x[at] if isinstance(x, np.ndarray) else x for x in plane.m))
+        if bent:
+            seeds, epochs, samples = (x[at] for x in key)
+            found_at = places(field_of(step, (seeds, epochs, samples), height, width), own)
+            some = _taken(some, torch.from_numpy(found_at).movedim(1, -1), border)
+        elif own is not None:
+            some = _warped(some, own, height, width, border)
+        found = found.index_copy(0, rows, some)
+    return found
 
 
 def _map_of(pending: list[_Drawn], height: int, width: int) -> tuple[Plane, int, int]:
@@ -156,13 +185,19 @@ def _sampled(images: Tensor, plane: Plane, height: int, width: int, border: str)
         torch.arange(width, dtype=torch.float64, device=images.device),
         indexing="ij",
     )
-    places = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3) @ back.transpose(1, 2)
-    places = places[..., :2] / places[..., 2:]
-    size = torch.tensor([images.shape[-1], images.shape[-2]], dtype=torch.float64, device=images.device)
+    found = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3) @ back.transpose(1, 2)
+    found = found[..., :2] / found[..., 2:]
+    return _taken(images, found.view(len(images), height, width, 2), border)
+
+
+def _taken(images: Tensor, places: Tensor, border: str) -> Tensor:
+    """Return pictures whose pixels come from places, ``(N, height, width, 2)``, bilinear."""
+    places = places.to(images.device)
+    size = torch.tensor([images.shape[-1], images.shape[-2]], dtype=places.dtype, device=images.device)
     if border == "reflect":
         last = size - 1
         places = last - ((places % (2 * last).clamp(min=1)) - last).abs()
-    grid = ((2 * places + 1) / size - 1).view(len(images), height, width, 2)
+    grid = (2 * places + 1) / size - 1
     padding = "zeros" if border == "constant" else "border"
     return F.grid_sample(images, grid.to(images.dtype), align_corners=False, padding_mode=padding)
 

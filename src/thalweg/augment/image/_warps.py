@@ -11,7 +11,10 @@ import numpy as np
 if TYPE_CHECKING:
     from thalweg.augment.image._plane import Plane
 
-__all__ = ["ending_fits", "warped_floats", "warped_levels", "warped_small"]
+__all__ = ["BLOCK", "bent_levels", "ending_fits", "warped_floats", "warped_levels", "warped_small"]
+
+BLOCK = 16
+"""Columns of places that are read together."""
 
 _EXACT = 8192.0
 """Coordinates are float32: with none beyond this, they are exact to a thousandth of a pixel."""
@@ -69,10 +72,8 @@ def warped_levels(
     m = plane.inverse().m
     if channels > 4 or not _fits(m, high, wide, height, width, border, plane.affine):
         return None
-    stride, *within = image.strides
-    if tuple(within) != (channels, 1)[-len(within) :] or stride < wide * channels:
-        image = np.ascontiguousarray(image)
-        stride = image.strides[0]
+    image = _rows(image)
+    stride = image.strides[0]
     if stride * high >= _FAR:
         return None
     found = np.empty((height, width, *image.shape[2:]), np.uint8 if scales is None else np.float32)
@@ -90,6 +91,45 @@ def warped_levels(
         0,
     )
     return found
+
+
+def bent_levels(
+    image: np.ndarray,
+    places: np.ndarray,
+    width: int,
+    border: str,
+    table: np.ndarray | None = None,
+    scales: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """Return a picture of uint8 levels whose pixels come from any places, bilinear.
+
+    Args:
+        image, border, table, scales: as for `warped_levels`.
+        places: x and y, float32, ``(2, height, columns)``, contiguous; ``columns`` is a multiple of `BLOCK`, and
+            those from ``width`` on are not looked at.
+        width: of the output.
+    """
+    high, wide = image.shape[:2]
+    channels = image.shape[2] if image.ndim == 3 else 1
+    height = places.shape[1]
+    if channels > 4 or min(high, wide) < 2 or max(high, wide, height, width) > _EXACT:
+        return None
+    image = _rows(image)
+    found = np.empty((height, width, *image.shape[2:]), np.uint8 if scales is None else np.float32)
+    run = _levels().bend(channels, reflected=border == "reflect", table=table is not None, scaled=scales is not None)
+    addresses = (0 if array is None else _address(array) for array in (image, found, table, scales, places))
+    sizes = (high, wide, height, width, image.strides[0])
+    run(struct.pack(_levels().CELLS, *addresses, *sizes, *[0.0] * 9, *_limits(high, wide, border)), 0, 0)
+    return found
+
+
+def _rows(image: np.ndarray) -> np.ndarray:
+    """Return a picture whose rows have no gaps, itself where that is so."""
+    channels = image.shape[2] if image.ndim == 3 else 1
+    stride, *within = image.strides
+    if tuple(within) == (channels, 1)[-len(within) :] and stride >= image.shape[1] * channels:
+        return image
+    return np.ascontiguousarray(image)
 
 
 def warped_floats(image: np.ndarray, plane: Plane, into: np.ndarray, border: str) -> bool:
