@@ -38,11 +38,11 @@ class _Spread(NamedTuple):
     shape: Callable[[np.ndarray], np.ndarray]
     spacing: float
     first: float
-    count: int
+    number: int
 
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Return the nodes' weights at some places, float64, ``(…, count)``; those outside count as the outermost."""
-        nodes = self.first + self.spacing * np.arange(self.count)
+        """Return the nodes' weights at some places, float64, ``(…, number)``; those outside count as the outermost."""
+        nodes = self.first + self.spacing * np.arange(self.number)
         return self.shape((places.clip(nodes[0], nodes[-1])[..., None] - nodes) / self.spacing)
 
 
@@ -67,7 +67,7 @@ class Field(NamedTuple):
         along = np.matmul(self.moves.astype(np.float32), _on_pixels(self.across, columns).T)
         weights = _on_pixels(self.down, self.height)
         found = np.empty((*self.moves.shape[:-2], self.height, columns), np.float32)
-        rows = max(1, _SERIAL // (self.down.count * columns))
+        rows = max(1, _SERIAL // (self.down.number * columns))
         for top in range(0, self.height, rows):
             np.matmul(weights[top : top + rows], along, out=found[..., top : top + rows, :])
         return found
@@ -185,5 +185,5 @@ def _hat(t: np.ndarray) -> np.ndarray:
 
 @lru_cache(64)
 def _on_pixels(spread: _Spread, size: int) -> np.ndarray:
-    """Return the nodes' weights at each pixel along a side, float32, ``(size, count)``."""
+    """Return the nodes' weights at each pixel along a side, float32, ``(size, number)``."""
     return np.ascontiguousarray(spread.at(np.arange(size, dtype=np.float64)), np.float32)
