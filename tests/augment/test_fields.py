@@ -11,6 +11,8 @@ from thalweg import augment
 from thalweg.augment._program import steps
 from thalweg.augment.image._fields import field_of
 from thalweg.recipe import Recipe
+from thalweg.task import Task, accuracy
+from thalweg.train.augmented import Augmenting
 
 BORDERS = ("constant", "reflect", "edge")
 FIELDS = {"elastic": augment.elastic(p=1.0), "grid_distortion": augment.grid_distortion(p=1.0)}
@@ -132,6 +134,15 @@ def test_elastic_moves_have_the_deviation_and_the_covariances_of_smoothed_noise(
     assert abs((found[:, 0] * found[:, 1]).mean()) < 0.03
 
 
+def test_noise_is_smoothed_alike_at_every_pixel():
+    """Also at the rim: as many nodes outside count as inside."""
+    for sigma in (0.02, 0.1, 0.25, 1.0):
+        one = field(augment.elastic(sigma=sigma, p=1.0), 40, 60)
+        for spread, size in ((one.down, 40), (one.across, 60)):
+            squares = (spread.at(np.arange(size)) ** 2).sum(-1)
+            assert np.abs(squares / np.pi**0.5 - 1).max() < 1.2e-4
+
+
 def test_a_grid_stays_at_the_rim_and_never_folds():
     for cells in (1, 2, 5):
         policy = augment.grid_distortion(cells=cells, limit=0.25, p=1.0)
@@ -240,6 +251,26 @@ def test_explain_says_how_far_the_field_moves():
     across, down = np.abs(at_pixels(field(policy, 40, 52, 3))).max((1, 2))
     said = policy.explain(3, height=40, width=52)
     assert said == f"elastic: moves by up to {across:.2f} pixels across, {down:.2f} down"
+
+
+def test_runs_of_a_population_bend_as_each_would_alone():
+    policies = [augment.elastic(strength=s, border="edge", p=0.8) for s in (0.01, 0.02, 0.06)]
+    policies.append(augment.flip() >> augment.grid_distortion(limit=0.1))
+    inputs = torch.from_numpy(np.stack([photos()[0][20 * i :][:24, :24, 0] for i in range(10)])).double()
+    task = Task(
+        model=lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(576, 2)),
+        data=(inputs[:, None] / 100 - 1, torch.arange(10) % 2), loss=torch.nn.functional.cross_entropy,
+        metric=accuracy, dtype=torch.float64,
+    )  # fmt: skip
+    numbers = torch.tensor([[3, 1, 0], [2, 4, 5], [3, 1, 0], [0, 1, 2]])
+    recipes = [Recipe(augment=policy) for policy in policies]
+    found = Augmenting(task, recipes, [7, 8, 7, 9]).batch(numbers, [0, 1, 0, 2]).at(slice(None)).inputs
+    for row, (policy, seed, epoch) in enumerate(zip(policies, (7, 8, 7, 9), (0, 1, 0, 2), strict=True)):
+        plain = task.train.inputs[numbers[row]]
+        alone = policy.batch(plain, numbers[row].numpy(), epoch=epoch, seed=seed)
+        assert torch.equal(found[row], alone)
+        assert not torch.equal(alone, plain)
+    assert not torch.equal(found[0], found[2])
 
 
 def test_a_recipe_keeps_what_is_said_and_what_is_searched():

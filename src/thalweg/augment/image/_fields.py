@@ -41,7 +41,7 @@ class _Spread(NamedTuple):
     number: int
 
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Return the nodes' weights at some places, float64, ``(…, number)``; those outside count as the outermost."""
+        """Return the nodes' weights at some places, float64, ``(…, number)``; outside, those at the outermost."""
         nodes = self.first + self.spacing * np.arange(self.number)
         return self.shape((places.clip(nodes[0], nodes[-1])[..., None] - nodes) / self.spacing)
 
