@@ -13,7 +13,7 @@ from augment.direct import direct_at
 from augment.photos import photos
 from thalweg import augment
 from thalweg.augment.image import _lanes, _level_code, _level_words, _pixels
-from thalweg.augment.image._warps import BLOCK, bent_levels
+from thalweg.augment.image._warps import BLOCK, bent_floats, bent_levels
 from thalweg.optim._executors import machine
 
 SIZES = [((2, 2), (1, 1)), ((2, 9), (5, 33)), ((40, 52), (24, 29)), ((7, 3), (17, 16))]
@@ -47,6 +47,22 @@ def test_levels_are_those_of_the_direct_evaluation(channels, border):
         mine = bent_levels(image, places, to[1], border)
         expected = direct_at(image, *places[..., : to[1]].astype(float), border)
         assert np.abs(mine - expected).max() <= 0.6, (size, to)
+
+
+@pytest.mark.parametrize("border", ["constant", "reflect", "edge"])
+def test_floats_are_those_of_the_direct_evaluation(border):
+    for size, to in SIZES:
+        images = np.stack([picture(size, 3).transpose(2, 0, 1) / np.float32(255)] * 2)
+        images[1] = 1 - images[1]
+        places = np.stack([anywhere(size, to), anywhere(size, to)[:, ::-1]])
+        whole = np.full(2 * 3 * to[0] * to[1] + 32, -7.0, np.float32)
+        into = whole[16:-16].reshape(2, 3, *to)
+        assert bent_floats(np.ascontiguousarray(images), np.ascontiguousarray(places), into, border)
+        for image, own, mine in zip(images, places, into, strict=True):
+            expected = direct_at(image.transpose(1, 2, 0), *own[..., : to[1]].astype(float), border)
+            assert np.abs(mine.transpose(1, 2, 0) - expected).max() <= 1e-4
+        assert (whole[:16] == -7).all()
+        assert (whole[-16:] == -7).all()
 
 
 def test_what_follows_is_in_the_same_pass():
@@ -141,6 +157,9 @@ def test_nothing_outside_is_read_or_written():
                             for scales in (None, np.ones((2, 16, channels), np.float32)):
                                 found = _warps.bent_levels(image, places, width, border, None, scales)
                                 assert found.shape == (height, width, channels)
+                            floats = guarded((1, channels, high, wide), np.float32, at_end)
+                            into = guarded((1, channels, height, width), np.float32, at_end)
+                            assert _warps.bent_floats(floats, places[None], into, border)
         print("done")
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from thalweg.augment.image._lanes import AT_ONCE, Lanes, Loop, many, run_of
 from thalweg.optim._executors.machine import compiled
 
-__all__ = ["CELLS", "warp"]
+__all__ = ["CELLS", "bend", "warp"]
 
 CELLS = "<9q4d"
 """Of the table that it takes: addresses of input, output and maps, nine doubles each; pictures, channels, heights and
@@ -33,7 +33,13 @@ def warp(*, perspective: bool, reflected: bool) -> Callable[[Any, int, int], Non
     return compiled(_module(perspective, reflected), optimised=False)
 
 
-def _module(perspective: bool, reflected: bool) -> ir.Module:
+@cache
+def bend(*, reflected: bool) -> Callable[[Any, int, int], None]:
+    """Return the same for any places: in the place of maps, for each picture, as `_level_code.bend` reads them."""
+    return compiled(_module(False, reflected, placed=True), optimised=False)
+
+
+def _module(perspective: bool, reflected: bool, *, placed: bool = False) -> ir.Module:
     module = ir.Module("warp")
     code, cells = run_of(module)
     numbers = code.bitcast(cells, _DOUBLE.as_pointer())
@@ -42,20 +48,28 @@ def _module(perspective: bool, reflected: bool) -> ir.Module:
     )
     limits = [code.load(code.gep(numbers, [_LONG(9 + i)])) for i in range(4)]
     source, out = (code.inttoptr(x, _FLOAT.as_pointer()) for x in (source, out))
-    maps = code.inttoptr(maps, _DOUBLE.as_pointer())
+    maps = code.inttoptr(maps, (_FLOAT if placed else _DOUBLE).as_pointer())
     lanes = Lanes(code, high, wide, limits, perspective=perspective, reflected=reflected)
     rest = code.bitcast(code.alloca(many(_FLOAT)), _BYTE.as_pointer())
     plane_in, plane_out = code.mul(high, wide), code.mul(height, width)
+    length = code.and_(code.add(width, _LONG(AT_ONCE - 1)), _LONG(-AT_ONCE))
+    half = code.mul(height, length)
     with Loop(code, count) as picture:
-        mine = code.gep(maps, [code.mul(picture, _LONG(9))])
-        lanes.begin_map([code.load(code.gep(mine, [_LONG(i)])) for i in range(9)])
+        mine = code.gep(maps, [code.mul(picture, code.mul(half, _LONG(2)) if placed else _LONG(9))])
+        if not placed:
+            lanes.begin_map([code.load(code.gep(mine, [_LONG(i)])) for i in range(9)])
         first = code.mul(picture, channels)
         bytes_in = code.mul(_LONG(4), code.mul(channels, plane_in))
         lanes.fetch(code.bitcast(code.gep(source, [code.mul(first, plane_in)]), _BYTE.as_pointer()), bytes_in)
         with Loop(code, height) as row:
-            lanes.begin_row(row)
+            if not placed:
+                lanes.begin_row(row)
             with Loop(code, width, AT_ONCE) as column:
-                x, y = lanes.places(column)
+                if placed:
+                    at = code.add(code.mul(row, length), column)
+                    x, y = (lanes.load(_sixteen(code, mine, place)) for place in (at, code.add(half, at)))
+                else:
+                    x, y = lanes.places(column)
                 left, *across = lanes.along(x, 0)
                 top, *down = lanes.along(y, 1)
                 offsets = code.add(code.mul(top, lanes.all(code.trunc(wide, _INT))), left)
@@ -72,6 +86,11 @@ def _module(perspective: bool, reflected: bool) -> ir.Module:
                     _write(lanes, value, there, rest, code.sub(width, column))
     code.ret_void()
     return module
+
+
+def _sixteen(code: ir.IRBuilder, base: Any, at: Any) -> Any:
+    """Return the address of sixteen numbers of many."""
+    return code.bitcast(code.gep(base, [at]), many(_FLOAT).as_pointer())
 
 
 def _mixed(lanes: Lanes, base: Any, wide: Any, offsets: Any, down: list[Any], sideways: Any) -> Any:

@@ -17,7 +17,7 @@ from thalweg.augment.image._own_tensors import column
 from thalweg.augment.image._pixels import warped_planes
 from thalweg.augment.image._plane import Plane
 from thalweg.augment.image._runs import border_of, joins, size_after
-from thalweg.augment.image._warps import warped_small
+from thalweg.augment.image._warps import BLOCK, bent_floats, warped_small
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,12 +125,21 @@ def _bent(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
         own = None if plane is None else Plane(*(x[at] if isinstance(x, np.ndarray) else x for x in plane.m))
         if bent:
             seeds, epochs, samples = (x[at] for x in key)
-            found_at = places(field_of(step, (seeds, epochs, samples), height, width), own)
-            some = _taken(some, torch.from_numpy(found_at).movedim(1, -1), border)
+            field = field_of(step, (seeds, epochs, samples), height, width)
+            some = _at_places(some, places(field, own, BLOCK), width, border)
         elif own is not None:
             some = _warped(some, own, height, width, border)
         found = found.index_copy(0, rows, some)
     return found
+
+
+def _at_places(images: Tensor, places: np.ndarray, width: int, border: str) -> Tensor:
+    """Return pictures whose pixels come from places, ``(N, 2, height, columns)``, of which the first ``width``."""
+    if _in_numpy(images):
+        found = images.new_empty(*images.shape[:2], places.shape[2], width)
+        if bent_floats(images.contiguous().numpy(), places, found.numpy(), border):
+            return found
+    return _taken(images, torch.from_numpy(places[..., :width]).movedim(1, -1), border)
 
 
 def _map_of(pending: list[_Drawn], height: int, width: int) -> tuple[Plane, int, int]:
@@ -161,9 +170,14 @@ def _alone(images: Tensor, step: Step, happens: np.ndarray, drawn: np.ndarray, k
 
 
 def _warped(images: Tensor, plane: Plane, height: int, width: int, border: str) -> Tensor:
-    if images.device.type == "cpu" and not images.requires_grad and images.dtype == torch.float32:
+    if _in_numpy(images):
         return _warped_one_by_one(images, plane, height, width, border)
     return _sampled(images, plane, height, width, border)
+
+
+def _in_numpy(images: Tensor) -> bool:
+    """Return whether pictures can be changed outside torch."""
+    return images.device.type == "cpu" and not images.requires_grad and images.dtype == torch.float32
 
 
 def _warped_one_by_one(images: Tensor, plane: Plane, height: int, width: int, border: str) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from thalweg.augment.image._plane import Plane
 
-__all__ = ["BLOCK", "bent_levels", "ending_fits", "warped_floats", "warped_levels", "warped_small"]
+__all__ = ["BLOCK", "bent_floats", "bent_levels", "ending_fits", "warped_floats", "warped_levels", "warped_small"]
 
 BLOCK = 16
 """Columns of places that are read together."""
@@ -121,6 +121,27 @@ def bent_levels(
     sizes = (high, wide, height, width, image.strides[0])
     run(struct.pack(_levels().CELLS, *addresses, *sizes, *[0.0] * 9, *_limits(high, wide, border)), 0, 0)
     return found
+
+
+def bent_floats(images: np.ndarray, places: np.ndarray, into: np.ndarray, border: str) -> bool:
+    """Write pictures whose pixels come from any places into another array; return whether that was done.
+
+    Args:
+        images: float32, ``(N, channels, height, width)``, contiguous.
+        places: as for `bent_levels`, of each picture, ``(N, 2, height, columns)``.
+        into: the same as images, of another size, contiguous.
+        border: as for `warped_levels`.
+    """
+    count, channels, high, wide = images.shape
+    height, width = into.shape[2:]
+    if min(high, wide) < 2 or max(high, wide, height, width) > _EXACT:
+        return False
+    cells = struct.pack(
+        _floats().CELLS, _address(images), _address(into), _address(places), count, channels, high, wide, height,
+        width, *_limits(high, wide, border),
+    )  # fmt: skip
+    _floats().bend(reflected=border == "reflect")(cells, 0, 0)
+    return True
 
 
 def _rows(image: np.ndarray) -> np.ndarray:
