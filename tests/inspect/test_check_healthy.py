@@ -352,7 +352,7 @@ def test_a_healthy_task_is_let_through(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HEALTHY.keys() - SOME)
+@pytest.mark.parametrize("name", [name for name in HEALTHY if name not in SOME])
 def test_another_healthy_task_is_let_through(name):
     assert unsound(inspect.check(HEALTHY[name]())) == []
 
@@ -363,7 +363,7 @@ def test_a_built_in_task_is_let_through(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", builtin_tasks().keys() - {"digits", "wine", "diabetes"})
+@pytest.mark.parametrize("name", [name for name in builtin_tasks() if name not in ("digits", "wine", "diabetes")])
 def test_another_built_in_task_is_let_through(name):
     assert unsound(inspect.check(tw.load_task(name))) == []
 

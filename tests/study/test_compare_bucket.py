@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_resume import interrupted  # noqa: F401 – a fixture
-from test_script import printed, recorded
 
 import thalweg as tw
+from exported import chosen, printed
 from test_cli import thalweg
 from texts import Last, task_of_texts
 from thalweg.errors import InputError
@@ -222,4 +222,4 @@ def test_a_script_has_padding_where_its_file_has(others, file, tmp_path):
     assert "bucketed" not in script
     for word in ("padding", "lengths(", "PaddedTask"):
         assert (word in script.partition("the task's own file")[0]) == others
-    assert float(printed(script, tmp_path)[-1].split()[-1]) == pytest.approx(recorded(out, "sgd"))
+    assert float(printed(script, tmp_path)[-1].split()[-1]) == pytest.approx(chosen(out)["sgd"].test)

@@ -51,22 +51,20 @@ def layered(layers: Sequence[alt.Chart], *params: alt.Parameter, height: int) ->
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     chart = alt.layer(*layers).properties(width="container", height=height, autosize=fit)
     chart = chart.resolve_scale(color="independent")  # names are darker than lines of their colour
-    made: dict[str, Any] = chart.add_params(alt.param(name="isolated", value=[]), *params).to_dict()
+    made: dict[str, Any] = chart.add_params(alt.param(name="isolated", value=[]), *params).to_dict(validate=False)
     return made
 
 
-def emphasis(rest: float, faint: float, chosen: float | None = None) -> dict[str, Any]:
+def emphasis(rest: float, faint: float, chosen: float | None = None) -> alt.OpacityValue:
     """Opacity: ``rest`` when nothing is isolated, ``chosen`` for what is, ``faint`` for all else."""
-    return {
-        "condition": [
-            {"test": "length(isolated) == 0", "value": rest},
-            {"test": "indexof(isolated, datum.recipe) >= 0", "value": rest if chosen is None else chosen},
-        ],
-        "value": faint,
-    }
+    isolated = [
+        {"test": "length(isolated) == 0", "value": rest},
+        {"test": "indexof(isolated, datum.recipe) >= 0", "value": rest if chosen is None else chosen},
+    ]
+    return alt.OpacityValue(faint, condition=isolated)
 
 
-def veil(recipes: int) -> dict[str, Any]:
+def veil(recipes: int) -> alt.OpacityValue:
     """Opacity of bands: the more lie on each other, the fainter; plain to see when isolated."""
     return emphasis(min(0.2, 0.7 / recipes), 0.0, 0.22)
 

@@ -13,9 +13,11 @@ from typing import Any
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.study.budget import OVERHEAD, fit, work
+from thalweg.study.engines.compilers import Foresight
 from thalweg.study.plan import Protocol, kinds
 from thalweg.task import Task
-from thalweg.train.planner import SECONDS, Plan, look, measure, to_compile
+from thalweg.train.compiled import no_compiler
+from thalweg.train.planner import SECONDS, WORTH, Plan, look, measure, to_compile
 
 __all__ = ["make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
 
@@ -45,21 +47,31 @@ def make_plans(
         processes: how many work at once.
         compiles: whether steps may be compiled.
     """
-    plans = _Measured(task, recipes, protocol, budget, processes)
-    if budget is not None:
-        protocol = fit(budget, task, recipes, protocol, plans, processes)
-    if compiles:
-        decided = {
-            together: to_compile(task, together, plans[together], seconds)
-            for together, seconds in work(task, recipes, protocol, plans).items()
-        }
-        left = processes - sum(plan.graphs for plan in decided.values() if plan.compiles == "pending")
-        for together, plan in decided.items():
-            first = max(0, left) * plan.together if plan.compiles == "pending" else 0
-            plans[together] = replace(plan, first=first)
-        if budget is not None:  # code that is there leaves time for more
+    foresight = Foresight(task, _foreseen(recipes, protocol) if compiles and processes > 1 else [], processes)
+    try:
+        plans = _Measured(task, recipes, protocol, budget, processes)
+        if budget is not None:
             protocol = fit(budget, task, recipes, protocol, plans, processes)
+        if compiles:
+            decided: dict[Together, Plan] = {}
+            for together, seconds in work(task, recipes, protocol, plans).items():
+                if seconds >= WORTH:
+                    foresight.tell(together)
+                decided[together] = to_compile(task, together, plans[together], seconds)
+            left = processes - sum(plan.graphs for plan in decided.values() if plan.compiles == "pending")
+            for together, plan in decided.items():
+                first = max(0, left) * plan.together if plan.compiles == "pending" else 0
+                plans[together] = replace(plan, first=first)
+            if budget is not None:  # code that is there leaves time for more
+                protocol = fit(budget, task, recipes, protocol, plans, processes)
+    finally:
+        foresight.end()
     return {together: plans[together] for together in kinds(recipes, protocol)}, protocol
+
+
+def _foreseen(recipes: Mapping[str, Recipe], protocol: Protocol) -> list[Together]:
+    """Return the kinds of runs that might be compiled."""
+    return [kind for kind in kinds(recipes, protocol) if not kind.alone] if not no_compiler() else []
 
 
 class _Measured(dict[Together, Plan]):

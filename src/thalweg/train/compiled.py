@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +39,12 @@ __all__ = [
     "Traced",
     "compile_steps",
     "count_compiled",
+    "elsewhere",
     "folder",
+    "forget",
     "import_compiler",
     "no_compiler",
+    "told",
     "traced",
 ]
 
@@ -56,8 +59,14 @@ Form = Together
 _GRAPHS: WeakKeyDictionary[Task, dict[Form, dict[Size, Traced]]] = WeakKeyDictionary()
 """What this process has traced."""
 
+_ELSEWHERE: WeakKeyDictionary[Task, dict[tuple[Form, Size], tuple[Path, float]]] = WeakKeyDictionary()
+"""What another process has traced; see `elsewhere`."""
 
 _PLAIN = Together()
+
+
+def _form(together: Together) -> Form:
+    return replace(together.recipe().resolved().together(), batch_size=1, accumulate=1)
 
 
 class Compiled(Vmapped):
@@ -71,8 +80,8 @@ class Compiled(Vmapped):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
-        form = replace(self.together, batch_size=1, accumulate=1)
-        self.graphs = _GRAPHS.setdefault(task, {}).setdefault(form, {})
+        self.form = _form(self.together)
+        self.graphs = _GRAPHS.setdefault(task, {}).setdefault(self.form, {})
 
     def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
@@ -160,6 +169,8 @@ def _at(inputs: Any, indices: Tensor) -> Any:
 class Traced:
     """A step, or an evaluation, as a graph of torch's operations, and where its code is kept.
 
+    Where another process has traced it already, it is traced here only if its code has to be compiled.
+
     Attributes:
         seconds: about how long it takes to compile, by the length of the graph.
         path: of the file.
@@ -167,8 +178,6 @@ class Traced:
     """
 
     def __init__(self, models: Compiled, size: Size, given: Any) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         self.code: Code | None = None
         leaves, spec = pytree.tree_flatten(given)
         self.example = [x.contiguous() for x in leaves]
@@ -180,23 +189,33 @@ class Traced:
         def evaluate(*flat: Any) -> list[Tensor]:
             return [models.predict(*pytree.tree_unflatten(flat, spec))]
 
-        models.module.train(size[0] == "step")
-        with torch.set_grad_enabled(size[0] == "step"):
-            self.graph = make_fx(step if size[0] == "step" else evaluate)(*self.example)
-        self.seconds = 9 + 0.02 * len(self.graph.graph.nodes)
-        self.path = folder() / f"{self._digest()}.pt2"
+        def graph() -> torch.fx.GraphModule:
+            from torch.fx.experimental.proxy_tensor import make_fx
 
-    def _digest(self) -> str:
+            models.module.train(size[0] == "step")
+            with torch.set_grad_enabled(size[0] == "step"):
+                return make_fx(step if size[0] == "step" else evaluate)(*self.example)
+
+        self.graph: Callable[[], torch.fx.GraphModule] = graph
+        if known := _ELSEWHERE.get(models.task, {}).get((models.form, size)):
+            self.path, self.seconds = known
+        else:
+            made = graph()
+            self.graph = lambda: made  # what was traced keeps no models, and with them the task, alive
+            self.path = folder() / f"{self._digest(made)}.pt2"
+            self.seconds = 9 + 0.02 * len(made.graph.nodes)
+
+    def _digest(self, graph: torch.fx.GraphModule) -> str:
         whole = hashlib.sha256()
         facts: list[Any] = [
             torch.__version__,
             torch.backends.cpu.get_cpu_capability(),
             torch.get_num_threads(),
-            self.graph.code,
+            graph.code,
         ]
         facts += [(x.dtype, tuple(x.shape), x.stride()) for x in self.example]
         whole.update(repr(facts).encode())
-        for name, x in (*self.graph.named_buffers(), *_constants(self.graph)):
+        for name, x in (*graph.named_buffers(), *_constants(graph)):
             whole.update(repr((name, x.dtype, tuple(x.shape))).encode())
             whole.update(x.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return whole.hexdigest()[:32]
@@ -220,11 +239,12 @@ class Traced:
         from torch._inductor import aot_compile
         from torch._inductor.package.package import package_aoti
 
-        for node in self.graph.graph.nodes:
+        graph = self.graph()
+        for node in graph.graph.nodes:
             node.meta.clear()  # what tracing noted would be taken for an export's
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made: Any = aot_compile(self.graph, tuple(self.example), options=_options())
+            made: Any = aot_compile(graph, tuple(self.example), options=_options())
             with TemporaryDirectory() as folder:
                 package = Path(folder) / "code.pt2"
                 package_aoti(str(package), made)
@@ -317,6 +337,30 @@ def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _P
         if size not in models.graphs:
             models.graphs[size] = Traced(models, size, _example(models, size))
     return [models.graphs[size] for size in wanted]
+
+
+def told(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> dict[Size, tuple[Path, float]]:
+    """Return where the code of what `traced` returns is kept, and its `Traced.seconds`: for `elsewhere`.
+
+    Raises:
+        Exception: whatever vmap raised.
+    """
+    traced(task, slots, sizes, together)
+    graphs = _GRAPHS[task][_form(together)]
+    return {size: (graph.path, graph.seconds) for size, graph in graphs.items()}
+
+
+def elsewhere(task: Task, together: Together, found: Mapping[Size, tuple[Path, float]]) -> None:
+    """Take what `told` returned in another process for what tracing here would find."""
+    form = _form(together)
+    _ELSEWHERE.setdefault(task, {}).update({(form, size): known for size, known in found.items()})
+
+
+def forget(task: Task, together: Together) -> None:
+    """Forget what was traced and has no code, with the models that it may hold."""
+    graphs = _GRAPHS.get(task, {}).get(_form(together), {})
+    for size in [size for size, graph in graphs.items() if graph.code is None]:
+        del graphs[size]
 
 
 def _example(models: Compiled, size: Size) -> Any:

@@ -16,7 +16,7 @@ from thalweg import optim
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Together
 from thalweg.task import Task
-from thalweg.train.compiled import Traced, compile_steps, no_compiler, traced
+from thalweg.train.compiled import Size, Traced, compile_steps, forget, no_compiler, told, traced
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.footprint import saved_bytes
 from thalweg.train.judging import outcomes
@@ -28,8 +28,10 @@ from thalweg.train.step import FEWEST, quiet_fallback
 
 __all__ = [
     "SECONDS",
+    "WORTH",
     "Plan",
     "compiled",
+    "foretold",
     "graphs",
     "look",
     "measure",
@@ -165,8 +167,19 @@ def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Pl
     if all([graph.load() for graph in needed]):  # noqa: C419  load them all
         return compiled(task, together, pending)
     if seconds < (2 if plan.executor == "vmapped" else 10) * sum(graph.seconds for graph in needed):
+        forget(task, together)
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
     return pending
+
+
+def foretold(task: Task, together: Together, processes: int) -> dict[Size, tuple[Path, float]]:
+    """Return what `thalweg.train.compiled.elsewhere` takes, of the plan that `measure` would return if it compiles.
+
+    Raises:
+        Exception: whatever vmap raised.
+    """
+    count, _ = _fitting(task, together, processes, None)
+    return told(task, count, _sizes(task, together), together) if count >= FEWEST else {}
 
 
 def graphs(task: Task, together: Together, plan: Plan) -> list[Traced]:
