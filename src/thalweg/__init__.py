@@ -13,14 +13,17 @@ from thalweg.errors import InputError, unknown
 if TYPE_CHECKING:
     from thalweg import (
         activation,
+        augment,
         average,
         dropout,
         gradient,
         init,
+        inspect,
         loss,
         norm,
         optim,
         penalty,
+        prune,
         schedule,
         stop,
         surgery,
@@ -28,8 +31,7 @@ if TYPE_CHECKING:
     )  # fmt: skip
     from thalweg.key import Key
     from thalweg.recipe import Recipe
-    from thalweg.study import Study, compare, export
-    from thalweg.study.ablate import ablate
+    from thalweg.study import Study, ablate, compare, export, lottery
     from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, split, squared_error, standardize
     from thalweg.technique import Choice, LogUniform, Uniform
 
@@ -38,22 +40,22 @@ __version__ = "0.1.0"
 _HOMES = {
     "key": ["Key"],
     "recipe": ["Recipe"],
-    "study": ["Study", "ablate", "compare", "export"],
+    "study": ["Study", "ablate", "compare", "export", "lottery"],
     "task": ["Metric", "Task", "absolute_error", "accuracy", "load_task", "split", "squared_error", "standardize"],
     "technique": ["Choice", "LogUniform", "Uniform"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 _PARTS = (
-    "activation", "average", "dropout", "gradient", "init", "loss", "norm", "optim", "penalty", "schedule", "stop",
-    "surgery", "wrapper",
+    "activation", "augment", "average", "dropout", "gradient", "init", "inspect", "loss", "norm", "optim", "penalty",
+    "prune", "schedule", "stop", "surgery", "wrapper",
 )  # fmt: skip
 
 __all__ = [
     "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "ablate",
-    "absolute_error", "accuracy", "activation", "average", "compare", "dropout", "export", "gradient", "init",
-    "load_task", "loss", "norm", "optim", "penalty", "schedule", "split", "squared_error", "standardize",
-    "stop", "surgery", "unknown", "wrapper",
+    "absolute_error", "accuracy", "activation", "augment", "average", "compare", "dropout", "export", "gradient",
+    "init", "inspect", "load_task", "loss", "lottery", "norm", "optim", "penalty", "prune", "schedule", "split",
+    "squared_error", "standardize", "stop", "surgery", "unknown", "wrapper",
 ]  # fmt: skip
 
 
