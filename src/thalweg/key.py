@@ -68,18 +68,25 @@ class Key:
     def seeded(self) -> Iterator[None]:
         """Seed the global generators of torch, numpy and random from here; put them back afterwards.
 
-        For code that draws from them and takes no generator, such as a module's own initialisation.
+        For code that draws from them and takes no generator, such as a module's own initialisation. Of torch's, those
+        of the CPU, and of CUDA devices where they are in use.
         """
         import torch
 
         python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-        torch_state = torch.get_rng_state()
+        torch_state, on_cuda = torch.get_rng_state(), torch.cuda.is_initialized()
+        cuda_states = torch.cuda.get_rng_state_all() if on_cuda else []
         try:
             random.seed(self.integer(63))
             np.random.seed(self.integer(32))  # noqa: NPY002
-            torch.manual_seed(self.integer(63))
+            # torch.manual_seed would, where CUDA is not in use, note a whole stack each time for when it is.
+            torch.default_generator.manual_seed(self.integer(63))
+            if on_cuda:
+                torch.cuda.manual_seed_all(self.integer(63))
             yield
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
             torch.set_rng_state(torch_state)
+            if on_cuda:
+                torch.cuda.set_rng_state_all(cuda_states)

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from thalweg.cache import kept
 
@@ -66,7 +66,7 @@ class Estimates:
             error, df = self.seed_error, self.seed_df
         if error is None or df is None:
             return None
-        detectable: Floats = error * _noncentrality(stats.t.isf(alpha / 2, df), df, power)
+        detectable: Floats = error * _noncentrality(-special.stdtrit(df, alpha / 2), df, power)
         return detectable
 
     def _seed_half(self, alpha: float) -> Floats | None:
@@ -173,7 +173,7 @@ def pair_alpha(recipes: int, seeds: int, alpha: float = 0.05) -> float:
     quantile = float(
         kept(f"largest-t-{recipes}-{seeds}-{alpha!r}.txt", lambda: repr(_quantile(recipes, seeds, alpha)))
     )
-    return float(2 * stats.t.sf(quantile, seeds - 1))
+    return float(2 * special.stdtr(seeds - 1, -quantile))
 
 
 def _quantile(recipes: int, seeds: int, alpha: float) -> float:
@@ -287,7 +287,7 @@ def _clean(squares: Floats, count: int, tiny: float) -> Floats:
 def _half(error: Floats | None, df: Floats | None, alpha: float) -> Floats | None:
     if error is None or df is None:
         return None
-    half: Floats = error * stats.t.isf(alpha / 2, df)
+    half: Floats = error * -special.stdtrit(df, alpha / 2)
     return half
 
 
@@ -302,7 +302,7 @@ def _noncentrality(critical: Floats, df: Floats, power: float) -> Floats:
     quantiles of S and solved for δ by halving. (scipy's ``nctdtrinc`` does not return at 1 degree of freedom.)
     """
     shares = (np.arange(400) + 0.5) / 400
-    limits = critical[:, None] * stats.chi.ppf(shares, df[:, None]) / np.sqrt(df[:, None])
+    limits = critical[:, None] * np.sqrt(2 * special.gammaincinv(df[:, None] / 2, shares) / df[:, None])
     low: Floats = np.zeros_like(critical)
     high: Floats = limits[:, -1] + 10.0
     for _ in range(40):
