@@ -42,9 +42,11 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
         parts: ingredients by role.
     """
     modules = dict(model.named_modules())
+    touched: list[nn.Module] = []
     for edit in edits:
         old = modules[edit.where]
         new = edit.make(parts[edit.role], old).train(old.training)
+        touched.append(new)
         if edit.place == "inside":
             replace_functions(old, edit.functions, new)
         elif edit.place != "instead":
@@ -53,7 +55,24 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
             model = new
         else:
             _put(modules, old, new)
+    _call_their_modules(model, touched)
     return model
+
+
+def _call_their_modules(model: nn.Module, touched: Sequence[nn.Module]) -> None:
+    """Let torch's transformer encoders call the modules inside them wherever one of these is new.
+
+    In evaluation and without gradients they else read the weights of their layers, and leave out what is around them.
+    """
+    new = {id(module) for module in touched}
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder | nn.TransformerEncoderLayer) and any(
+            id(part) in new for part in module.modules()
+        ):
+            if isinstance(module, nn.TransformerEncoder):
+                module.use_nested_tensor = False
+            else:
+                module.activation_relu_or_gelu = 0  # what else they look at first is whether they are in training
 
 
 def _put(modules: Mapping[str, nn.Module], old: nn.Module, new: nn.Module) -> None:
