@@ -13,7 +13,7 @@ import torch
 
 from thalweg import task as tasks
 from thalweg.errors import InputError
-from thalweg.inspect._checks import data, losses, model, sharing, training, units
+from thalweg.inspect._checks import data, leaks, losses, model, modes, rates, sharing, training, units
 from thalweg.inspect._checks.finding import Finding, skipped
 from thalweg.inspect._checks.subject import Subject
 from thalweg.key import Key
@@ -28,7 +28,7 @@ __all__ = ["CHECKS", "Check", "check"]
 CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "targets": data.targets,
     "duplicates": sharing.duplicates,
-    "leakage": sharing.leakage,
+    "leakage": leaks.leakage,
     "inputs": data.inputs,
     "splits": data.alike,
     "loss at start": losses.start,
@@ -41,11 +41,11 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "overfit a batch": training.overfit,
     "signal": training.signal,
     "units": units.units,
-    "updates": training.updates,
-    "learning rate": training.learning_rate,
+    "updates": rates.updates,
+    "learning rate": rates.learning_rate,
     "no gradient": model.without_gradient,
-    "modes": model.modes,
-    "loader": training.loader,
+    "modes": modes.modes,
+    "loader": rates.loader,
 }
 """Every check by name, in order: from a task and a recipe to a finding."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
 from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, spread
@@ -206,8 +207,63 @@ def loss(subject: Subject) -> Finding:
             "it is the same whichever target goes with which output",
             "Compute it from output and targets example by example; look for a mean over the batch taken too early.",
         )
+    if _upside_down(subject, output):
+        return wrong(
+            "it is lower for outputs that say the contrary of the targets than for outputs that say the targets",
+            "Turn its sign around: training minimises it, and with this one it makes the model worse without bound.",
+        )
+    if (factor := _factor(subject, drawn)) is not None:
+        size = "smaller" if factor[1] < 1 else "larger"
+        return note(
+            f"it is {factor[0]} times {factor[1]:.2g}, and gradients are as much {size}",
+            "Take the factor out; else learning rates, gradient clipping and adam's eps mean something else here.",
+        )
     steady = math.isclose(twice, once, rel_tol=0.02, abs_tol=1e-9)
     if not steady:
         return fine(f"of the same examples twice, {twice:.4g} in place of {once:.4g}: it looks at a batch as a whole")
     kind = "classes" if are_classes(targets) else "targets"
     return fine(f"a mean over the batch that depends on the {kind}")
+
+
+def _upside_down(subject: Subject, output: Tensor) -> bool:
+    """Return whether the loss prefers what contradicts the targets."""
+    targets, axis = subject.batch.targets, class_axis(subject)
+    if axis is not None:
+        count = output.shape[axis]
+        if int(targets.max()) >= count:
+            return False
+        one = nn.functional.one_hot(targets.clamp(min=0), count).movedim(-1, axis).to(output)
+        # Both are scores and probabilities.
+        right, wrong = (value(subject, 0.8 * x + 0.2 / count, targets) for x in (one, (1 - one) / (count - 1)))
+        return right > wrong + 1e-3 * abs(wrong)
+    if output.numel() != targets.numel() or not targets.is_floating_point():
+        return False
+    same = targets.reshape(output.shape).to(output)
+    if bool(((same == 0) | (same == 1)).all()):
+        right, wrong = (value(subject, 0.1 + 0.8 * x, targets) for x in (same, 1 - same))
+        return right > wrong + 1e-3 * abs(wrong)
+    # Of what is convex, no noise makes the mean of both signs lower.
+    noise = torch.from_numpy((Key(0) / "away").generator().standard_normal(tuple(output.shape))).to(output)
+    noise = noise * float(same.std(correction=0))
+    right = value(subject, same, targets)
+    away = [
+        (value(subject, same + size * noise, targets) + value(subject, same - size * noise, targets)) / 2
+        for size in (0.1, 1.0, 10.0)
+    ]
+    return away[2] < away[1] < away[0] < right and away[2] < 0
+
+
+def _factor(subject: Subject, drawn: Tensor) -> tuple[str, float] | None:
+    """Return which usual loss it is a multiple of, and by how much, where that is far from 1."""
+    targets, axis = subject.batch.targets, class_axis(subject)
+    usual: Callable[[Tensor], Tensor]
+    if axis is not None:
+        name, usual = "cross entropy", lambda x: nn.functional.cross_entropy(x.movedim(axis, 1), targets)
+    elif targets.is_floating_point() and drawn.numel() == targets.numel():
+        name, usual = "the squared error", lambda x: (x - targets.reshape(x.shape)).square().mean()
+    else:
+        return None
+    outputs = (drawn, 2 * drawn, 1 - drawn)
+    found = [value(subject, x, targets) / max(float(usual(x)), 1e-12) for x in outputs]
+    steady = all(math.isclose(x, found[0], rel_tol=1e-3) for x in found)
+    return (name, found[0]) if steady and found[0] > 0 and not 0.01 < found[0] < 100 else None

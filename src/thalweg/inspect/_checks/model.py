@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
@@ -18,7 +16,7 @@ from thalweg.key import Key
 from thalweg.task import Split
 from thalweg.task.reading import each, first_line, leaves, named
 
-__all__ = ["batch_independence", "causality", "gradient_check", "inputs_used", "modes", "without_gradient"]
+__all__ = ["batch_independence", "causality", "gradient_check", "inputs_used", "without_gradient"]
 
 PARAMETERS = 24
 """Tensors, at most, whose gradient is compared."""
@@ -296,63 +294,3 @@ def _matters(one: Pass, p: Tensor) -> bool:
         after = one.value()
         p.copy_(here)
     return not math.isclose(before, after, rel_tol=1e-6, abs_tol=1e-12)
-
-
-def modes(subject: Subject) -> Finding:
-    """Whether dropout and norms heed train() and eval()."""
-    made = subject.model()
-    kinds = (_DropoutNd, _BatchNorm, _InstanceNorm)
-    heeding = {name: m for name, m in made.named_modules() if isinstance(m, kinds)}
-    asleep = [name for name, m in heeding.items() if not m.training and _acts(m)]
-    module = subject.model().eval()
-    kept = {name: x.clone() for name, x in module.named_buffers()}
-    with torch.no_grad():
-        twice = [_outputs(subject, module, seed) for seed in (0, 1)]
-        written = [name for name, x in module.named_buffers() if not torch.equal(x, kept[name])]
-    if difference(*twice) > 1e-6:
-        return wrong(
-            "in evaluation, two passes over the same examples differ: something is still drawn at random",
-            "Give functional dropout training=self.training, and draw noise in training alone.",
-        )
-    if written:
-        return wrong(
-            f"in evaluation, the forward pass writes {listed(written)}",
-            "Norms are to keep what they learned in training: have eval() reach them, and pass "
-            "training=self.training.",
-        )
-    awake = subject.model().train()
-    still = [n for n, m in awake.named_modules() if isinstance(m, kinds) and not m.training and _acts(m)]
-    learned = [n for n in still if any(p.requires_grad for p in awake.get_submodule(n).parameters())]
-    dropping = [n for n in still if isinstance(awake.get_submodule(n), _DropoutNd)]
-    if learned or dropping:
-        return wrong(
-            f"train() does not reach {listed(learned or dropping)}, which stays in evaluation mode",
-            "Call super().train(mode) in a train() of your own, and keep layers in attributes or ModuleLists; freeze "
-            "a norm's parameters too where it is to stay as it is.",
-        )
-    drops = [n for n, m in awake.named_modules() if isinstance(m, _DropoutNd) and m.p > 0]
-    with torch.no_grad():
-        if drops and difference(*(_outputs(subject, awake, seed) for seed in (0, 1))) == 0:
-            return note(
-                f"{listed(drops)} makes no difference in training",
-                "Call it in the forward pass, or leave it out.",
-            )
-    if asleep and len(asleep) == len(heeding):
-        return note(
-            f"the model comes in evaluation mode, {listed(asleep)} with it; runs here call train(), other "
-            "loops may not",
-            "Return the model in training mode, and call train() before each epoch and eval() before each "
-            "evaluation.",
-        )
-    if not heeding:
-        return fine("no dropout and no norm that differs between training and evaluation")
-    return fine(f"{len(heeding)} dropouts and norms heed train() and eval()")
-
-
-def _acts(module: nn.Module) -> bool:
-    return not isinstance(module, _DropoutNd) or module.p > 0
-
-
-def _outputs(subject: Subject, module: nn.Module, seed: int) -> list[Tensor]:
-    few = spread(subject.task.train, 16)
-    return outputs_of(Pass(subject, module, few, seed).output(), len(few))

@@ -1,9 +1,8 @@
-"""Checks that train a little: a small batch learned by heart, what is learned of new examples, rates, and speed."""
+"""Checks that train a little: a small batch learned by heart, and what is learned of new examples."""
 
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from torch import Tensor
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
 from thalweg.inspect._checks.losses import value
 from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, numbers_in, spread
-from thalweg.inspect._range_test import RangeTest, range_test
 from thalweg.key import Key
 from thalweg.task import Split, apply
 from thalweg.task.reading import leaves
 from thalweg.train.population import batches
 
-__all__ = ["learning_rate", "loader", "overfit", "signal", "updates"]
+__all__ = ["overfit", "signal"]
 
 RATES = ((1e-2, 200), (1e-1, 100), (1e-3, 400))
 """Learning rates of Adam that are tried, and steps."""
@@ -45,8 +43,11 @@ def overfit(subject: Subject) -> Finding:
         optimizer = torch.optim.Adam(trained, lr)
         begun, loss = one()
         first = float(loss.detach())
-        if not math.isfinite(floor) or floor > first:
+        if floor > first:
             floor = 0.0
+        enough = floor + 0.05 * (first - floor)
+        if not math.isfinite(floor):  # the loss has no lowest value
+            enough = 0.05 * first if first > 0 else first - abs(first) - 0.5
         for _ in range(count):
             optimizer.zero_grad()
             output, loss = one()
@@ -55,7 +56,7 @@ def overfit(subject: Subject) -> Finding:
             if not math.isfinite(now):
                 break
             best = min(best, now)
-            if now - floor < 0.05 * (first - floor):
+            if now < enough:
                 return _learned(subject, few, begun, output, first, now, steps)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -63,6 +64,8 @@ def overfit(subject: Subject) -> Finding:
                 break
     if clock() - started > LONG and steps < ENOUGH:
         return skipped(f"a step takes {(clock() - started) / steps:.2g} s, too long to learn anything in seconds")
+    if not math.isfinite(floor):
+        floor = min(0.0, first - abs(first) - 0.5)
     left = (best - floor) / (first - floor) if first > floor else 1.0
     said = f"of {len(few)} examples, the loss went from {first:.3g} to {best:.3g} in {steps} steps"
     said += f"; the outputs that are best for it give {floor:.3g}" if floor > 1e-3 else ", and not to 0"
@@ -96,7 +99,7 @@ def _few(subject: Subject) -> Split:
 
 
 def _floor(subject: Subject, few: Split) -> float:
-    """Return the least loss that any outputs have, whatever model gives them."""
+    """Return the least loss that any outputs have, whatever model gives them; -inf where there is none."""
     output = Pass(subject, subject.model().train(), few).output()
     if not (isinstance(output, Tensor) and output.is_floating_point()):
         return 0.0
@@ -116,7 +119,7 @@ def _floor(subject: Subject, few: Split) -> float:
         found = value(subject, free.detach(), targets)
     except Exception:
         return 0.0
-    return found if math.isfinite(found) and found > -1e3 else 0.0
+    return (found if found > -1e3 else -math.inf) if math.isfinite(found) else 0.0
 
 
 def _learned(subject: Subject, few: Split, begun: Any, output: Any, first: float, now: float, steps: int) -> Finding:
@@ -129,7 +132,8 @@ def _learned(subject: Subject, few: Split, begun: Any, output: Any, first: float
         word = "higher" if metric.higher_is_better else "lower"
         return wrong(
             f"{said}, and {metric.name} went from {before:.3g} to {after:.3g}, where {word} counts as better",
-            "Turn higher_is_better of the metric around, or look whether it takes the output as the loss does.",
+            "Turn higher_is_better of the metric around, or the sign of the loss if that is the wrong one; or look "
+            "whether the metric takes the output as the loss does.",
         )
     return fine(said)
 
@@ -233,114 +237,3 @@ def _trees(subject: Subject) -> float | None:
     dealt = [right(generator.permutation(y_valid)) for _ in range(DEALT)]
     deviation = float(np.std(dealt))
     return (right(y_valid) - float(np.mean(dealt))) / deviation if deviation > 0 else 0.0
-
-
-def updates(subject: Subject) -> Finding:
-    """Gradients, and updates in parts of the weights, layer by layer."""
-    trained = subject.trained
-    if not np.isfinite(trained.losses).all() or not bool(torch.isfinite(trained.updates).all()):
-        return wrong(
-            f"within {len(trained.losses)} steps of {subject.recipe.optimizer}, weights or loss are no longer finite",
-            "Lower the learning rate, normalise the inputs, and look at the loss for logarithms and divisions by 0.",
-        )
-    layers = [
-        i for i, n in enumerate(trained.names) if len(trained.shapes[n]) > 1 and float(trained.weights[0, i]) > 0
-    ]
-    if not layers:
-        return skipped("no layer has a matrix of weights that is not 0")
-    names = [trained.names[i] for i in layers]
-    ratios = (trained.updates / trained.weights.clamp(min=1e-30))[:, layers].median(0).values
-    slopes = (trained.gradients / trained.weights.clamp(min=1e-30))[:, layers].median(0).values
-    low, high = int(ratios.argmin()), int(ratios.argmax())
-    said = f"a step changes weights by {float(ratios[low]):.1g} ({names[low]}) to {float(ratios[high]):.1g}"
-    said += f" ({names[high]}) of their norm" if low != high else " of their norm"
-    first = float((trained.updates / trained.weights.clamp(min=1e-30))[:, layers].max())
-    largest = float(ratios.max())
-    if first > 0.5:
-        return wrong(
-            f"{said}, and at first by {first:.1g}; about 0.001 is usual",
-            f"Lower the learning rate, which is {subject.rate:g}, or warm up to it.",
-        )
-    if largest < 1e-5:
-        return (wrong if largest < 1e-7 else note)(
-            f"{said}; about 0.001 is usual", f"Raise the learning rate, which is {subject.rate:g}."
-        )
-    some = slopes[slopes > 0]
-    apart = float(some.max() / some.min()) if len(some) else 1.0
-    if apart > 1e5:
-        small = names[int(slopes.masked_fill(slopes == 0, math.inf).argmin())]
-        big = names[int(slopes.argmax())]
-        return (wrong if apart > 1e7 else note)(
-            f"gradients, in parts of the weights, are {apart:.0e} times as large in {big} as in {small}",
-            "They vanish or explode on the way: use an initialisation for the activation (init=he_normal, "
-            "orthogonal), "
-            "norms, or shortcuts around blocks.",
-        )
-    if first > 0.2:
-        return note(
-            f"{said}; about 0.001 is usual", f"A lower rate than {subject.rate:g}, or a warm-up, may be better."
-        )
-    return fine(said)
-
-
-def learning_rate(subject: Subject) -> Finding:
-    """The recipe's learning rate against the band of a range test."""
-    seconds = subject.trained.seconds
-    steps = min(80, int(1.5 * LONG / max(seconds, 1e-6)))
-    if steps < 30:
-        return skipped(f"a step takes {seconds:.2g} s, too long for a range test within seconds")
-    found = range_test(subject.task, subject.recipe, steps=steps)
-    mine = subject.rate
-    if found.band is None:
-        return note(
-            f"{mine:g}; the loss does not fall clearly at any rate from {found.rates[0]:.1g} to "
-            f"{found.rates[-1]:.1g}",
-            "Look at the other checks first; then try thalweg.schedule.range_test with more steps.",
-        )
-    low, high = found.band
-    said = f"{mine:.3g}; in a range test, the loss falls from {low:.2g} to {high:.2g}"
-    if _explodes(found, mine):
-        return wrong(f"{said}, and rises again before {mine:.2g}", f"Lower it to {high / 3:.1g} or so.")
-    if mine < low / 1000:
-        return wrong(f"{said}: it hardly learns", f"Raise it, to {math.sqrt(low * high):.1g} or so.")
-    if mine < low / 100:
-        return note(f"{said}: it learns slowly", f"Raise it, to {math.sqrt(low * high):.1g} or so.")
-    if mine > 10 * high:
-        return note(f"{said}: it is above", f"Lower it to {high / 3:.1g} or so, or warm up to it.")
-    return fine(said)
-
-
-def _explodes(found: RangeTest, mine: float) -> bool:
-    """Return whether, by the rate, the loss is back where it began, or higher."""
-    if mine > found.rates[-1]:
-        return "all steps" not in found.ended
-    bottom = int(np.argmin(found.smoothed))
-    there = int(np.searchsorted(found.rates, mine))
-    return there > bottom and float(found.smoothed[there]) >= float(found.smoothed[0])
-
-
-def loader(subject: Subject) -> Finding:
-    """How long data take to come, against a step of training."""
-    size, seconds = subject.recipe.sizes()[0], subject.trained.seconds
-    rows = torch.from_numpy((Key(0) / "loader").permutation(len(subject.task.train))[:size])
-    taken = []
-    for _ in range(5):
-        started = time.perf_counter()
-        subject.task.train.at(rows)
-        taken.append(time.perf_counter() - started)
-    gather, read = float(np.median(taken)), subject.task.seconds_to_read
-    examples = sum(len(part) for part in (subject.task.train, subject.task.valid, subject.task.test))
-    epoch = seconds * len(subject.task.train) / size
-    waiting = read * len(subject.task.train) / examples
-    if read > 1 and waiting > epoch:
-        return note(
-            f"the data set took {read:.3g} s to give {examples:,} examples, once; an epoch of training takes "
-            f"{epoch:.2g} s",
-            "Studies keep the data in memory and do not wait; a loop with a DataLoader waits "
-            f"{waiting / (waiting + epoch):.0%} "
-            "of its time: prepare examples once, or use workers.",
-        )
-    said = f"a batch is there in {1e3 * gather:.2g} ms, and a step takes {1e3 * seconds:.2g} ms"
-    if gather > seconds:
-        return note(said, "Make examples smaller, such as with uint8 in place of floats, or batches.")
-    return fine(said)

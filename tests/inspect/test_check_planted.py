@@ -1,0 +1,98 @@
+"""Mistakes that a check may miss, take for another, or give the wrong remedy for; and what is none."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import thalweg as tw
+from thalweg import inspect
+
+GENERATOR = torch.Generator().manual_seed(0)
+N = 600
+X = torch.randn(N, 12, generator=GENERATOR)
+W = torch.randn(12, 3, generator=torch.Generator().manual_seed(5))
+Y = (X @ W + 0.3 * torch.randn(N, 3, generator=GENERATOR)).argmax(1)
+QUANTITY = 2 * X[:, :1] + torch.sin(X[:, 1:2]) + 0.1 * torch.randn(N, 1, generator=GENERATOR)
+
+
+def mlp(inputs=12, outputs=3):
+    return nn.Sequential(
+        nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, outputs)
+    )  # fmt: skip
+
+
+def task(model=mlp, data=(X, Y), loss=F.cross_entropy, metric=tw.accuracy, **more):
+    return tw.Task(model=model, data=data, loss=loss, metric=metric, epochs=5, **more)
+
+
+def regression(loss=F.mse_loss, **more):
+    return task(lambda: mlp(outputs=1), (X, QUANTITY), loss=loss, metric=tw.squared_error, **more)
+
+
+def found(task, name, recipe=None):
+    """Return the finding of one check, made alone."""
+    kept = dict(inspect.CHECKS)
+    try:
+        for other in kept.keys() - {name}:
+            del inspect.CHECKS[other]
+        return inspect.check(task, recipe)[name]
+    finally:
+        inspect.CHECKS.clear()
+        inspect.CHECKS.update(kept)
+
+
+# -- losses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        lambda: task(loss=lambda o, t: -F.cross_entropy(o, t)),
+        lambda: regression(loss=lambda o, t: -F.mse_loss(o, t)),
+        lambda: regression(loss=lambda o, t: -F.l1_loss(o, t)),
+        lambda: task(
+            lambda: nn.Sequential(mlp(outputs=1), nn.Flatten(0)), (X, (X[:, 0] > 0).float()),
+            loss=lambda o, t: -F.binary_cross_entropy_with_logits(o, t), metric=tw.squared_error,
+        ),
+    ],
+)  # fmt: skip
+def test_a_loss_with_its_sign_turned_is_found(planted):
+    seen = found(planted(), "loss")
+    assert (seen.level, "the contrary of the targets" in seen.what) == ("wrong", True)
+    assert "sign" in seen.remedy
+
+
+def test_a_metric_that_gets_worse_while_the_loss_falls_is_found_though_the_loss_has_no_lowest_value():
+    seen = found(task(loss=lambda o, t: -F.cross_entropy(o, t)), "overfit a batch")
+    assert (seen.level, "accuracy went from" in seen.what) == ("wrong", True)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        F.l1_loss, F.huber_loss, lambda o, t: (F.mse_loss(o, t) + 1e-3).log(),
+        lambda o, t: torch.log(torch.cosh(o - t)).mean(),
+        lambda o, t: torch.exp(o).mean() - (t * o).mean(), lambda o, t: 1 - F.cosine_similarity(o, t, 0).mean(),
+    ],
+)  # fmt: skip
+def test_other_losses_of_quantities_are_let_through(loss):
+    assert found(regression(loss=loss), "loss").level == "fine"
+
+
+def gaussian(o, t):
+    return (o[:, 1:] / 2 + (o[:, :1] - t).square() / (2 * o[:, 1:].exp())).mean()
+
+
+def test_a_likelihood_without_a_lowest_value_is_learned_by_heart():
+    metric = tw.Metric("error", lambda o, t: (o[:, :1] - t).square().mean(1), higher_is_better=False)
+    seen = found(task(lambda: mlp(outputs=2), (X, QUANTITY), loss=gaussian, metric=metric), "overfit a batch")
+    assert seen.level == "fine"
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e4])
+def test_a_loss_times_a_number_is_noted_as_such(factor):
+    seen = found(task(loss=lambda o, t: factor * F.cross_entropy(o, t)), "loss")
+    assert (seen.level, f"cross entropy times {factor:.2g}" in seen.what) == ("note", True)
+    seen = found(regression(loss=lambda o, t: factor * F.mse_loss(o, t)), "loss")
+    assert (seen.level, f"the squared error times {factor:.2g}" in seen.what) == ("note", True)
