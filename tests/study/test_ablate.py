@@ -207,7 +207,7 @@ def test_a_run_that_diverges_is_a_failure_and_has_no_gap(tmp_path):
     found = {part["label"]: part for part in done.verdict["ablation"]["parts"]}
     assert found["optimizer sgd"]["out"]["gap"] is None
     assert found["penalty l2"]["in"]["gap"] is not None
-    assert any("full diverged in 2 of 2 runs" in warning for warning in done.verdict["warnings"])
+    assert any("full was not judged: all its 2 runs diverged" in warning for warning in done.verdict["warnings"])
 
 
 # -- the verdict ---------------------------------------------------------------------------------------

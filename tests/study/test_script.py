@@ -356,3 +356,13 @@ def test_an_unfinished_study_is_not_exported(tmp_path, monkeypatch):
         study(tw.load_task("wine"), tmp_path, {"sgd": tw.Recipe(epochs=1), "adam": tw.Recipe(epochs=2)})
     with pytest.raises(InputError, match="is not finished; run its command again, then export"):
         tw.export(tmp_path)
+
+
+def test_a_recipe_whose_every_run_diverged_is_not_exported(tmp_path):
+    wild = {rate: tw.Recipe(tw.optim.sgd(lr=float(rate)), epochs=1) for rate in ("1e30", "1e31")}
+    done = study(tw.load_task("wine"), tmp_path / "both", wild)
+    assert "every run diverged" in done.verdict["sentences"][0]
+    with pytest.raises(InputError, match=r"no best recipe to export: On wine, every run diverged"):
+        tw.export(tmp_path / "both")
+    with pytest.raises(InputError, match=r"every run of 1e30 diverged \(.*finite"):
+        tw.export(tmp_path / "both", "1e30")

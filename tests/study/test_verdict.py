@@ -139,6 +139,46 @@ def test_a_recipe_whose_scores_vary_more_does_not_hide_what_would_have_been_seen
     assert "1 run diverged (1 of 10 of d)" in " ".join(found["sentences"])
 
 
+def untrained(mean=0.48, seeds=10, examples=50):
+    """Scores of a recipe whose every run diverged."""
+    return Arm(arm(mean, seeds=seeds, examples=examples).scores, seeds, seeds, "the loss became NaN at step 3")
+
+
+def test_where_every_run_diverged_nothing_was_learned_and_nobody_is_named_ahead():
+    found = judge({"a": untrained(0.48), "b": untrained(0.2)}, {"a": untrained(0.48), "b": untrained(0.2)})
+    assert found["sentences"] == [
+        "On digits, every run diverged: nothing was learned, and no recipe is ahead of another."
+    ]
+    assert (found["best"], found["tied"], found["behind"], found["pairs"]) == (None, [], [], [])
+    assert {row["mean"] for row in found["recipes"] if row["arm"] == "chosen"} == {None}
+    assert {row["mean"] for row in found["recipes"] if row["arm"] == "defaults"} == {None}
+    assert found["warnings"][0].startswith(
+        "a was not judged: all its 10 runs diverged (the loss became NaN at step 3)"
+    )
+    partly = judge({"a": untrained(), "b": untrained()}, {"a": arm(0.9), "b": arm(0.9)})
+    assert partly["sentences"][0].startswith("On digits, every run of the chosen settings diverged: ")
+    assert judge({"a": untrained()})["sentences"] == ["On digits, every run diverged: nothing was learned."]
+
+
+def test_a_recipe_whose_every_run_diverged_is_not_named_beside_the_best():
+    """Two seeds can tell nothing apart, and an untrained model may even score best."""
+    two = {"adam": arm(0.5, seeds=2), "sgd": untrained(0.9, seeds=2), "lion": arm(0.501, seeds=2)}
+    found = judge(two)
+    assert found["tied"] == ["lion", "adam"]
+    assert found["diverged"] == ["sgd"]
+    first, second, *_ = found["sentences"]
+    assert "sgd" not in first
+    assert second == "Every run of sgd diverged: it learned nothing and is not judged."
+    alone = judge({"adam": arm(0.5), "sgd": untrained()})
+    assert alone["sentences"][0] == "On digits, adam alone was judged: every run of sgd diverged."
+    assert not any("is ahead" in sentence or "told apart" in sentence for sentence in alone["sentences"])
+
+
+def test_what_tuning_bought_over_defaults_that_all_diverged_is_still_said():
+    found = judge({"a": arm(0.9), "b": arm(0.5)}, {"a": untrained(0.1), "b": arm(0.5)})
+    assert any(sentence.startswith("Tuning bought a 80") for sentence in found["sentences"])
+
+
 def test_a_metric_with_one_value_is_judged_over_seeds_and_says_so():
     found = judge({"a": arm(0.9, examples=1), "b": arm(0.5, examples=1)}, metric=ERROR)
     assert (found["pairs"][0]["crossed"], found["recipes"][0]["crossed"]) == (None, None)

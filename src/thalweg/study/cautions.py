@@ -20,7 +20,11 @@ EDGE = 0.1
 
 def unjudged(verdict: Mapping[str, Any]) -> list[str]:
     """Name the recipes that could not be judged, with the reason."""
-    return [f"{name} was not judged: {reason.rstrip('.')}." for name, reason in verdict["unjudged"].items()]
+    diverged = verdict.get("diverged") or []
+    return [
+        f"{name} was not judged: {reason.rstrip('.')}{'; search lower learning rates' if name in diverged else ''}."
+        for name, reason in verdict["unjudged"].items()
+    ]
 
 
 def few_seeds(seeds: int) -> list[str]:
@@ -41,7 +45,7 @@ def failures(arms: Mapping[str, Mapping[str, Arm]]) -> list[str]:
         arms: ``"chosen"`` and ``"defaults"``, each by recipe.
     """
     found: list[str] = []
-    for name in arms["chosen"]:
+    for name in (name for name, arm in arms["chosen"].items() if not arm.lost):
         bad = [(kind, arms[kind][name]) for kind in ("chosen", "defaults") if name in arms[kind]]
         bad = [(kind, arm) for kind, arm in bad if arm.failures and arm.scores is not None]
         if bad:

@@ -11,7 +11,7 @@ import numpy as np
 from thalweg.record import RunRecord, Store
 from thalweg.study import cautions
 from thalweg.study.statistics import Estimates, Floats, differences, means
-from thalweg.study.verdict import ALPHA, Arm, arm_of, gathered, rows_of
+from thalweg.study.verdict import ALPHA, Arm, arm_of, gathered, rows_of, unjudged
 from thalweg.study.wording import Face, joined
 
 __all__ = ["contributions", "from_store"]
@@ -71,7 +71,7 @@ def contributions(
         rows.append({key: part[key] for key in ("label", "said", "instead")} | families)
     judged = [arm.scores for arm in arms.values() if arm.scores is not None]
     seeds, examples = np.shape(judged[0]) if judged else (0, 0)
-    best = "full" if arms["full"].scores is not None else None
+    best = "full" if arms["full"].scores is not None and not arms["full"].lost else None
     found: dict[str, Any] = {
         "metric": metric["name"],
         "higher_is_better": bool(metric["higher_is_better"]),
@@ -86,7 +86,8 @@ def contributions(
         "recipes": rows_of(arms, "chosen"),
         "pairs": [_as_pair(effect, sign) for effect in effects.values() if effect["test"] is not None],
         "gains": [],
-        "unjudged": {name: arm.reason for name, arm in arms.items() if arm.scores is None},
+        "unjudged": {name: unjudged(arm) for name, arm in arms.items() if arm.scores is None or arm.lost},
+        "diverged": [name for name, arm in arms.items() if arm.lost],
         "tuning": [],
         "ablation": {"comparisons": len(pairs), "parts": rows},
     }
@@ -189,6 +190,8 @@ class _Words:
         if self.verdict["seeds"] < 2:
             why = "one seed shows no effect: any may be the seed's" if self.verdict["seeds"] else "nothing was judged"
             return [f"{where}, {why}."]
+        if all(row["mean"] is None for row in self.verdict["recipes"]):
+            return [f"{where}, every run diverged: nothing was learned, and no ingredient shows what it is worth."]
         if len(self.parts) == 1:
             told = self._family("out", where, where)
         else:

@@ -16,7 +16,7 @@ from thalweg.study.statistics import Estimates, Floats, differences, means, pair
 from thalweg.study.tuning import tuning_curve
 from thalweg.study.wording import sentences
 
-__all__ = ["ALPHA", "Arm", "arm_of", "from_store", "gathered", "rows_of", "verdict"]
+__all__ = ["ALPHA", "Arm", "arm_of", "from_store", "gathered", "rows_of", "unjudged", "verdict"]
 
 ALPHA = 0.05
 """Probability with which anything that is claimed at once is wrong somewhere."""
@@ -39,6 +39,11 @@ class Arm:
     runs: int = 0
     reason: str = ""
 
+    @property
+    def lost(self) -> bool:
+        """Whether every run diverged, so that the scores are those of untrained models and say nothing."""
+        return self.scores is not None and 0 < self.runs <= self.failures
+
 
 def verdict(
     chosen: Mapping[str, Arm],
@@ -51,7 +56,8 @@ def verdict(
 
     Differences of chosen settings hold for all pairs at once, with probability 0.95; what tuning bought, for all
     recipes at once (Bonferroni); a recipe's own mean is given with plain 95% intervals. Where there is a
-    crossed interval (seeds × examples), it decides; else the one over seeds.
+    crossed interval (seeds × examples), it decides; else the one over seeds. A recipe of which every run diverged
+    learned nothing: it is not judged.
 
     Args:
         chosen: by recipe, in the order in which they were named.
@@ -76,7 +82,7 @@ def verdict(
     On digits, adam and adamw cannot be told apart
     """
     defaults = defaults or {}
-    judged = {name: _array(arm) for name, arm in chosen.items() if arm.scores is not None}
+    judged = {name: _array(arm) for name, arm in chosen.items() if arm.scores is not None and not arm.lost}
     seeds, examples = next(iter(judged.values())).shape if judged else (0, 0)
     level = pair_alpha(len(judged), seeds, ALPHA)
     S = np.stack(list(judged.values())) if judged else np.zeros((0, 1, 1))
@@ -93,7 +99,8 @@ def verdict(
         "recipes": rows,
         "pairs": pairs,
         "gains": _gains(chosen, defaults),
-        "unjudged": {name: arm.reason for name, arm in chosen.items() if arm.scores is None},
+        "unjudged": {name: unjudged(arm) for name, arm in chosen.items() if name not in judged},
+        "diverged": [name for name, arm in chosen.items() if arm.lost],
         "tuning": [],
     }
     found["sentences"] = sentences(found, task)
@@ -105,6 +112,14 @@ def _array(arm: Arm) -> Floats:
     return np.asarray(arm.scores, dtype=float)
 
 
+def unjudged(arm: Arm) -> str:
+    """Return why a recipe cannot be judged."""
+    if not arm.lost:
+        return arm.reason
+    which = f"all its {arm.runs} runs" if arm.runs > 1 else "its run"
+    return f"{which} diverged ({arm.reason.rstrip('.')})" if arm.reason else f"{which} diverged"
+
+
 def _ends(intervals: Floats | None, i: int = 0) -> list[float] | None:
     return None if intervals is None else [float(end) for end in intervals[i]]
 
@@ -114,7 +129,7 @@ def rows_of(arms: Mapping[str, Arm], kind: str) -> list[dict[str, Any]]:
     rows = []
     for name, arm in arms.items():
         row: dict[str, Any] = {"name": name, "arm": kind, "mean": None, "seeds": None, "crossed": None}
-        if arm.scores is not None:
+        if arm.scores is not None and not arm.lost:
             own = means(_array(arm)[None])
             row |= {
                 "mean": float(own.mean[0]),
@@ -171,7 +186,7 @@ def _gains(chosen: Mapping[str, Arm], defaults: Mapping[str, Arm]) -> list[dict[
     both = {
         name: np.stack([_array(arm), _array(defaults[name])])
         for name, arm in chosen.items()
-        if arm.scores is not None and name in defaults and defaults[name].scores is not None
+        if arm.scores is not None and not arm.lost and name in defaults and defaults[name].scores is not None
     }
     both = {name: S for name, S in both.items() if not np.array_equal(S[0], S[1])}
     gains = []

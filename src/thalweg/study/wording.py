@@ -22,7 +22,7 @@ def sentences(verdict: Mapping[str, Any], task: str = "") -> list[str]:
     words = _Words(verdict)
     found = [words.first(f"On {task}" if task else "Here")]
     if words.rows:
-        rest = (words.best, words.behind, words.among_first, words.tuning, words.failures, words.scope)
+        rest = (words.lost, words.best, words.behind, words.among_first, words.tuning, words.failures, words.scope)
         found += [text for part in rest if (text := part())]
     return found
 
@@ -103,10 +103,15 @@ class _Words:
 
     def first(self, where: str) -> str:
         """Who cannot be told apart, and what would have been seen; or who is ahead of all."""
+        lost = self.verdict.get("diverged") or []
+        if not self.rows and lost and len(lost) == len(self.verdict["unjudged"]):
+            return f"{where}, every run {self._of_what(lost)}diverged: nothing was learned{self._none_ahead(lost)}."
         if not self.rows:
             reasons = [f"{name} ({reason.rstrip('.')})" for name, reason in self.verdict["unjudged"].items()]
             return f"{where}, no recipe could be judged: {joined(reasons)}."
         best, tied, count = self.verdict["best"], self.verdict["tied"], len(self.rows)
+        if count == 1 and lost:
+            return f"{where}, {best} alone was judged: every run of {joined(lost)} diverged."
         if count == 1:
             return f"{where}, {best} alone was judged: there is nothing to tell it apart from."
         if self.verdict["seeds"] < 2:
@@ -122,6 +127,25 @@ class _Words:
             return f"{where}, none of the {count} recipes can be told apart from another{self._seen()}."
         who = f"{len(tied)} of {count} recipes" if many else joined(tied)
         return f"{where}, {who} cannot be told apart{self._seen()}."
+
+    def _of_what(self, lost: Sequence[str]) -> str:
+        """Name the arm in which all runs diverged, where those of the other did not."""
+        plain = [row for row in self.verdict["recipes"] if row["arm"] == "defaults" and row["name"] in lost]
+        return "" if all(row["failures"] == row["runs"] for row in plain) else "of the chosen settings "
+
+    @staticmethod
+    def _none_ahead(lost: Sequence[str]) -> str:
+        return ", and no recipe is ahead of another" if len(lost) > 1 else ""
+
+    def lost(self) -> str | None:
+        """Of which recipes every run diverged."""
+        lost = self.verdict.get("diverged") or []
+        if not lost or len(self.rows) == 1:  # then the first sentence has said it
+            return None
+        learned = (
+            "it learned nothing and is not judged" if len(lost) == 1 else "they learned nothing, and are not judged"
+        )
+        return f"Every run of {joined(lost)} diverged: {learned}."
 
     def _seen(self) -> str:
         """Say what difference from the best would have been seen, and of whom a larger one alone."""

@@ -53,9 +53,15 @@ def export(directory: Path | str, name: str | None = None) -> str:
             entries = [e for e in store.entries("chosen") if e.recipe == chosen and e.run in runs]
     except StoreError as error:
         raise InputError(str(error)) from error
+    if verdict and name is None and names[1:] and chosen is None:
+        raise InputError(f"the study in {directory} has no best recipe to export: {verdict['sentences'][0]}")
     records = [runs[entry.run] for entry in entries] or (list(runs.values()) if not names[1:] else [])
     if not records:
         raise InputError(f"the study in {directory} is not finished; run its command again, then export")
+    if all(record.status == "diverged" for record in records):
+        raise InputError(
+            f"every run of {chosen or names[0]} diverged ({records[0].reason.rstrip('.')}): a script of it would too"
+        )
     if task.get("origin") is None:
         raise InputError(
             f"the task {task.get('name')} was made in Python, not by a file; put it into my_task.py, "
