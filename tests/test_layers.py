@@ -31,7 +31,7 @@ MAY_IMPORT = {
     # These too, and what is a weight is what optimizers decay.
     "penalty": ["errors", "technique", "key", "optim"],
     "loss": ["errors", "technique", "key", "optim"],
-    "prune": ["errors", "technique", "key", "optim"],
+    "prune": ["errors", "technique", "key", "graph", "optim"],
     "stop": ["errors", "technique", "key"],
     "activation": ["errors", "technique", "key", "optim"],
     # Precise statistics pool moments, as averages need them.
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
     "record": ["errors"],
     "report": ["errors", "cache", "record"],
-    "surgery": ["errors", "technique"],
+    "surgery": ["errors", "technique", "graph"],
     "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "latex", "record", "report"],
     "inspect": [*LIBRARY, "record", "report"],

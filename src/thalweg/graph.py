@@ -14,12 +14,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
+from thalweg.errors import InputError
 from thalweg.key import Key
 
-__all__ = ["Part", "parts", "users"]
+__all__ = ["Part", "check_open", "parts", "users"]
 
 
 _LAYERS = {
@@ -89,6 +93,51 @@ def parts(model: nn.Module) -> list[Part]:
     return list(_largest(apart, "", found, set()))
 
 
+_COMPUTED: dict[type, str] = {
+    WeightNorm: "take torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm",
+    SpectralNorm: "take torch.nn.utils.parametrizations.spectral_norm in place of torch.nn.utils.spectral_norm",
+    BasePruningMethod: "call torch.nn.utils.prune.remove first",
+}
+"""What computes a weight before each pass and leaves it in its layer, and what is to be done about it."""
+
+
+def check_open(model: nn.Module, asks: str) -> None:
+    """Refuse a model that cannot be looked into, or copied, because of what torch did to a part of it.
+
+    Args:
+        model: any module.
+        asks: what wants it, for the sentence.
+
+    Raises:
+        InputError: a part is scripted, or a layer holds a weight that was computed; it is named.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     net = nn.Sequential(nn.utils.weight_norm(nn.Linear(2, 2)))
+    >>> check_open(net, "norm")
+    Traceback (most recent call last):
+    thalweg.errors.InputError: norm: 0.weight is computed before each pass, and cannot be copied; take \
+torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(
+                f"{asks}: {name or 'the model'} is a torch.jit.ScriptModule, which can be neither looked into nor "
+                "changed; give the module that it was made of"
+            )
+        for hook in module._forward_pre_hooks.values():  # noqa: SLF001
+            weight = next((f"{name}.{key}" for key, x in vars(module).items() if _carries_gradients(x)), None)
+            cure = next((cure for kind, cure in _COMPUTED.items() if isinstance(hook, kind)), None)
+            if weight and cure:
+                raise InputError(
+                    f"{asks}: {weight.removeprefix('.')} is computed before each pass, and cannot be copied; {cure}"
+                )
+
+
+def _carries_gradients(x: Any) -> bool:
+    return isinstance(x, Tensor) and not x.is_leaf
+
+
 class _Reader(fx.Tracer):
     def __init__(self, closed: set[nn.Module]) -> None:
         super().__init__()
@@ -100,6 +149,8 @@ class _Reader(fx.Tracer):
 
 def _is_layer(module: nn.Module) -> bool:
     """Return whether a module is one node: a layer with torch's own forward, or one whose inside torch hides."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return True
     torchs = type(module).forward.__module__.startswith("torch.nn.") and "forward" not in vars(module)
     inside = next(module.children(), None) is not None and not parametrize.is_parametrized(module)
     hides = isinstance(module, nn.MultiheadAttention | nn.RNNBase)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import InputError, unknown
+from thalweg.graph import check_open
 from thalweg.key import Key
 from thalweg.optim._groups import not_decayed
 from thalweg.optim._weights import weights
@@ -28,6 +29,7 @@ def prunable(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> 
         InputError: there are none, one that is named is a bias or a norm's, or one is tied or parametrized.
     """
     found = weights(model, names, asks)
+    check_open(model, asks)
     whole = not_decayed(model)
     places: dict[int, list[str]] = {}
     for name, p in model.named_parameters(remove_duplicate=False):
@@ -54,6 +56,7 @@ def checked(model: nn.Module, masks: Mapping[str, Tensor], asks: str) -> dict[st
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"{asks} takes a model, a torch.nn.Module, not {type(model).__name__}")
+    check_open(model, asks)
     every = dict(model.named_parameters(remove_duplicate=False))
     found = {}
     for name, mask in masks.items():

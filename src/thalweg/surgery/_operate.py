@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from thalweg.errors import InputError
+from thalweg.graph import check_open
 from thalweg.surgery._edits import Edit, made
 from thalweg.surgery._layers import takes
 from thalweg.surgery._seen import ACTIVATIONS, LAYERS, NORMS, SQUASHING, Call, Seen, looked_at
@@ -115,7 +116,7 @@ def operate(
     0               layer
     """
     parts = {role: part for role, part in (("activation", activation), ("norm", norm), ("dropout", dropout)) if part}
-    copied = copy.deepcopy(model)
+    copied = _copied(model, next(iter(parts), "surgery"))
     surgeon = _Surgeon(copied, inputs)
     for role, part in parts.items():
         getattr(surgeon, role)(part)
@@ -308,6 +309,14 @@ class _Surgeon:
         functions: tuple[str, ...] = (),
     ) -> None:
         self.edits.append(Edit(role, where, place, make, functions))
+
+
+def _copied(model: nn.Module, asks: str) -> nn.Module:
+    check_open(model, asks)
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise InputError(f"{asks}: {type(model).__name__} cannot be copied: {error}") from error
 
 
 def _called(model: nn.Module, inputs: Any) -> Any:
