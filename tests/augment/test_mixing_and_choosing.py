@@ -115,3 +115,50 @@ def test_a_mixture_has_the_weights_of_its_parts():
     found = [augment.augmix(strength=0.0)(flat, sample=i) for i in range(20)]
     assert sum(np.abs(image.astype(int) - 90).max() <= 1 for image in found) >= 8
     assert len({image.tobytes() for image in [augment.augmix()(flat, sample=i) for i in range(20)]}) > 10
+
+
+@pytest.mark.parametrize("name", ["trivial", "rand", "augmix"])
+@pytest.mark.parametrize("shape", [(), (1,)], ids=["flat", "layered"])
+def test_policies_that_choose_leave_colours_out_on_grey_pictures(name, shape):
+    picture = photos()[0][100:124, 200:230].mean(-1).astype(np.uint8)
+    grey, coloured = picture.reshape(24, 30, *shape), np.repeat(picture[..., None], 3, -1)
+    policy = augment.CATALOGUE[name]()
+    samples = range(60)
+    assert any("saturation" in policy.explain(i) for i in samples) or name == "augmix"
+    for i in samples:
+        found, same = policy(grey, sample=i), policy(coloured, sample=i)
+        assert found.shape == grey.shape
+        assert np.array_equal(found.reshape(24, 30), same[..., 0])
+    batch = torch.from_numpy(picture).float().div(255).expand(len(samples), 1, 24, 30)
+    done = policy.batch(batch, samples)
+    for i in samples:
+        assert np.array_equal((done[i, 0] * 255).round().byte().numpy(), policy(picture, sample=i))
+
+
+@pytest.mark.parametrize(
+    ("policy", "channels"),
+    [(augment.hue(), 1), (augment.flip() >> augment.saturation(p=0.1), 4), (augment.trivial(p=0.1), 2),
+     (augment.augmix(p=0.0), 5), (augment.jpeg(p=0.1), 4)],
+)  # fmt: skip
+def test_a_step_that_does_not_take_so_many_channels_is_refused_whatever_is_drawn(policy, channels):
+    picture = np.zeros((8, 8, channels), np.uint8)
+    for i in range(20):
+        with pytest.raises(InputError, match=rf"{policy.parts[-1].name} takes .*not {channels}"):
+            policy(picture, sample=i)
+        with pytest.raises(InputError, match=rf"{policy.parts[-1].name} takes .*not {channels}"):
+            policy.batch(torch.zeros(1, channels, 8, 8), [i])
+
+
+def test_targets_move_with_a_grey_picture_by_the_same_maps():
+    picture = np.zeros((60, 60), np.uint8)
+    policy = augment.rand(count=4, strength=0.6)
+    for i in range(20):
+        done = policy.together(picture, points=[[41, 29]], sample=i)
+        other = policy.together(np.repeat(picture[..., None], 3, -1), points=[[41, 29]], sample=i)
+        assert np.allclose(done.points, other.points)
+
+
+def test_a_picture_that_stays_as_it_was_is_another_array():
+    picture = np.zeros((8, 8), np.uint8)
+    done = [augment.trivial()(picture, sample=i) for i in range(60)]
+    assert not any(np.shares_memory(one, picture) for one in done)

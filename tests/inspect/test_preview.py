@@ -203,3 +203,17 @@ def test_what_was_there_stays_where_nothing_can_be_written(folder, tmp_path):
     with pytest.raises(InputError, match=r"out.html cannot be written: Is a directory"):
         preview(POLICY, folder, tmp_path / "out.html")
     assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["trivial", "rand", "augmix"])
+def test_policies_that_choose_are_shown_on_grey_pictures(name, folder, tmp_path):
+    done = preview(augment.CATALOGUE[name](), folder, tmp_path / "out.html", samples=12, epochs=8)
+    assert len(images_in(done.out.read_text())) == 12 * 9
+
+
+def test_grey_pictures_among_coloured_ones_have_three_channels_as_in_a_task(folder, tmp_path):
+    with pytest.raises(InputError, match="hue takes pictures of 3 channels, not 1"):
+        preview(augment.hue(p=0.01), folder, tmp_path / "out.html")
+    cv2.imwrite(str(folder / "zz.png"), np.stack([DIGITS[0], DIGITS[1], DIGITS[2]], -1))
+    page = preview(augment.hue(p=1.0), folder, tmp_path / "out.html", samples=13, epochs=1).out.read_text()
+    assert {image.shape[2:] for image in images_in(page)} == {(3,)}

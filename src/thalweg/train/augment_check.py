@@ -10,12 +10,13 @@ from torch import Tensor
 
 from thalweg.augment import AugmentTechnique, Policy
 from thalweg.augment._program import steps
+from thalweg.augment.image._own import check_channels
 from thalweg.augment.image._runs import size_after
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.task import Split, Task
 from thalweg.task.reading import each, type_name
-from thalweg.train.augmented import COLOURED, Augmenting, one_thread_as_torch
+from thalweg.train.augmented import Augmenting, one_thread_as_torch
 from thalweg.train.mixing import check_mixed
 
 __all__ = ["check_augment"]
@@ -92,12 +93,11 @@ def _check_pictures(task: Task, policy: Policy) -> None:
             f"augment: {policy.parts[-1].name} would change what is trained on, and not what is judged; give task "
             f"{task.name} standardize=True in its place"
         )
-    coloured = [step.technique.name for step in program if step.technique.stage in COLOURED]
-    if coloured and len(shape) == 3 and shape[0] not in (1, 3):
-        raise InputError(
-            f"augment: {coloured[0]} takes grey pictures, or red, green and blue, and those of task {task.name} have "
-            f"{shape[0]} channels"
-        )
+    try:
+        for step in program:
+            check_channels(step, shape[0] if len(shape) == 3 else 1)
+    except InputError as error:
+        raise InputError(f"augment: task {task.name}: {error}") from error
     height, width = size = shape[-2], shape[-1]
     try:
         for step in program:

@@ -14,11 +14,12 @@ from thalweg.errors import InputError
 if TYPE_CHECKING:
     from thalweg.augment._program import Step
 
-__all__ = ["STAGES", "per_channel", "scales", "three_channels"]
+__all__ = ["STAGES", "channels_of", "check_channels", "per_channel", "scales"]
 
 
 def colour(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
-    three_channels(step, image.shape[2] if image.ndim == 3 else 1)
+    if channels_of(image) == 1:  # only where it was chosen: see `check_channels`
+        return image
     return opencv().transform(image, step.technique.formula(*drawn, **step.values))  # type: ignore[no-any-return]
 
 
@@ -58,7 +59,7 @@ def whole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarr
 
 
 def last(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
-    channels = image.shape[2] if image.ndim == 3 else 1
+    channels = channels_of(image)
     table = _floats(step, tuple(drawn), channels)
     if channels > 4:
         return np.stack([table[image[..., i], i] for i in range(channels)], -1)
@@ -92,10 +93,24 @@ def _rounded(levels: np.ndarray) -> np.ndarray:
     return found
 
 
-def three_channels(step: Step, channels: int) -> None:
-    """Refuse pictures that are not of red, green and blue."""
-    if channels != 3:
+def channels_of(image: np.ndarray) -> int:
+    """Return how many channels a picture has; 1 where it has no axis of them."""
+    return image.shape[2] if image.ndim == 3 else 1
+
+
+def check_channels(step: Step, channels: int) -> None:
+    """Refuse pictures of so many channels as a step does not take, whether or not anything happens to them.
+
+    Steps on colours take red, green and blue. Those that choose among steps take grey pictures too, to which steps on
+    colours do nothing.
+    """
+    stage = step.technique.stage
+    if stage == "colour" and channels != 3:
         raise InputError(f"{step.technique.name} takes pictures of 3 channels, not {channels}")
+    if (stage in ("chosen", "mixture") or step.technique.name == "jpeg") and channels not in (1, 3):
+        raise InputError(
+            f"{step.technique.name} takes grey pictures, or red, green and blue: 1 or 3 channels, not {channels}"
+        )
 
 
 def per_channel(step: Step, name: str, channels: int) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thalweg.augment._draws import fields
-from thalweg.augment.image._own import per_channel, three_channels
+from thalweg.augment.image._own import per_channel
 
 if TYPE_CHECKING:
     from thalweg.augment._program import Step
@@ -36,7 +36,6 @@ def _levels(images: Tensor) -> np.ndarray:
 
 
 def colour(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
-    three_channels(step, images.shape[1])
     matrix = np.broadcast_to(step.technique.formula(*drawn.T, **step.values), (len(images), 3, 3))
     weights = _like(matrix, images)[..., None, None]
     red, green, blue = (weights[:, :, i] * images[:, i : i + 1] for i in range(3))

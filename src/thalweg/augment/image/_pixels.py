@@ -34,7 +34,10 @@ def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) ->
     if turned is not None:
         return turned
     groups: list[_Group] = []
+    channels = _own.channels_of(image)
     for step in all_steps:
+        if channels != 3:
+            _own.check_channels(step, channels)
         if step.technique.stage == "mix":
             raise InputError(f"{step.technique.name} mixes pictures of a batch, and their labels: call mixed")
         drawn = step.drawn(seed, epoch, sample)
@@ -44,7 +47,8 @@ def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) ->
             groups[-1].append((step, drawn))
         else:
             groups.append([(step, drawn)])
-    return _all_carried_out(image, groups, (seed, epoch, sample)) if groups else image.copy()
+    found = _all_carried_out(image, groups, (seed, epoch, sample))
+    return image.copy() if found is image else found
 
 
 def _turned(step: Step, image: np.ndarray, key: _Key) -> np.ndarray | None:

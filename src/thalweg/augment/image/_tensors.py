@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.augment._draws import uniform_arrays
 from thalweg.augment._program import Step, steps
-from thalweg.augment.image import _own_tensors
+from thalweg.augment.image import _own, _own_tensors
 from thalweg.augment.image._fields import field_of, places
 from thalweg.augment.image._own_tensors import column
 from thalweg.augment.image._pixels import warped_planes
@@ -61,7 +61,10 @@ def _augmented(
     seeds, epochs = (np.broadcast_to(np.asarray(x), numbers.shape) for x in (seeds, epochs))
     key = (seeds, epochs, numbers)
     pending: list[_Drawn] = []
-    for step in steps(policy, "image"):
+    program = steps(policy, "image")
+    for step in program:
+        _own.check_channels(step, images.shape[1])
+    for step in program:
         if pending and not joins([earlier for earlier, _, _ in pending], step):
             images, pending = _carried_out(images, pending, key), []
         if step.technique.stage == "mix":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from thalweg.augment.image._opencv import opencv
-from thalweg.errors import InputError
 
 __all__ = ["compressed", "equalised"]
 
@@ -21,8 +20,6 @@ def equalised(image: np.ndarray) -> np.ndarray:
 def compressed(image: np.ndarray, quality: float) -> np.ndarray:
     """Return a picture after JPEG of a quality from 1 to 100."""
     channels = image.shape[2] if image.ndim == 3 else 1
-    if channels not in (1, 3):
-        raise InputError(f"jpeg takes pictures of 1 or 3 channels, not {channels}")
     cv2 = opencv()
     given = image[..., ::-1] if channels == 3 else image
     _, written = cv2.imencode(".jpg", np.ascontiguousarray(given), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])

@@ -41,7 +41,7 @@ def drawn(
     policy: Policy, samples: list[Sample], epochs: int, seed: int, source: str, suffix: str
 ) -> tuple[bytes, float]:
     """Return a page (``.html``) or a picture (``.png``) of a policy's pictures, and the seconds that one takes."""
-    rows = [_Row(sample, sample.image()) for sample in samples]
+    rows = [_Row(sample, image) for sample, image in zip(samples, _alike([s.image() for s in samples]), strict=True)]
     visible = policy
     stages = [part.technique.stage for part in policy.parts if isinstance(part.technique, AugmentTechnique)]
     numbers = stages[-1] == "last"
@@ -58,6 +58,13 @@ def drawn(
         return _sheet(rows, f"{policy!r}: {page.cost(seconds)} a picture"), seconds
     said = [f"{policy.parts[-1].name} is not shown: it changes numbers, not what one sees."] if numbers else []
     return _page(rows, policy, seed, source, seconds, said), seconds
+
+
+def _alike(images: list[np.ndarray]) -> list[np.ndarray]:
+    """Return pictures with three channels where any has colours, as a task of them has."""
+    if all(image.ndim == 2 for image in images):
+        return images
+    return [np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image for image in images]
 
 
 def _augmented(rows: list[_Row], policy: Policy, epochs: int, seed: int) -> float:
@@ -77,10 +84,9 @@ def _mixed(rows: list[_Row], policy: Policy, epochs: int, seed: int) -> float:
     sizes = {row.original.shape[:2] for row in rows}
     if len(sizes) > 1:
         raise InputError(f"{policy.name} mixes pictures of one size, and these have {len(sizes)}; give some that fit")
-    colours = any(row.original.ndim == 3 for row in rows)
-    arrays = [np.atleast_3d(row.original).repeat(3 // np.atleast_3d(row.original).shape[2] if colours else 1, 2)
-              for row in rows]  # fmt: skip
-    batch = torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2).copy()).float() / 255
+    colours = rows[0].original.ndim == 3
+    arrays = np.stack([np.atleast_3d(row.original) for row in rows])
+    batch = torch.from_numpy(arrays.transpose(0, 3, 1, 2).copy()).float() / 255
     numbers, took = [row.sample.number for row in rows], []
     for epoch in range(epochs):
         start = time.perf_counter()
