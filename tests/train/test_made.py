@@ -236,6 +236,38 @@ def test_batch_norm_in_batches_of_one_is_refused(way):
         check_made(task, recipe(norm=norm.batch(), **way))
 
 
+def normed():
+    return nn.Sequential(nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def convolved():
+    conv = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), conv)
+
+
+def test_a_models_own_batch_norm_in_batches_of_one_is_refused_before_anything_is_written(tmp_path):
+    task = small_digits(normed)
+    alone = recipe(batch_size=1)
+    message = "1 is batch norm, and has nothing to take a variance over in a batch of one; take batches of at least 2"
+    for way in ({"batch_size": 1}, {"batch_size": 6, "accumulate": 5}):
+        with pytest.raises(InputError, match=message):
+            check_made(task, recipe(**way))
+    with pytest.raises(InputError, match=f"recipe it: {message}"):
+        tw.compare(task, {"it": alone, "plain": recipe()}, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+    check_made(task, recipe(batch_size=1, norm=norm.layer()))
+    check_made(small_digits(mlp), alone)
+    check_made(small_digits(convolved), alone)
+
+
+def test_a_last_batch_of_one_is_no_reason_to_refuse_batch_norm():
+    task = small_digits(normed)
+    size = next(n for n in range(2, len(task.train)) if len(task.train) % n == 1)
+    one = recipe(batch_size=size, epochs=1)
+    check_made(task, one)
+    assert train(task, [Member(one, 0)])[0].steps == len(task.train) // size
+
+
 @pytest.mark.parametrize(
     ("part", "grown"),
     [

@@ -8,8 +8,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.dropout._rates import Rated
+from thalweg.errors import InputError
 from thalweg.init import Init
 from thalweg.key import Key
 from thalweg.norm import Norm
@@ -17,10 +19,11 @@ from thalweg.prune import Prune
 from thalweg.recipe import Recipe
 from thalweg.surgery import Operation, operate
 from thalweg.task import Task
+from thalweg.task.reading import apply
 from thalweg.technique import Ingredient
 from thalweg.train.augment_check import check_augment
 from thalweg.train.mixing import Mixed
-from thalweg.train.passes import freeze
+from thalweg.train.passes import freeze, parts
 
 __all__ = ["check_made", "loss_of", "masks_of", "model_of", "step_loss_of"]
 
@@ -116,4 +119,44 @@ def check_made(task: Task, recipe: Recipe) -> None:
         way = recipe.together()
         recipe.norm.check(2, 0, way.batch_size // way.accumulate)
     check_augment(task, recipe, loss_of(task, recipe))
-    masks_of(task, recipe, 0, model_of(task, recipe, 0))
+    module = model_of(task, recipe, 0)
+    masks_of(task, recipe, 0, module)
+    if _least(len(task.train), recipe) == 1:
+        _check_alone(module, task)
+
+
+def _least(count: int, recipe: Recipe) -> int:
+    """Return how many examples pass the model at once where they are fewest; see `parts` and `batches`."""
+    batch_size, accumulate = recipe.sizes()[0], recipe.together().accumulate
+    whole, rest = min(batch_size, count), count % batch_size
+    sizes = [whole, rest] if rest > 1 else [whole]  # a last batch of one is left out
+    return min(part.stop - part.start for size in sizes for part in parts(size, accumulate, batch_size))
+
+
+def _check_alone(module: nn.Module, task: Task) -> None:
+    """Refuse a model whose batch norms cannot take one example alone in training.
+
+    Args:
+        module: in training mode afterwards.
+        task: whose first example.
+    """
+    norms = {name: norm for name, norm in module.named_modules() if isinstance(norm, _BatchNorm)}
+    called: list[str] = []
+
+    def noted(name: str) -> Callable[..., None]:
+        return lambda *_: called.append(name)
+
+    hooks = [norm.register_forward_pre_hook(noted(name)) for name, norm in norms.items()]
+    try:
+        with Key(0).seeded(), torch.no_grad():
+            apply(module.train(), task.train.at(slice(0, 1)).inputs)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise InputError(
+                f"{called[-1] if called else 'the model'} is batch norm, and has nothing to take a variance over in "
+                "a batch of one; take batches of at least 2, or another norm"
+            ) from error
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
