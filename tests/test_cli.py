@@ -115,7 +115,9 @@ def test_compare_says_the_verdict_and_where_the_report_is(place, said):
     assert "adam" in out
     assert out.endswith("report: study/report.html\n")
     assert "note: With 2 seeds the intervals are wide" in out
-    assert "runs of 2 recipes on wine: 1 trial, then 2 seeds; about" in err
+    effort = "1 trial, then 2 seeds of the defaults and of what is chosen"
+    swept = "and 42 runs for the sensitivity to the learning rate"
+    assert f"52 runs of 2 recipes on wine: {effort}, {swept}; about" in err
     assert (place / "study" / "report.html").read_text().startswith("<!DOCTYPE html>")
     with Store(place / "study") as store:
         assert store.get("protocol")["command"] == f"thalweg {STUDY} --out study"
@@ -140,6 +142,12 @@ def test_compare_varies_files_and_files_alone(place, tmp_path):
     for name, there in [("one", ["adam"]), ("two", ["adam + batch_size 8", "adam + batch_size 16"])]:
         with Store(tmp_path / name) as store:
             assert [row.name for row in store.recipes()] == there
+
+
+def test_a_plan_says_how_a_tables_column_was_understood_before_all_else(place):
+    code, out, _ = thalweg(f"compare wines.csv --target price --vary batch_size=8,16 {SMALL} --plan")
+    assert code == 0
+    assert out.startswith("price is taken for a quantity")
 
 
 def test_compare_without_out_is_kept_beside_under_the_tasks_name(tmp_path, monkeypatch):

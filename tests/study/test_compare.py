@@ -228,13 +228,30 @@ def test_a_study_that_someone_else_writes_is_refused(finished):
         study(out)
 
 
-def test_a_recipe_that_always_diverges_is_counted_as_failing_and_comes_last(tmp_path):
+def test_a_recipe_that_always_diverges_is_counted_as_failing_and_is_not_judged(tmp_path):
     recipes = {"tame": tw.Recipe(tw.optim.sgd(lr=0.1), epochs=2), "wild": tw.Recipe(tw.optim.sgd(lr=3e38), epochs=2)}
     found = study(tmp_path, recipes=recipes, trials=1).verdict
     row = next(r for r in found["recipes"] if r["name"] == "wild" and r["arm"] == "chosen")
     assert (row["failures"], row["runs"]) == (3, 3)
     assert found["best"] == "tame"
-    assert any("wild diverged in 3 of 3 runs" in warning for warning in found["warnings"])
+    assert any("wild was not judged: all its 3 runs diverged" in warning for warning in found["warnings"])
+
+
+def test_after_a_resume_all_runs_that_diverged_are_counted(tmp_path, capsys):
+    recipes = {"tame": tw.Recipe(tw.optim.sgd(lr=0.1), epochs=2), "wild": tw.Recipe(tw.optim.sgd(lr=3e38), epochs=2)}
+
+    def said():
+        study(tmp_path, recipes=recipes, trials=1, progress=True)
+        return [line for line in capsys.readouterr().err.splitlines() if " diverged and " in line]
+
+    (first,) = said()
+    assert "wild 4" in first, "the trial, and three seeds of the defaults, which were chosen"
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        names = [row[0] for row in database.execute("SELECT identity FROM run WHERE status = 'diverged' LIMIT 1")]
+        for table, column in (("curve", "run"), ("outcome", "run"), ("run", "identity")):
+            database.execute(f"DELETE FROM {table} WHERE {column} = ?", names)
+    database.close()
+    assert said() == [first]
 
 
 def test_a_list_of_recipes_is_named_after_what_differs(tmp_path):

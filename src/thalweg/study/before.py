@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,11 +10,13 @@ import torch
 
 from thalweg.errors import InputError
 from thalweg.recipe import CATALOGUES, ROLES, Recipe, Together
+from thalweg.record import RunRecord
 from thalweg.study.budget import duration, whole_study
 from thalweg.study.facts import cores
 from thalweg.study.plan import Protocol, check_schedules, trial_settings, tuning
 from thalweg.study.planning import make_plans, sentences
 from thalweg.task import Task, check
+from thalweg.train.bucket import reads_padding
 from thalweg.train.planner import Plan
 
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "check_all",
     "checked_processes",
     "counted",
+    "diverged",
     "explain",
     "one_thread",
     "size_of",
+    "understood",
 ]  # fmt: skip
 
 
@@ -52,7 +56,16 @@ def explain(
     with one_thread():
         check_all(task, named, protocol)
         plans, protocol = make_plans(task, named, protocol, budget, processes, compiles=True)
-        return [*sentences(plans, processes), size_of(task, named, protocol, plans, processes)]
+        told = [*understood(task, named), *sentences(plans, processes)]
+        return [*told, size_of(task, named, protocol, plans, processes)]
+
+
+def understood(task: Task, recipes: Mapping[str, Recipe]) -> list[str]:
+    """Return how a task was understood where that was not said, and what to mind of it with these recipes."""
+    found = [task.note] if task.note else []
+    if any(recipe.bucket != "none" for recipe in recipes.values()) and (caution := reads_padding(task)):
+        found.append(caution)
+    return found
 
 
 def by_name(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe]:
@@ -125,10 +138,25 @@ def size_of(
 ) -> str:
     """Return how many runs a study has, of what, and about how long they take."""
     seconds = whole_study(task, recipes, protocol, plans, processes)
-    tuned = f"{counted(protocol.trials, 'trial')}, then " if protocol.trials else ""
-    effort = f"{tuned}{counted(protocol.seeds, 'seed')}"
+    effort = counted(protocol.seeds, "seed")
+    if protocol.trials:
+        effort = f"{counted(protocol.trials, 'trial')}, then {effort} of the defaults and of what is chosen"
+    if swept := protocol.rate_runs(recipes):
+        effort += f", and {counted(swept, 'run')} for the sensitivity to the learning rate"
     runs, made = counted(protocol.runs(recipes), "run"), counted(len(recipes), "recipe")
     return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
+
+
+def diverged(runs: Iterable[tuple[str, RunRecord]]) -> str:
+    """Return how many of the runs, each with its recipe's name, diverged; nothing if none did."""
+    found: dict[str, int] = {}
+    for name, run in runs:
+        if run.status == "diverged":
+            found[name] = found.get(name, 0) + 1
+    total = sum(found.values())
+    verb = "is counted as a failure" if total == 1 else "are counted as failures"
+    whose = ", ".join(f"{name} {count}" for name, count in found.items())
+    return f"{counted(total, 'run')} diverged and {verb}: {whose}" if found else ""
 
 
 def counted(number: int, word: str) -> str:

@@ -74,8 +74,11 @@ class Protocol:
         if not self.trials:
             return self.seeds * len({recipe.toml() for recipe in recipes.values()})
         searched = sum(self.trials if recipe.space() else 1 for recipe in recipes.values())
-        curves = sum(bool(rates(recipe, self.rates)) for recipe in recipes.values())
-        return searched + 2 * self.seeds * len(recipes) + self.rates * self.rate_seeds * curves
+        return searched + 2 * self.seeds * len(recipes) + self.rate_runs(recipes)
+
+    def rate_runs(self, recipes: Mapping[str, Recipe]) -> int:
+        """Return how many of the runs are for the sensitivity to the learning rate."""
+        return self.rate_seeds * sum(len(rates(recipe, self.rates)) for recipe in recipes.values() if self.trials)
 
 
 def tuning(*, trials: int, seeds: int, seed: int) -> Protocol:

@@ -18,9 +18,10 @@ from thalweg.study.before import (
     by_name,
     check_all,
     checked_processes,
-    counted,
+    diverged,
     one_thread,
     size_of,
+    understood,
 )  # fmt: skip
 from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engines.local import Local
@@ -38,7 +39,6 @@ from thalweg.study.plan import (
 from thalweg.study.planning import make_plans, plan_facts, plans_of, sentence, sentences
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, fingerprint
-from thalweg.train.bucket import reads_padding
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.compiled import no_compiler
 from thalweg.train.planner import Plan, obstacle, ready
@@ -245,7 +245,7 @@ class _Work:
     ) -> None:
         self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
         self.plans, self.processes, self.store, self.show = plans, processes, store, Live(show, store)
-        self.engine = engine
+        self.engine, self.told = engine, set[str]()  # of which runs it was said whether they diverged
         if isinstance(engine, Local):
             engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
 
@@ -285,10 +285,8 @@ class _Work:
 
     def _announce(self, first: Planned) -> None:
         """Say, before the first run, how many there are and how long they will take."""
-        if self.task.note:
-            self.show.say(self.task.note)
-        if any(r.bucket != "none" for r in self.recipes.values()) and (caution := reads_padding(self.task)):
-            self.show.say(caution)
+        for line in understood(self.task, self.recipes):
+            self.show.say(line)
         for line in sentences(self.plans, self.processes):
             self.show.say(line)
         done = self.store.finished()
@@ -318,6 +316,7 @@ class _Work:
         done = self.store.finished()
         jobs = [job for job in planned.jobs.values() if job.identity not in done]
         if not jobs:
+            self.told |= planned.jobs.keys()
             return
         if isinstance(self.engine, Local):
             self._have_code(jobs)
@@ -336,13 +335,8 @@ class _Work:
         self.engine.run(
             every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **courses
         )  # fmt: skip
-        identities = {job.identity for job in jobs}
-        diverged: dict[str, int] = {}
-        for identity, run in self.store.runs().items():
-            if identity in identities and run.status == "diverged":
-                diverged[names[identity]] = diverged.get(names[identity], 0) + 1
-        if diverged:
-            whose = ", ".join(f"{name} {count}" for name, count in diverged.items())
-            total = sum(diverged.values())
-            verb = "is counted as a failure" if total == 1 else "are counted as failures"
-            self.show.say(f"{counted(total, 'run')} diverged and {verb}: {whose}")
+        runs = self.store.runs()
+        new = planned.jobs.keys() - self.told
+        if line := diverged((name, runs[identity]) for identity, name in names.items() if identity in new):
+            self.show.say(line)
+        self.told |= planned.jobs.keys()
