@@ -96,3 +96,67 @@ def test_a_loss_times_a_number_is_noted_as_such(factor):
     assert (seen.level, f"cross entropy times {factor:.2g}" in seen.what) == ("note", True)
     seen = found(regression(loss=lambda o, t: factor * F.mse_loss(o, t)), "loss")
     assert (seen.level, f"the squared error times {factor:.2g}" in seen.what) == ("note", True)
+
+
+# -- leakage -----------------------------------------------------------------------------------------------
+
+
+def leaking(*columns, targets=Y, **more):
+    x = torch.cat([X, *columns], 1)
+    return task(lambda: mlp(x.shape[1], int(targets.max()) + 1), (x, targets), **more)
+
+
+def noise(*shape, seed=7):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+ONE_HOT = F.one_hot(Y, 3).float()
+EIGHT = torch.arange(N) % 8
+
+
+@pytest.mark.parametrize(
+    ("planted", "words"),
+    [
+        (lambda: leaking(ONE_HOT), "input 12, input 13, input 14 together"),
+        (lambda: leaking(ONE_HOT[:, :2]), "input 12, input 13 together"),
+        (lambda: leaking(3 * ONE_HOT + 0.1 * noise(N, 3)), "input 12, input 13, input 14 together"),
+        (lambda: leaking((Y[:, None] > torch.arange(2)).float()), "input 12, input 13 together"),
+        (lambda: leaking((EIGHT[:, None] >> torch.arange(3) & 1).float(), targets=EIGHT), "together"),
+    ],
+)
+def test_a_target_that_several_columns_hold_together_is_found(planted, words):
+    seen = found(planted(), "leakage")
+    assert (seen.level, words in seen.what) == ("wrong", True), seen
+    assert "input 14" in seen.remedy or "input 13" in seen.remedy
+
+
+def test_a_total_among_whose_parts_the_target_is_is_noted():
+    x = torch.cat([X, 2 * X[:, :1] + QUANTITY], 1)
+    some = task(lambda: mlp(13, 1), (x, QUANTITY), loss=F.mse_loss, metric=tw.squared_error)
+    seen = found(some, "leakage")
+    assert (seen.level, "sum of" in seen.what, "input 12" in seen.what) == ("note", True, True)
+
+
+def test_a_noisy_copy_is_noted_and_a_threshold_with_errors_is_not():
+    seen = found(leaking(Y[:, None] + 0.2 * noise(N, 1)), "leakage")
+    assert (seen.level, "input 12 alone says" in seen.what) == ("note", True)
+    flipped = (X[:, 0] > 0).long() ^ (torch.arange(N) % 100 == 0).long()
+    assert found(task(lambda: mlp(outputs=2), (X, flipped)), "leakage").level == "fine"
+
+
+@pytest.mark.parametrize("data", ["load_wine", "load_breast_cancer", "load_iris", "load_digits"])
+def test_classes_that_can_be_told_apart_are_no_leakage(data):
+    import sklearn.datasets
+
+    x, y = getattr(sklearn.datasets, data)(return_X_y=True)
+    some = task(lambda: nn.Linear(x.shape[1], len(set(y))), (x.astype("float32"), y), standardize=True)
+    assert found(some, "leakage").level == "fine"
+
+
+@pytest.mark.parametrize("much", [0.0, 0.3])
+def test_what_is_to_be_rebuilt_is_no_leakage(much):
+    low = noise(500, 3) @ noise(3, 16, seed=2)
+    model = lambda: nn.Sequential(nn.Linear(16, 4), nn.Tanh(), nn.Linear(4, 16))  # noqa: E731
+    data = (low + much * noise(500, 16, seed=3), low)
+    seen = found(task(model, data, loss=F.mse_loss, metric=tw.squared_error), "leakage")
+    assert (seen.level, "rebuilt" in seen.what) == ("fine", True)

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
+from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
 from thalweg.inspect._checks.subject import Subject
 from thalweg.task.reading import named
 
@@ -20,7 +20,7 @@ EXAMPLES, FEATURES = 2000, 4096
 
 
 def leakage(subject: Subject) -> Finding:
-    """A single number among the inputs that says what the target is."""
+    """A number among the inputs, or a few together, that say what the target is."""
     task = subject.task
     if not subject.classes and not (task.train.targets.is_floating_point() and task.train.targets.dim() <= 2):
         return skipped("targets are neither one class nor a few quantities an example")
@@ -30,28 +30,141 @@ def leakage(subject: Subject) -> Finding:
     if len(task.valid) < 10:
         return skipped(f"valid has {len(task.valid)} examples, and this takes 10")
     y, y_valid = (
-        part.targets[:EXAMPLES].reshape(len(part.targets[:EXAMPLES]), -1) for part in (task.train, task.valid)
+        part.targets[:EXAMPLES].reshape(len(part.targets[:EXAMPLES]), -1).numpy() for part in (task.train, task.valid)
     )
     if not subject.classes:
-        return _correlated(names, columns, y.double().numpy())
-    known = y.numpy().ravel()
+        if _rebuilt(columns, y):
+            return fine("targets are the inputs themselves, or nearly: they are to be rebuilt")
+        found = _correlated(names, columns, y.astype(np.float64))
+        return found if found.level != "fine" else _summed(names, (columns, others), (y, y_valid)) or found
+    known, valid = y.ravel(), y_valid.ravel()
     commonest = np.bincount(np.unique(known, return_inverse=True)[1]).max() / len(known)
     best, place = 0.0, 0
     for i in range(len(names)):
-        right = _alone(columns[:, i], known, others[:, i], y_valid.numpy().ravel())
+        right = _alone(columns[:, i], known, others[:, i], valid)
         if right > best:
             best, place = right, i
-    if best < 0.98 or best - commonest < 0.02:
-        return fine(f"no input alone tells the class of valid: at best {best:.0%}, by {names[place]}")
+    alone = names[place]
     remedy = (
-        f"Ask whether {names[place]} is known when a prediction is asked for; take it out if it was made from the "
+        "Ask whether {} is known when a prediction is asked for; take it out if it was made from the "
         "target, or together with it."
     )
-    if _apart(columns[:, place], known):
+    if best >= 0.98 and best - commonest >= 0.02:
+        if _apart(columns[:, place], known):
+            return wrong(
+                f"{alone} alone says {best:.0%} of valid's classes, as a copy of the target would",
+                remedy.format(alone),
+            )
+        if best == 1 or _dips(columns[:, place], known):
+            return note(f"{alone} alone says {best:.0%} of valid's classes", remedy.format(alone))
+    few = _indicators(columns, known, others, valid) or _coded(columns, known, others, valid)
+    if few:
+        said = listed([names[i] for i in few], 5)
         return wrong(
-            f"{names[place]} alone says {best:.0%} of valid's classes, as a copy of the target would", remedy
+            f"{said} together say the class of train and valid, as the target in a code of its own would",
+            remedy.format(f"any of {said}"),
         )
-    return note(f"{names[place]} alone says {best:.0%} of valid's classes", remedy)
+    return fine(f"no input alone, nor a few together, give the class away: at best {best:.0%} of valid, by {alone}")
+
+
+def _rebuilt(columns: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether each target is the input at its place, with or without noise."""
+    if columns.shape != y.shape:
+        return False
+    one, other = (x - x.mean(0) for x in (columns, y.astype(np.float64)))
+    sizes = np.sqrt((one**2).sum(0) * (other**2).sum(0))
+    there = sizes > 0
+    return bool(there.any()) and float(np.median((one * other).sum(0)[there] / sizes[there])) > 0.7
+
+
+def _pursued(x: np.ndarray, y: np.ndarray, most: int = 3) -> tuple[list[int], np.ndarray]:
+    """Return the columns that fit a target best, added one at a time, and the weights; the last is of 1."""
+    deviation = x.std(0)
+    scaled = np.where(deviation > 0, (x - x.mean(0)) / np.where(deviation > 0, deviation, 1), 0.0)
+    chosen: list[int] = []
+    left, weights = y - y.mean(), np.zeros(1)
+    for _ in range(min(most, x.shape[1])):
+        chosen.append(int(np.abs(left @ scaled).argmax()))
+        matrix = np.column_stack([x[:, chosen], np.ones(len(x))])
+        weights = np.linalg.lstsq(matrix, y, rcond=None)[0]
+        left = y - matrix @ weights
+        if float(left @ left) < 1e-12 * float(y @ y) or int(np.abs(left @ scaled).argmax()) in chosen:
+            break
+    return chosen, weights
+
+
+def _explained(x: np.ndarray, y: np.ndarray, chosen: list[int], weights: np.ndarray) -> float:
+    """Return the share of a target's variance that a sum of columns explains."""
+    left = y - np.column_stack([x[:, chosen], np.ones(len(x))]) @ weights
+    return 1 - float(left @ left) / max(float(((y - y.mean()) ** 2).sum()), 1e-30)
+
+
+def _indicators(x: np.ndarray, y: np.ndarray, x_valid: np.ndarray, y_valid: np.ndarray) -> list[int]:
+    """Return columns of which a few, added up, are 1 for a class and 0 for others: for all classes, or all but one."""
+    classes = np.unique(y)
+    if len(classes) > 50 or x.shape[1] < 4:
+        return []
+    found: list[int] = []
+    missing = 0
+    for c in classes:
+        one, other = ((part == c).astype(np.float64) for part in (y, y_valid))
+        chosen, weights = _pursued(x, one)
+        shares = [_explained(*pair, chosen, weights) for pair in ((x, one), (x_valid, other))]
+        missing += min(shares) < 0.98 and other.any()
+        if missing > 1:
+            return []
+        found += [i for i, weight in zip(chosen, weights, strict=False) if abs(weight) * x[:, i].std() > 0.05]
+    return sorted(set(found))
+
+
+def _coded(x: np.ndarray, y: np.ndarray, x_valid: np.ndarray, y_valid: np.ndarray) -> list[int]:
+    """Return columns of two values, as few as can tell so many classes apart, that do; none where there are none."""
+    classes, number = np.unique(y, return_inverse=True)
+    binary = [i for i in range(x.shape[1]) if 0 < (x[:, i] == x[0, i]).mean() < 1 and len(np.unique(x[:, i])) == 2]
+    bits = int(np.ceil(np.log2(len(classes))))
+    if bits < 2 or not bits <= len(binary) <= 256:
+        return []
+    chosen: list[int] = []
+    cells = np.zeros(len(x), np.int64)
+    values = {i: (x[:, i] == x[:, i].max()).astype(np.int64) for i in binary}
+    for _ in range(bits):
+        right = {}
+        for i in binary:
+            table = np.zeros((2 ** (len(chosen) + 1), len(classes)))
+            np.add.at(table, (2 * cells + values[i], number), 1)
+            right[i] = table.max(1).sum()
+        chosen.append(max(right, key=lambda i: right[i]))
+        cells = 2 * cells + values[chosen[-1]]
+    said = {cell: c for cell, c in zip(cells, y, strict=True)}
+    there = np.zeros(len(x_valid), np.int64)
+    for i in chosen:
+        there = 2 * there + (x_valid[:, i] == x[:, i].max())
+    whole = right[chosen[-1]] == len(x) and all(said.get(k) == c for k, c in zip(there, y_valid, strict=True))
+    return chosen if whole else []
+
+
+def _summed(
+    names: list[str], columns: tuple[np.ndarray, np.ndarray], targets: tuple[np.ndarray, np.ndarray]
+) -> Finding | None:
+    """Return a note where a target is a sum of two or three of many columns."""
+    x, count = columns[0], len(names)
+    if count < 6 or len(x) < 3 * count:
+        return None
+    for k in range(min(targets[0].shape[1], 16)):
+        y, y_valid = (part[:, k].astype(np.float64) for part in targets)
+        weights = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
+        shares = np.abs(weights[:-1]) * x.std(0) / max(float(y.std()), 1e-30)
+        chosen = np.flatnonzero(shares > 0.02).tolist()
+        if not 0 < len(chosen) <= 3:
+            continue
+        kept = np.append(weights[chosen], weights[-1])
+        if min(_explained(x, t, chosen, kept) for x, t in zip(columns, (y, y_valid), strict=True)) > 0.9999:
+            said = listed([names[i] for i in chosen])
+            return note(
+                f"a sum of {said}, with weights, is the target to 4 digits",
+                f"Ask whether {said} are known when a prediction is asked for; a total says its parts.",
+            )
+    return None
 
 
 def _columns(subject: Subject) -> tuple[list[str], np.ndarray, np.ndarray]:
@@ -98,6 +211,20 @@ def _apart(x: np.ndarray, y: np.ndarray) -> bool:
     ends = sorted((np.quantile(x[y == c], 0.01), np.quantile(x[y == c], 0.99)) for c in classes)
     widest = max(high - low for low, high in ends)
     return all(b[0] - a[1] > widest for a, b in pairwise(ends))
+
+
+def _dips(x: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether few examples lie between classes, as with a copy and noise; not so at a mere threshold."""
+    middles = np.sort([np.median(x[y == c]) for c in np.unique(y)])
+    for low, high in pairwise(middles):
+        third = (high - low) / 3
+        sides, middle = (
+            sum(float(((x >= a) & (x < a + third)).mean()) for a in starts)
+            for starts in ((low, high - third), (low + third,))
+        )
+        if middle > 0.25 * sides:
+            return False
+    return True
 
 
 def _correlated(names: list[str], columns: np.ndarray, y: np.ndarray) -> Finding:
