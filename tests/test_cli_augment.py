@@ -53,9 +53,13 @@ def test_a_preview_is_written_and_its_cost_said(thalweg, here):
         code, out, err = thalweg(f"augment digits --policy policy.toml --preview {name} --samples 3 --epochs 2")
         assert (code, err) == (0, "")
         assert out.startswith(f"preview: {name}: 3 pictures of 60, ")
-        assert out.endswith("s each\n")
+        first, second = out.splitlines()
+        assert first.endswith("s each")
+        assert second.startswith("rotate of ssr is searched among 10.0, 20.0, and 20.0 here. If a range to draw from")
         assert (here / name).stat().st_size > 1000
-    assert "ssr(shift=0.0625, scale=0.1, rotate=45.0" in (here / "out.html").read_text()  # a range takes its default
+    page = (here / "out.html").read_text()
+    assert "flip &gt;&gt; ssr(rotate=20.0)" in page
+    assert second in page
 
 
 @pytest.mark.parametrize(

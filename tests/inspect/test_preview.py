@@ -11,6 +11,8 @@ from sklearn.datasets import load_digits
 from thalweg import InputError, augment
 from thalweg.inspect import preview
 from thalweg.inspect._preview.texts import marked
+from thalweg.task.images import from_folder
+from thalweg.technique import Choice, Uniform
 
 DIGITS = np.rint(load_digits().images[:12] * 255 / 16).astype(np.uint8)
 POLICY = augment.flip() >> augment.ssr(rotate=20.0) >> augment.invert(p=0.5)
@@ -92,8 +94,40 @@ def test_mixed_pictures_say_with_what(folder, tmp_path):
     assert "normalise is not shown: it changes numbers, not what one sees." in page
     assert re.search(r"label: \d+% of sample \d+", page)
     cv2.imwrite(str(folder / "wide.png"), np.zeros((8, 16), np.uint8))
-    with pytest.raises(InputError, match="mixup mixes pictures of one size, and these have 2; give some that fit"):
-        preview(augment.mixup(), folder, tmp_path / "out.html", samples=20)
+
+
+def test_mixed_pictures_of_several_sizes_get_the_size_that_a_task_gives_them(folder, tmp_path):
+    (tmp_path / "classes").mkdir()
+    folder.rename(tmp_path / "classes/one")
+    (tmp_path / "classes/two").mkdir()
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"classes/two/{i}.png"), np.full((8, 16), 50 * i, np.uint8))
+    done = preview(augment.mixup(), tmp_path / "classes", tmp_path / "out.html", samples=20, epochs=1)
+    note = "Pictures are 64 × 64 here, as a study makes those of several sizes."
+    assert done.notes == (note,)
+    assert note in done.out.read_text()
+    shown = images_in(done.out.read_text())
+    assert {image.shape for image in shown} == {(64, 64)}
+    task = from_folder(tmp_path / "classes")
+    inputs = [split.inputs for split in (task.train, task.valid, task.test)]
+    known = {(image[0] * 255).round().byte().numpy().tobytes() for images in inputs for image in images}
+    assert {image.tobytes() for image in shown[::2]} <= known
+
+
+def test_of_a_range_the_middle_is_shown_which_is_said(folder, lines, tmp_path):
+    policy = augment.ssr(rotate=Uniform(10.0, 30.0), p=1.0) >> augment.flip()
+    done = preview(policy, folder, tmp_path / "out.html", epochs=1)
+    assert done.notes == ("rotate of ssr is searched from 10.0 to 30.0, and 20.0 here.",)
+    page = done.out.read_text()
+    assert done.notes[0] in page
+    assert done.notes[0] in str(done)
+    original, shown = images_in(page)[:2]
+    assert np.array_equal(shown, (augment.ssr(rotate=20.0, p=1.0) >> augment.flip())(original, sample=0))
+    done = preview(augment.random_swap(share=Choice((0.1, 0.3, 0.5))), lines, tmp_path / "out.html")
+    assert done.notes == ("share of random_swap is searched among 0.1, 0.3, 0.5, and 0.3 here.",)
+    assert done.notes[0] in done.out.read_text()
+    two = preview(augment.ssr(rotate=Choice((10.0, 30.0))), folder, tmp_path / "out.html").notes[0]
+    assert "If a range to draw from was meant: rotate = 30.0 is drawn anew for each sample, up to 30.0;" in two
 
 
 def test_texts_show_what_was_taken_out_and_put_in(lines, tmp_path):

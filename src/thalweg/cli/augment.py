@@ -30,8 +30,7 @@ def augment(
     from thalweg.inspect import preview as write
     from thalweg.recipe import Recipe
 
-    recipe = Recipe.from_file(policy)
-    chain = recipe.resolved().augment if recipe.ranges() else recipe.augment
+    chain = Recipe.from_file(policy).augment
     if not chain.parts:
         raise InputError(f'{policy} says no augmentation; write [[augment]] and name = "flip" under it')
     done = write(chain, path, preview, text=text, samples=samples, epochs=epochs, seed=seed)

@@ -9,6 +9,7 @@ from thalweg.augment import Policy
 from thalweg.errors import InputError
 from thalweg.inspect._preview import page, pictures, texts
 from thalweg.inspect._preview.samples import chosen, samples_of
+from thalweg.inspect._preview.settled import settled
 
 __all__ = ["Preview", "preview"]
 
@@ -23,6 +24,7 @@ class Preview:
         there: how many there are; the others were not looked at.
         seconds: what one augmentation of a sample takes, the median over those shown.
         medium: ``image`` or ``text``.
+        notes: sentences on what is not as in a study: a value that is shown for one to search, or a size.
     """
 
     out: Path
@@ -30,12 +32,13 @@ class Preview:
     seconds: float
     medium: str
     there: int
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         what = {"image": "picture", "text": "text"}[self.medium]
         count = f"{self.samples} {what}{'s' * (self.samples != 1)}"
         whole = f" of {self.there}" if self.there > self.samples else ""
-        return f"{self.out}: {count}{whole}, {page.cost(self.seconds)} each"
+        return "\n".join([f"{self.out}: {count}{whole}, {page.cost(self.seconds)} each", *self.notes])
 
 
 def preview(
@@ -51,7 +54,7 @@ def preview(
     r"""Write what a policy does to some samples, each in several epochs, beside how it was.
 
     Args:
-        policy: augmentations of pictures or of texts, whose hyperparameters have values.
+        policy: augmentations of pictures or of texts; of a range to search, its middle is shown.
         path: a picture; a folder of pictures; a text file with a text on each line; or a CSV file with a column of
             texts or of paths to pictures. A sample's number is its place there, counted from 0, without empty lines.
         out: ``.html``, one page that asks the network for nothing, or for pictures also ``.png``.
@@ -84,12 +87,13 @@ def preview(
     if medium == "text" and out.suffix == ".png":
         raise InputError(f"a preview of texts is a page: write it as {out.with_suffix('.html')}")
     some = chosen(there, samples)
+    policy, notes = settled(policy)
     if medium == "image":
-        content, seconds = pictures.drawn(policy, some, epochs, seed, str(path), out.suffix)
+        content, seconds = pictures.drawn(policy, some, epochs, seed, str(path), out.suffix, notes)
     else:
-        content, seconds = texts.drawn(policy, some, epochs, seed, str(path))
+        content, seconds = texts.drawn(policy, some, epochs, seed, str(path), notes)
     _written(out, content)
-    return Preview(out, len(some), seconds, medium, len(there))
+    return Preview(out, len(some), seconds, medium, len(there), tuple(notes))
 
 
 def _written(out: Path, content: bytes) -> None:

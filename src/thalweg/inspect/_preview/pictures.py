@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from statistics import median
 from typing import Any
 
@@ -14,7 +15,6 @@ import torch
 from thalweg.augment import AugmentTechnique, Policy
 from thalweg.augment.image._files import resized_to
 from thalweg.augment.image._opencv import opencv
-from thalweg.errors import InputError
 from thalweg.inspect._preview import page
 from thalweg.inspect._preview.samples import Sample
 
@@ -38,15 +38,24 @@ class _Row:
 
 
 def drawn(
-    policy: Policy, samples: list[Sample], epochs: int, seed: int, source: str, suffix: str
+    policy: Policy, samples: list[Sample], epochs: int, seed: int, source: str, suffix: str, notes: list[str]
 ) -> tuple[bytes, float]:
-    """Return a page (``.html``) or a picture (``.png``) of a policy's pictures, and the seconds that one takes."""
-    rows = [_Row(sample, image) for sample, image in zip(samples, _alike([s.image() for s in samples]), strict=True)]
+    """Return a page (``.html``) or a picture (``.png``) of a policy's pictures, and the seconds that one takes.
+
+    Args:
+        policy, samples, epochs, seed, source: as for `preview`.
+        suffix: which of both.
+        notes: sentences for the page, to which one is appended where pictures are resized.
+    """
+    images = _alike([sample.image() for sample in samples])
     visible = policy
     stages = [part.technique.stage for part in policy.parts if isinstance(part.technique, AugmentTechnique)]
     numbers = stages[-1] == "last"
     if numbers:  # changes numbers, not what one sees, and moves no other step's draws
         visible = Policy(policy.parts[:-1])
+    if "mix" in stages:
+        images = _of_one_size(images, notes)
+    rows = [_Row(sample, image) for sample, image in zip(samples, images, strict=True)]
     seconds = (_mixed if "mix" in stages else _augmented)(rows, visible, epochs, seed)
     for row in rows:
         height, width = row.original.shape[:2]
@@ -56,7 +65,8 @@ def drawn(
         ]
     if suffix == ".png":
         return _sheet(rows, f"{policy!r}: {page.cost(seconds)} a picture"), seconds
-    said = [f"{policy.parts[-1].name} is not shown: it changes numbers, not what one sees."] if numbers else []
+    said = [page.escaped(note) for note in notes]
+    said += [f"{policy.parts[-1].name} is not shown: it changes numbers, not what one sees."] if numbers else []
     return _page(rows, policy, seed, source, seconds, said), seconds
 
 
@@ -65,6 +75,15 @@ def _alike(images: list[np.ndarray]) -> list[np.ndarray]:
     if all(image.ndim == 2 for image in images):
         return images
     return [np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image for image in images]
+
+
+def _of_one_size(images: list[np.ndarray], notes: list[str]) -> list[np.ndarray]:
+    """Return pictures of one size, as a task of several sizes has them."""
+    if len({image.shape[:2] for image in images}) == 1:
+        return images
+    largest: int = import_module("thalweg.task.images").LARGEST
+    notes.append(f"Pictures are {largest} × {largest} here, as a study makes those of several sizes.")
+    return [resized_to(image, (largest, largest)) for image in images]
 
 
 def _augmented(rows: list[_Row], policy: Policy, epochs: int, seed: int) -> float:
@@ -81,9 +100,6 @@ def _augmented(rows: list[_Row], policy: Policy, epochs: int, seed: int) -> floa
 
 def _mixed(rows: list[_Row], policy: Policy, epochs: int, seed: int) -> float:
     """Do the same with a policy that mixes pictures: those shown are its batch."""
-    sizes = {row.original.shape[:2] for row in rows}
-    if len(sizes) > 1:
-        raise InputError(f"{policy.name} mixes pictures of one size, and these have {len(sizes)}; give some that fit")
     colours = rows[0].original.ndim == 3
     arrays = np.stack([np.atleast_3d(row.original) for row in rows])
     batch = torch.from_numpy(arrays.transpose(0, 3, 1, 2).copy()).float() / 255

@@ -13,7 +13,9 @@ from thalweg.inspect._preview.samples import Sample
 __all__ = ["drawn", "marked"]
 
 
-def drawn(policy: Policy, samples: list[Sample], epochs: int, seed: int, source: str) -> tuple[bytes, float]:
+def drawn(
+    policy: Policy, samples: list[Sample], epochs: int, seed: int, source: str, notes: list[str]
+) -> tuple[bytes, float]:
     """Return a page of a policy's texts, and the seconds that one takes."""
     texts, numbers = [sample.text for sample in samples], [sample.number for sample in samples]
     made: list[list[Edited]] = []
@@ -29,7 +31,8 @@ def drawn(policy: Policy, samples: list[Sample], epochs: int, seed: int, source:
         lines += [f'<dt>epoch {epoch}</dt><dd dir="auto">{marked(done[i])}</dd>' for epoch, done in enumerate(made)]
         told = [(f"epoch {epoch}", _log(done[i])) for epoch, done in enumerate(made)]
         sections.append(page.sample(sample, f'<dl class="texts">{"".join(lines)}</dl>', told))
-    said = ["<del>Taken out</del>, <ins>put in</ins>; all else is as it was, byte for byte."]
+    said = [page.escaped(note) for note in notes]
+    said += ["<del>Taken out</del>, <ins>put in</ins>; all else is as it was, byte for byte."]
     said += [page.escaped(f"Words come from {line}") for line in policy.sources()]
     return page.whole(policy, seed, source, median(took), "text", said, sections), median(took)
 
