@@ -281,14 +281,19 @@ def _check_value(technique: Technique, name: str, value: Any, default: Any) -> N
             continue
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise InputError(f"{where} takes a number, not {item!r}")
-        usual = "[0, 1)" if name.startswith(("beta", "momentum", "rho")) else "[0, inf)"
-        limits = technique.limits.get(name, usual)
+        limits = limits_of(technique, name)
         whole = isinstance(default, int) or limits.startswith("whole ")
         limits = limits.removeprefix("whole ")
         if not _lies(item, limits):
             raise InputError(f"{where} takes {_in_words(limits, whole=whole)}, not {item!r}")
         if whole and not isinstance(item, int):
             raise InputError(f"{where} takes a whole number, not {item!r}")
+
+
+def limits_of(technique: Technique, name: str) -> str:
+    """Return between what a hyperparameter must lie, as an interval."""
+    usual = "[0, 1)" if name.startswith(("beta", "momentum", "rho")) else "[0, inf)"
+    return technique.limits.get(name, usual)
 
 
 def _lies(number: float, limits: str) -> bool:

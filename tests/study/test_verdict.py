@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from thalweg.record import Curve, Entry, RecipeRow, RunRecord, Store
+from thalweg.study.cautions import edges
 from thalweg.study.verdict import Arm, from_store, verdict
 from thalweg.study.wording import Face
 
@@ -367,6 +368,31 @@ def test_one_good_trial_at_the_edge_is_luck(tmp_path):
         records.run("tuning", "sgd", trial, 0, toml("sgd", rate), valid=valid)
     records.chosen("sgd", "sgd", 0.9)
     assert from_store(records.store)["warnings"] == []
+
+
+def shaped(role, technique, name, value):
+    """A recipe with one more technique than its optimizer."""
+    return f'[optimizer]\nname = "sgd"\nlr = 0.1\n[[{role}]]\nname = "{technique}"\n{name} = {value}\n'
+
+
+@pytest.mark.parametrize(
+    ("part", "space", "values", "said"),
+    [
+        (("augment", "cutmix", "alpha"), (0.1, 1.0), (1.0, 0.98, 0.9), False),
+        (("augment", "cutmix", "alpha"), (0.1, 1.0), (0.5, 0.98, 0.9), True),
+        (("augment", "cutout", "side"), (0.1, 1.0), (0.5, 0.98, 0.9), False),
+        (("augment", "cutout", "side"), (0.1, 0.7), (0.5, 0.69, 0.65), True),
+        (("augment", "cutout", "side"), (0.0, 0.7), (0.5, 0.01, 0.02), False),
+    ],
+    ids=["the default", "beyond it is more", "nothing beyond 1", "more beyond 0.7", "nothing below 0"],
+)
+def test_neither_a_default_nor_an_end_of_nature_is_a_reason_to_search_farther(part, space, values, said):
+    """Trials come with the defaults first; of the first case these are the best."""
+    low, high = space
+    declared = shaped(*part, f'{{low = {low}, high = {high}, scale = "linear"}}')
+    best = values if values[0] == 1.0 else (values[1], values[2], values[0])
+    tried = [(shaped(*part, value), 1.0 - best.index(value) / 10) for value in values]
+    assert bool(edges({"a": declared}, {"a": tried})) == said
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from thalweg.recipe import CATALOGUES
 from thalweg.study.wording import claims, joined
+from thalweg.technique import limits_of
 
 if TYPE_CHECKING:
     from thalweg.study.verdict import Arm
@@ -59,23 +61,25 @@ def edges(declared: Mapping[str, str], trials: Mapping[str, Sequence[tuple[str, 
     """Name the recipes whose chosen setting lies at the edge of what was searched.
 
     The best trial lies in an outer tenth of the range, and the second best in the same third: where a hyperparameter
-    makes no difference, the first alone happens to one recipe in five, both to one in fifteen.
+    makes no difference, the first alone happens to one recipe in five, both to one in fifteen. A default that was
+    chosen is no reason to search farther, nor is an end beyond which the hyperparameter has no values.
 
     Args:
         declared: every recipe as TOML, ranges included.
-        trials: of each recipe, the resolved recipe as TOML with its score, higher is better, NaN for none.
+        trials: of each recipe, the resolved recipe as TOML with its score, higher is better, NaN for none; its
+            defaults first.
     """
     found = []
     for name, tried in trials.items():
         scored = sorted((t for t in tried if math.isfinite(t[1])), key=lambda t: -t[1])
         if len(scored) < 2:
             continue
-        best, second = (_flat(tomllib.loads(recipe)) for recipe, _ in scored[:2])
+        best, second, default = (_flat(tomllib.loads(recipe)) for recipe, _ in (*scored[:2], tried[0]))
         for path, place in _ranges(tomllib.loads(declared[name])).items():
             shares = [_share(values.get(path), place) for values in (best, second)]
             at_low, at_high = max(shares[0] / EDGE, 3 * shares[1]), max((1 - shares[0]) / EDGE, 3 * (1 - shares[1]))
-            if min(at_low, at_high) < 1:
-                end = "low" if at_low < 1 else "high"
+            end = "low" if at_low < 1 else "high" if at_high < 1 else None
+            if end and best[path] != default.get(path) and not _is_natural(place[end], path, best):
                 label = path.rpartition(".")[2]
                 found.append(
                     f"{name} ({label} {best[path]:.3g}, the {end} end of {place['low']:g} to {place['high']:g})"
@@ -86,6 +90,15 @@ def edges(declared: Mapping[str, str], trials: Mapping[str, Sequence[tuple[str, 
     return [
         f"The best trial lies at the edge of {its} search space: {joined(found)}; widen it there and compare again."
     ]
+
+
+def _is_natural(end: float, path: str, recipe: Mapping[str, Any]) -> bool:
+    """Return whether a hyperparameter of a recipe has no values beyond the end of its range."""
+    part, _, name = path.rpartition(".")
+    technique = CATALOGUES.get(part.partition(".")[0], {}).get(recipe.get(f"{part}.name", ""))
+    if technique is None:
+        return False
+    return end in map(float, limits_of(technique, name).removeprefix("whole ").strip("[]()").split(","))
 
 
 def special_cases(
