@@ -160,3 +160,87 @@ def test_what_is_to_be_rebuilt_is_no_leakage(much):
     data = (low + much * noise(500, 16, seed=3), low)
     seen = found(task(model, data, loss=F.mse_loss, metric=tw.squared_error), "leakage")
     assert (seen.level, "rebuilt" in seen.what) == ("fine", True)
+
+
+# -- remedies ----------------------------------------------------------------------------------------------
+
+
+def times(factor):
+    model = mlp()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(factor)
+    return model
+
+
+def biased(layer, value=-100.0, units=slice(None)):
+    model = mlp()
+    with torch.no_grad():
+        model[layer].bias[units] = value
+    return model
+
+
+class Around(nn.Module):
+    """A network, and something around it."""
+
+    def __init__(self, call, network=mlp):
+        super().__init__()
+        self.net, self.call, self.kept = network(), call, 0.0
+
+    def forward(self, x):
+        return self.call(self, x)
+
+
+def remembering(self, x):
+    output = self.net(x)
+    before, self.kept = self.kept, output.detach().mean(0)
+    return output + before
+
+
+def counting(self, x):
+    self.kept += 1
+    return self.net(x) / self.kept
+
+
+def test_weights_that_are_too_small_are_named_and_nothing_else_is_blamed():
+    seen = inspect.check(task(lambda: times(1e-4)))
+    assert {x.check for x in seen.wrong} == {"inputs used", "updates"}
+    for x in seen.wrong:
+        assert x.remedy.startswith("The initial weights of 0, 2, 4 are too small"), x
+    assert seen["outputs"].level == "fine"
+
+
+def test_a_bounded_end_is_seen_behind_small_weights():
+    seen = found(task(lambda: nn.Sequential(times(1e-4), nn.Tanh())), "outputs")
+    assert (seen.level, "between -1 and 1" in seen.what) == ("wrong", True)
+
+
+def test_weights_and_biases_that_are_too_large_are_named():
+    seen = found(task(lambda: times(100.0)), "loss at start")
+    assert (seen.level, "weights of 0, 2, 4 are too large" in seen.remedy) == ("wrong", True)
+    seen = found(task(lambda: biased(4, units=0)), "loss at start")
+    assert (seen.level, "bias of 4 reaches -100" in seen.remedy) == ("wrong", True)
+
+
+def test_where_the_gradient_is_0_no_learning_rate_is_blamed():
+    seen = found(task(lambda: biased(2)), "updates")
+    assert (seen.level, "exactly 0" in seen.what, "Raise" in seen.remedy) == ("wrong", True, False)
+
+
+def test_a_forward_pass_that_sorts_its_batch_uses_its_inputs():
+    sorting = task(lambda: Around(lambda self, x: self.net(x[x[:, 0].argsort()])))
+    assert found(sorting, "inputs used").level == "fine"
+    seen = found(sorting, "batch independence")
+    assert (seen.level, "sort" in seen.remedy) == ("wrong", True)
+
+
+@pytest.mark.parametrize("call", [remembering, counting])
+def test_what_is_kept_between_calls_is_said_so(call):
+    seen = found(task(lambda: Around(call)), "modes")
+    assert (seen.level, "from one call to the next" in seen.what, "dropout" in seen.remedy) == ("wrong", True, False)
+    assert found(task(lambda: Around(call)), "batch independence").level == "skipped"
+
+
+def test_noise_in_evaluation_is_still_said_to_be_drawn():
+    seen = found(task(lambda: Around(lambda self, x: F.dropout(self.net(x), 0.3))), "modes")
+    assert (seen.level, "drawn at random" in seen.what) == ("wrong", True)

@@ -100,7 +100,7 @@ def _explained(x: np.ndarray, y: np.ndarray, chosen: list[int], weights: np.ndar
 
 
 def _indicators(x: np.ndarray, y: np.ndarray, x_valid: np.ndarray, y_valid: np.ndarray) -> list[int]:
-    """Return columns of which a few, added up, are 1 for a class and 0 for others: for all classes, or all but one."""
+    """Return columns of which a few, added up, are 1 for a class and 0 for others; of all classes or all but one."""
     classes = np.unique(y)
     if len(classes) > 50 or x.shape[1] < 4:
         return []
@@ -135,7 +135,7 @@ def _coded(x: np.ndarray, y: np.ndarray, x_valid: np.ndarray, y_valid: np.ndarra
             right[i] = table.max(1).sum()
         chosen.append(max(right, key=lambda i: right[i]))
         cells = 2 * cells + values[chosen[-1]]
-    said = {cell: c for cell, c in zip(cells, y, strict=True)}
+    said = dict(zip(cells, y, strict=True))
     there = np.zeros(len(x_valid), np.int64)
     for i in chosen:
         there = 2 * there + (x_valid[:, i] == x[:, i].max())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
+from thalweg.inspect._checks.scales import large
 from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, spread
 from thalweg.key import Key
 from thalweg.task.reading import are_classes
@@ -68,9 +69,9 @@ def start(subject: Subject) -> Finding:
     axis = class_axis(subject)
     if is_cross_entropy(subject) and axis is not None:
         count = output.shape[axis]
-        return _judged(first, math.log(count), f"ln {count} = {math.log(count):.3g}")
+        return _judged(subject, first, math.log(count), f"ln {count} = {math.log(count):.3g}")
     if is_binary_entropy(subject):
-        return _judged(first, math.log(2), "ln 2 = 0.693")
+        return _judged(subject, first, math.log(2), "ln 2 = 0.693")
     if targets.is_floating_point() and output.numel() == targets.numel():
         mean = targets.mean(0, keepdim=True).expand(targets.shape).reshape(output.shape).to(output.dtype)
         best = value(subject, mean, targets)
@@ -79,7 +80,8 @@ def start(subject: Subject) -> Finding:
             if first > 5 * best:
                 return (wrong if first > 30 * best else note)(
                     said,
-                    "The first steps go into finding the mean: scale targets to mean 0 and deviation 1, and "
+                    large(subject.model())
+                    or "The first steps go into finding the mean: scale targets to mean 0 and deviation 1, and "
                     "begin with "
                     "small weights in the last layer.",
                 )
@@ -90,11 +92,12 @@ def start(subject: Subject) -> Finding:
     return fine(f"{first:.3g}; an output of zeros gives {nothing:.3g}")
 
 
-def _judged(first: float, expected: float, name: str) -> Finding:
+def _judged(subject: Subject, first: float, expected: float, name: str) -> Finding:
     said = f"{first:.3g}; a model that knows nothing has {name}"
-    remedy = (
-        "The model begins sure of what it cannot know, and the first steps go into unlearning it: begin with smaller "
-        "weights in the last layer, such as a deviation of 0.02, and a bias of 0."
+    remedy = "The model begins sure of what it cannot know, and the first steps go into unlearning it. "
+    remedy += large(subject.model()) or (
+        "Begin with smaller weights in the last layer, such as a deviation of 0.02, and a bias of 0; normalise the "
+        "inputs if they are large."
     )
     if first > 2 * expected + 0.5:
         return wrong(said, remedy)
@@ -136,7 +139,7 @@ def outputs(subject: Subject) -> Finding:
             )
     low, high = _range(subject)
     wants = "scores without bounds" if scores or is_binary_entropy(subject) else ""
-    if wants and high - low > 0 and low >= -1.001 and high <= 1.001:
+    if wants and high - low > 0.1 and low >= -1.001 and high <= 1.001:
         return wrong(
             f"outputs stay between {round(low) + 0:g} and {round(high):g} whatever the weights, and the loss "
             f"takes {wants}",
@@ -163,6 +166,15 @@ def outputs(subject: Subject) -> Finding:
 
 def _range(subject: Subject) -> tuple[float, float]:
     """Return the least and the greatest output with large weights of any sign: what an activation holds stays so."""
+    low = high = math.nan
+    for size in (30.0, 3e3, 3e5):
+        low, high = _reached(subject, size)
+        if high - low > 0.1:  # else weights are so small that they tell nothing of bounds
+            break
+    return low, high
+
+
+def _reached(subject: Subject, size: float) -> tuple[float, float]:
     signs = (Key(0) / "signs").generator()
     few = spread(subject.batch, 16)
     low, high, started = math.inf, -math.inf, clock()
@@ -172,7 +184,7 @@ def _range(subject: Subject) -> tuple[float, float]:
         module = subject.model().train()
         with torch.no_grad():
             for p in module.parameters():
-                p.mul_(30.0 * float(signs.choice([-1, 1])))
+                p.mul_(size * float(signs.choice([-1, 1])))
             output = Pass(subject, module, few).output().detach()
         if not bool(torch.isfinite(output).all()):
             return -math.inf, math.inf

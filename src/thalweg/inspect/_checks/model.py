@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
+from thalweg.errors import InputError
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
+from thalweg.inspect._checks.scales import small
 from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, difference, doubled, outputs_of, spread
 from thalweg.key import Key
 from thalweg.task import Split
@@ -136,23 +138,27 @@ def batch_independence(subject: Subject) -> Finding:
     def moved(module: nn.Module) -> float | None:
         passes = [Pass(subject, module, part.at(x)) for x in (one, other)]  # with the same buffers
         found = [outputs_of(x.output(), count) for x in passes]
+        again = [outputs_of(x.output(), count) for x in passes]
+        if difference(found[0], again[0]) > SAME or difference(found[1], again[1]) > SAME:
+            raise InputError("two passes over the same examples differ")
         if not found[0]:
             return None
         return difference([x[kept_at] for x in found[0]], [x[kept_at] for x in found[1]])
 
-    with torch.no_grad():
-        evaluated = moved(subject.model().eval())
-        training = subject.model().train()
-        norms = [m for m in training.modules() if isinstance(m, _BatchNorm)]
-        for m in norms:
-            m.eval()
-        trained = moved(training)
+    training = subject.model().train()
+    norms = [m for m in training.modules() if isinstance(m, _BatchNorm)]
+    for m in norms:
+        m.eval()
+    try:
+        with torch.no_grad():
+            evaluated, trained = moved(subject.model().eval()), moved(training)
+    except InputError as error:
+        return skipped(f"{error}; see modes")
     if evaluated is None or trained is None:
         return skipped("the output has no tensor whose first axis counts the examples")
     remedy = (
-        "Look for a mean, softmax or norm over axis 0, a view or reshape that mixes examples, or an LSTM or "
-        "attention "
-        "without batch_first=True."
+        "Look for a mean, softmax, norm or sort over axis 0, a view or reshape that mixes examples, or an LSTM or "
+        "attention without batch_first=True."
     )
     if evaluated > SAME:
         if any(m.running_mean is None for m in norms):
@@ -199,24 +205,28 @@ def causality(subject: Subject) -> Finding:
 
 def inputs_used(subject: Subject) -> Finding:
     """Whether the output depends on the inputs, on each of them."""
-    module, batch = subject.model().eval(), spread(subject.task.train, 32)
+    module, part = subject.model().eval(), subject.task.train
+    rows = torch.linspace(0, len(part) - 1, min(64, len(part) // 2 * 2), dtype=torch.float64).long()
+    batch, others = part.at(rows[::2].clone()), part.at(rows[1::2].clone())
     with torch.no_grad():
         before = outputs_of(Pass(subject, module, batch).output(), len(batch))
         if not before:
             return skipped("the output has no tensor whose first axis counts the examples")
         names = list(named(batch))[:-1]
-        varied = [bool((x[1:] != x[:1]).any()) for x in leaves(batch.inputs)]
+        instead = leaves(others.inputs)
+        varied = [bool((x != y).any()) for x, y in zip(leaves(batch.inputs), instead, strict=True)]
         unused = []
         for i, name in enumerate(names):
             places = iter(range(len(names)))
-            other = each(batch.inputs, lambda x: x.roll(1, 0) if next(places) == i else x)  # noqa: B023
+            other = each(batch.inputs, lambda x: instead[i] if next(places) == i else x)  # noqa: B023
             after = outputs_of(Pass(subject, module, Split(other, batch.targets)).output(), len(batch))
             if varied[i] and difference(before, after) < 1e-7:
                 unused.append(name)
     if len(unused) == len(names):
         return wrong(
             "the output is the same for every example",
-            "Look for dead units, weights that are all 0, or a forward pass that does not use what it is given.",
+            small(module)
+            or "Look for dead units, weights that are all 0, or a forward pass that does not use what it is given.",
         )
     if unused:
         return note(

@@ -23,8 +23,16 @@ def modes(subject: Subject) -> Finding:
     module = subject.model().eval()
     kept = {name: x.clone() for name, x in module.named_buffers()}
     with torch.no_grad():
+        same = [_outputs(subject, module, seed) for seed in (0, 0, 0)]
         twice = [_outputs(subject, module, seed) for seed in (0, 1)]
         written = [name for name, x in module.named_buffers() if not torch.equal(x, kept[name])]
+    if max(difference(same[0], same[1]), difference(same[1], same[2])) > 1e-6:
+        return wrong(
+            "passes over the same examples with the same random numbers differ: the model keeps something from one "
+            "call to the next, in an attribute",
+            "Begin each forward pass anew, such as with a hidden state of 0; what is to be learned from data, keep "
+            "in a buffer, and write it in training alone.",
+        )
     if difference(*twice) > 1e-6:
         return wrong(
             "in evaluation, two passes over the same examples differ: something is still drawn at random",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
+from thalweg.inspect._checks.scales import small
 from thalweg.inspect._checks.subject import LONG, Subject
 from thalweg.inspect._range_test import RangeTest, range_test
 from thalweg.key import Key
@@ -40,7 +41,12 @@ def updates(subject: Subject) -> Finding:
     if first > 0.5:
         return wrong(
             f"{said}, and at first by {first:.1g}; about 0.001 is usual",
-            f"Lower the learning rate, which is {subject.rate:g}, or warm up to it.",
+            small(subject.model()) or f"Lower the learning rate, which is {subject.rate:g}, or warm up to it.",
+        )
+    if not bool(trained.gradients[:, layers].any()):
+        return wrong(
+            f"{said}: the gradient by all of them is exactly 0, and no learning rate changes that",
+            "Look at the checks of units, of the loss and of what gets no gradient.",
         )
     if largest < 1e-5:
         return (wrong if largest < 1e-7 else note)(
@@ -49,10 +55,10 @@ def updates(subject: Subject) -> Finding:
     some = slopes[slopes > 0]
     apart = float(some.max() / some.min()) if len(some) else 1.0
     if apart > 1e5:
-        small = names[int(slopes.masked_fill(slopes == 0, math.inf).argmin())]
+        least = names[int(slopes.masked_fill(slopes == 0, math.inf).argmin())]
         big = names[int(slopes.argmax())]
         return (wrong if apart > 1e7 else note)(
-            f"gradients, in parts of the weights, are {apart:.0e} times as large in {big} as in {small}",
+            f"gradients, in parts of the weights, are {apart:.0e} times as large in {big} as in {least}",
             "They vanish or explode on the way: use an initialisation for the activation (init=he_normal, "
             "orthogonal), "
             "norms, or shortcuts around blocks.",
