@@ -5,7 +5,7 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from thalweg import augment
@@ -76,8 +76,20 @@ def test_scripts(text, found):
 @settings(max_examples=500)
 @given(st.text("abZ '-_1.\n,xwww", max_size=40))
 def test_the_quick_expression_finds_what_the_full_one_does(text):
-    found = words(text)
-    assert found == [m.span() for m in pattern().finditer(text) if m.lastgroup]
+    assert words(text) == as_one_expression(text)
+
+
+def as_one_expression(text):
+    """Return where words are, by an expression that looks for mail addresses too, in a time that can be quadratic."""
+    whole = pattern().pattern.replace("|[@#$]", r"|[\w.+-]+@[\w-]+\.[\w.-]+|[@#$]", 1)
+    return [m.span() for m in re.finditer(whole, text) if m.lastgroup not in (None, "web")]
+
+
+@settings(max_examples=500)
+@given(st.text("ab@.#-+_1 /:whtp日\u0301", max_size=30))
+@example("#foo-bar@x.com a@b@c.d e@f.g@h.i http://u@v.w e\u0301中foo@x.c www.x@y.z")
+def test_addresses_are_found_as_by_one_expression(text):
+    assert words(text) == as_one_expression(text)
 
 
 def test_letters_keep_what_combines_with_them():

@@ -98,7 +98,7 @@ class Draft:
         edits: so far.
     """
 
-    __slots__ = ("_capitals", "_closed", "_filled", "bounds", "edits", "original", "touched", "words")
+    __slots__ = ("_capitals", "_closed", "_edited", "_filled", "bounds", "edits", "original", "touched", "words")
 
     def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
         self.original = original
@@ -106,6 +106,7 @@ class Draft:
         self.edits: list[Edit] = []
         self.touched: set[int] = set()
         self._closed = closed
+        self._edited: dict[int, tuple[int, int]] = {}
         self._filled: set[int] = set()
         self._capitals: bool | None = None
         if closed:
@@ -144,7 +145,8 @@ class Draft:
     def replace(self, i: int, new: str, step: int, name: str) -> None:
         """Put another word in the place of word i."""
         self.touched.add(i)
-        self.edits.append(Edit(self.bounds[2 * i], self.bounds[2 * i + 1], self.words[i], new, step, name))
+        self._edited[i] = start, end = self.bounds[2 * i], self.bounds[2 * i + 1]
+        self.edits.append(Edit(start, end, self.words[i], new, step, name))
 
     def insert(self, i: int, new: str, step: int, name: str) -> None:
         """Put a word before word i, which no other step may do then."""
@@ -156,14 +158,15 @@ class Draft:
         """Take out word i with the spaces that follow it, or else those before it."""
         self.touched.add(i)
         text, (start, end) = self.original, self.bounds[2 * i : 2 * i + 2]
-        last = max((e.end for e in self.edits if e.end <= start), default=0)
-        following = min((e.start for e in self.edits if e.start >= end), default=len(text))
+        last = start if i in self._filled else self._edited.get(i - 1, (0, 0))[1]
+        following = self._edited.get(i + 1, (len(text), 0))[0]
         if start == 0 or text[start - 1].isspace():
             while end < following and text[end] in " \t\u00a0":
                 end += 1
         if end == self.bounds[2 * i + 1]:
             while start > last and text[start - 1] in " \t\u00a0":
                 start -= 1
+        self._edited[i] = start, end
         self.edits.append(Edit(start, end, text[start:end], "", step, name))
 
     def done(self, more: Sequence[Edit] = ()) -> tuple[str, tuple[Edit, ...]]:

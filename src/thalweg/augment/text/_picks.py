@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-__all__ = ["first_with", "pick", "pick_by_chance"]
+__all__ = ["Ring", "first_with", "pick", "pick_by_chance"]
 
 T = TypeVar("T")
+
+
+class Ring(list[T]):
+    """Options that are asked for something over and over: how far on from each there is anything is remembered."""
+
+    def __init__(self, options: Iterable[T]) -> None:
+        super().__init__(options)
+        self.empty: dict[int, int] = {}
 
 
 def pick(options: Sequence[T], u: float) -> T | None:
@@ -39,8 +47,19 @@ def first_with(options: Sequence[T], u: float, found: Callable[[T], Sequence[Any
     >>> first_with(["a", "b", "c"], 0.4, lambda option: [option.upper()] if option != "b" else [])
     ['C']
     """
-    start = int(u * len(options))
-    for option in [*options[start:], *options[:start]]:
-        if what := found(option):
-            return what
-    return []
+    count = len(options)
+    empty = options.empty if isinstance(options, Ring) else {}
+    at, passed, seen, what = int(u * count), [], 0, []
+    while seen < count:
+        on = empty.get(at, 0)
+        if not on:
+            what = found(options[at])
+            if what:
+                break
+            on = 1
+        passed.append((at, seen))
+        seen += on
+        at = (at + on) % count
+    for place, before in passed:
+        empty[place] = min(seen, count) - before if what else count
+    return what

@@ -13,6 +13,8 @@ import numpy as np
 from thalweg.augment._draws import uniforms
 from thalweg.augment._program import Step, steps
 from thalweg.augment.text._edits import Draft, Edited, Protection, protected
+from thalweg.augment.text._others import Others
+from thalweg.augment.text._picks import Ring
 from thalweg.augment.text._safety import Safety
 from thalweg.augment.text._stops import stop_words
 from thalweg.augment.text._turns import Turn, plainly, step_key, turns
@@ -218,12 +220,14 @@ def _exchange_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, 
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     for turn in turns(step, drafts, keys, attempt):
         left, draft, words = turn.wanted, turn.draft, turn.draft.words
+        standing = Others(turn.eligible, [words[j].lower() for j in turn.eligible])
         for i, numbers in turn.choices():
-            here, word = draft.touched, words[i].lower()
-            others = [j for j in turn.eligible if j not in here and words[j].lower() != word]
-            if i in here or not others:
+            others = standing.but(words[i].lower())
+            if i in draft.touched or not others:
                 continue
             j = formula(others, *numbers, **own)
+            standing.take(i)
+            standing.take(j)
             texts = [_without_capital(draft, k) for k in (i, j)]
             draft.replace(i, carried(texts[1], words[i]), step.place, name)
             draft.replace(j, carried(texts[0], words[j]), step.place, name)
@@ -246,7 +250,7 @@ def _insert_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, in
     stop = stop_words(step.values.get("stop", ""))
     for turn in turns(step, drafts, keys, attempt, gaps=True):
         left, draft = turn.wanted, turn.draft
-        among = [Word(word) for word in draft.words if plainly(word) not in stop]
+        among = Ring(Word(word) for word in draft.words if plainly(word) not in stop)
         for i, numbers in turn.choices():
             new = formula(among, *numbers, **own)
             if new is not None:

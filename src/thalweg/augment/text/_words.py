@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -49,12 +50,12 @@ def _marks() -> str:
 
 @lru_cache(1)
 def pattern() -> re.Pattern[str]:
-    """Return the expression whose named groups are words; addresses and what has a digit are matched unnamed."""
+    """Return the expression of words, and of what is none but has letters: all but mail addresses; see `_matched`."""
     marks = _marks()
     inside = rf"[^\W{_UNSPACED}]"
     run = rf"(?:[^\W\d_{_UNSPACED}][{marks}]*[\u200c\u200d]?)+"
     return re.compile(
-        rf"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.-]+|[@#$](?:\w|[{marks}])+"
+        rf"(?P<web>(?:https?://|www\.)\S+)|[@#$](?:\w|[{marks}])+"
         rf"|(?P<word>{run}(?:['’‐-]{run})*)(?!{inside})"
         rf"|(?=[^\W\d_])(?P<unspaced>[{_UNSPACED}][{marks}]*)"
         rf"|(?:{inside}|[{marks}])+"
@@ -82,9 +83,31 @@ def split(text: str) -> tuple[list[int], list[str]]:
             return list(accumulate(map(len, parts)))[:-1], parts[1::2]
         spans = [m.span() for m in _APART.finditer(text)]
     else:
-        spans = [m.span() for m in pattern().finditer(text) if m.lastgroup]
+        spans = [m.span() for m in _matched(text) if m.lastgroup and m.lastgroup != "web"]
     return [place for span in spans for place in span], [text[start:end] for start, end in spans]
 
+
+def _matched(text: str) -> Iterator[re.Match[str]]:
+    """Yield what `pattern` finds outside mail addresses; one begins wherever nothing else has begun in its name.
+
+    As a part of the expression, they would be looked for from each letter of a long word to its end.
+    """
+    here, found = pattern(), 0
+    for mail in _MAIL.finditer(text):
+        start = mail.start()
+        while start > found and _OF_NAMES.match(text, start - 1):
+            start -= 1
+        while (m := here.search(text, found)) and (m.start() < start or (m.start() == start and m["web"])):
+            yield m
+            found = m.end()
+            start = max(start, found)
+        if start < mail.start():
+            found = mail.end()
+    yield from here.finditer(text, found)
+
+
+_MAIL = re.compile(r"(?<=[\w.+-])@[\w-]+\.[\w.-]+")
+_OF_NAMES = re.compile(r"[\w.+-]")
 
 _MARKS = ("@", "#", "$", "_", "://", "www.")
 _PLAIN = re.compile(r"([A-Za-z]++(?:['-][A-Za-z]++)*+)")
