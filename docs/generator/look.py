@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ def heat(matrix: Any, title: str, *, low: float, high: float, cell: int = 12, di
 
 
 def write(made: Any, path: Path) -> None:
-    """Write a chart as SVG."""
+    """Write a chart as SVG; Vega numbers clips on from one chart to the next, and here each begins at 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
     made.configure(**CONFIG).save(str(path))
+    text, numbers = path.read_text(), dict[str, str]()
+    path.write_text(re.sub(r"(?<=clip)\d+(?=[)\"])", lambda n: numbers.setdefault(n[0], str(len(numbers) + 1)), text))
