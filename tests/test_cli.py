@@ -150,6 +150,17 @@ def test_a_plan_says_how_a_tables_column_was_understood_before_all_else(place):
     assert out.startswith("price is taken for a quantity")
 
 
+def test_a_study_in_an_empty_file_begins_anew_and_says_so_and_until_then_there_is_no_report(place):
+    (place / "empty").mkdir()
+    (place / "empty" / "study.db").touch()
+    code, _, err = thalweg("report empty")
+    assert code == 2
+    assert "empty holds no study yet: its study.db is empty" in err
+    code, _, err = thalweg(f"compare wine --vary optimizer=sgd {SMALL} --out empty")
+    assert code == 0
+    assert "empty/study.db is empty: the study begins anew" in err
+
+
 def test_compare_without_out_is_kept_beside_under_the_tasks_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = thalweg(f"compare wine --vary optimizer=sgd {SMALL}")
@@ -289,9 +300,9 @@ MISTAKES = {
     "train wine --recipe adam.toml --out damaged": "damaged/study.db cannot be used as a study: file is not a ",
     "report damaged": "damaged/study.db cannot be used as a study: file is not a database",
     "export damaged": "damaged/study.db cannot be used as a study: file is not a database",
-    "report torn": "torn/study.db could not be read or written: ",
-    "export torn": "torn/study.db could not be read or written: ",
-    f"{STUDY} --out torn": "torn/study.db could not be read or written: ",
+    "report torn": "torn/study.db is damaged; put a copy of it back, ",
+    "export torn": "torn/study.db is damaged; put a copy of it back, ",
+    f"{STUDY} --out torn": "torn/study.db is damaged; put a copy of it back, ",
     "report no-study": "no-study holds no study: there is no study.db in it",
     f"report {'x' * 300}": f"{'x' * 300} holds no study: there is no study.db in it",
     "report nowhere": "nowhere holds no study: there is no study.db in it",

@@ -116,3 +116,53 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written: Not a directory"):
         Store(tmp_path / "file" / "study", write=True)
+
+
+def kept(directory, runs=60):
+    """Write a study's file, all of it, and return it."""
+    with Store(directory, write=True) as store:
+        store.begin({}, [RecipeRow("a", "x")], [run(f"{i:064d}", recipe="t" * 400) for i in range(runs)])
+    return directory / "study.db"
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("harm", ["cut", "zeros", "garbage"])
+def test_a_file_that_was_cut_short_or_written_over_is_refused_with_what_to_do(tmp_path, harm, write):
+    path = kept(tmp_path)
+    content, middle = path.read_bytes(), len(path.read_bytes()) // 2
+    rest = {"cut": b"", "zeros": bytes(3000) + content[middle + 3000 :], "garbage": b"?" * (len(content) - middle)}
+    path.write_bytes(content[:middle] + rest[harm])
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StoreError, match=r"study\.db is damaged; put a copy of it back, or begin anew with another"):
+        Store(tmp_path, write=write)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_whoever_reads_again_and_again_need_not_look_whether_the_file_is_whole(tmp_path):
+    path = kept(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 // 4096 * 4096] + bytes(4096) + content[len(content) // 2 :])
+    Store(tmp_path, checked=False).close()
+
+
+@pytest.mark.slow
+def test_looking_whether_a_file_is_whole_costs_less_than_20_ms_for_600_runs(tmp_path):
+    kept(tmp_path, 600)
+
+    def seconds(checked):
+        began = time.process_time()
+        Store(tmp_path, checked=checked).close()
+        return time.process_time() - began
+
+    assert min(seconds(True) for _ in range(5)) - min(seconds(False) for _ in range(5)) < 0.02
+
+
+def test_an_empty_file_is_no_study_yet_and_begins_one(tmp_path):
+    (tmp_path / "study.db").touch()
+    with pytest.raises(StoreError, match=r"holds no study yet: its study\.db is empty; the command that made it"):
+        Store(tmp_path)
+    with Store(tmp_path, write=True) as store:
+        assert store.anew
+    with Store(tmp_path, write=True) as store:
+        assert not store.anew
+    Store(tmp_path).close()

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thalweg.record.lock import Lock, StoreError
+from thalweg.record.rows import BaselineRecord, Curve, Entry, RecipeRow, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,78 +31,8 @@ SCHEMA = 1
 TABLES = 2
 """Version of the tables; kept in SQLite's ``user_version``. A file of version 1 lacks the table ``baseline``."""
 
-
-@dataclass(frozen=True)
-class RecipeRow:
-    """A compared recipe: its name in the study and its declaration (TOML, ranges included)."""
-
-    name: str
-    declared: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Why a run was made: the arm, whose recipe, which setting, which of the arm's seeds."""
-
-    arm: str
-    recipe: str
-    setting: int
-    repeat: int
-    run: str
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A run's course, one element an epoch, shape ``(epochs + 1,)``; NaN where nothing was measured."""
-
-    epoch: np.ndarray
-    step: np.ndarray
-    train_loss: np.ndarray
-    valid: np.ndarray
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """What one run left behind; see ``schema.sql`` for each field.
-
-    ``outcomes`` holds the metric of every test example, float32, shape ``(examples,)``; for a metric that
-    has one value for a whole split it has one element. ``curve`` and ``outcomes`` are None where a run
-    failed, and where they were not asked for on reading.
-    """
-
-    identity: str
-    recipe: str
-    seed: int
-    status: str
-    reason: str
-    executor: str
-    steps: int
-    cpu_seconds: float
-    state_bytes: float
-    train: float
-    valid: float
-    test: float
-    curve: Curve | None = None
-    outcomes: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class BaselineRecord:
-    """What one fit of a classical model left behind; see ``schema.sql`` for each field.
-
-    ``outcomes`` is as in `RunRecord`; None, and the scores NaN, where the model could not be fitted.
-    """
-
-    name: str
-    setting: int
-    repeat: int
-    declared: str
-    reason: str
-    cpu_seconds: float
-    train: float
-    valid: float
-    test: float
-    outcomes: np.ndarray | None = None
+INSTEAD = "put a copy of it back, or begin anew with another --out"
+"""What to do about a file that cannot be read."""
 
 
 class Store:
@@ -110,36 +41,50 @@ class Store:
     Args:
         directory: the study's directory.
         write: take the directory's lock and create what is missing; otherwise only read.
+        checked: look first whether the file is whole, which takes about 5 ms for 600 runs.
+
+    Attributes:
+        anew: whether there was a file, but nothing in it, so that what is written begins a study.
 
     Raises:
-        StoreError: there is no study to read, another process is writing, the file is not a study or is
+        StoreError: there is no study to read, another process is writing, the file is damaged, is not a study or is
             of another version, or the directory cannot be written.
     """
 
-    def __init__(self, directory: Path | str, *, write: bool = False) -> None:
+    def __init__(self, directory: Path | str, *, write: bool = False, checked: bool = True) -> None:
         self.directory = Path(directory)
         self.path = self.directory / "study.db"
+        self.anew = False
         self._lock: Lock | None = None
         try:
             if write and self._is_there():
-                self._connect().close()  # what is no study is refused before anything is written beside it
+                # What is no study is refused before anything is written beside it.
+                self._connect(checked=checked).close()
             self._lock = Lock(self.directory) if write else None
-            self._database = self._open_to_write() if write else self._open_to_read()
+            self._database = self._open_to_write() if write else self._open_to_read(checked)
         except BaseException as error:
             self._unlock()
             if isinstance(error, sqlite3.OperationalError):  # the system's fault, such as a full disk, not the file's
                 raise StoreError(f"{self.path} cannot be opened: {error}") from error
             if isinstance(error, sqlite3.DatabaseError):
-                raise StoreError(f"{self.path} cannot be used as a study: {error}") from error
+                torn = error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
+                what = "is damaged" if torn else f"cannot be used as a study: {error}"
+                raise StoreError(f"{self.path} {what}; {INSTEAD}") from error
             raise
 
-    def _open_to_read(self) -> sqlite3.Connection:
+    def _open_to_read(self, checked: bool) -> sqlite3.Connection:
         if not self._is_there():
             raise StoreError(f"{self.directory} holds no study: there is no study.db in it")
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
             database.execute("PRAGMA query_only = 1")
+            if not self._is_anything(database):
+                raise StoreError(
+                    f"{self.directory} holds no study yet: its study.db is empty; the command that made it begins it"
+                )
             self._check_version(database)
+            if checked:
+                self._check_whole(database)
         except BaseException:
             database.close()
             raise
@@ -148,12 +93,20 @@ class Store:
     def _is_there(self) -> bool:
         return os.path.exists(self.path)  # noqa: PTH110 – Path.exists raises for names that are too long
 
-    def _connect(self) -> sqlite3.Connection:
+    @staticmethod
+    def _is_anything(database: sqlite3.Connection) -> bool:
+        return database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+
+    def _connect(self, *, checked: bool = False) -> sqlite3.Connection:
         """Open the file, which is a study or still empty."""
         database = sqlite3.connect(self.path, isolation_level=None)
         try:
-            if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if self._is_anything(database):
                 self._check_version(database)
+                if checked:
+                    self._check_whole(database)
+            elif checked:
+                self.anew = True
         except BaseException:
             database.close()
             raise
@@ -173,6 +126,11 @@ class Store:
             database.close()
             raise
         return database
+
+    def _check_whole(self, database: sqlite3.Connection) -> None:
+        """Refuse a file that was cut short or written over."""
+        if database.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+            raise StoreError(f"{self.path} is damaged; {INSTEAD}")
 
     def _check_version(self, database: sqlite3.Connection) -> None:
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -203,7 +161,8 @@ class Store:
     ) -> None:
         self.close()
         if isinstance(error, sqlite3.DatabaseError):
-            raise StoreError(f"{self.path} could not be read or written: {error}") from error
+            instead = "" if isinstance(error, sqlite3.OperationalError) else f"; {INSTEAD}"
+            raise StoreError(f"{self.path} could not be read or written: {error}{instead}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -179,6 +179,8 @@ def conduct(
                     # Everything that can be refused is, before the directory is touched.
                     planned = make_plans(task, named, protocol, budget, processes, compiles)
                 with Store(directory, write=True) as store:
+                    if store.anew:
+                        show.say(f"{store.path} is empty: the study begins anew")
                     if store.get("plan") is None:
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
