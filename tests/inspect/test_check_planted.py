@@ -1,5 +1,6 @@
 """Mistakes that a check may miss, take for another, or give the wrong remedy for; and what is none."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -244,3 +245,42 @@ def test_what_is_kept_between_calls_is_said_so(call):
 def test_noise_in_evaluation_is_still_said_to_be_drawn():
     seen = found(task(lambda: Around(lambda self, x: F.dropout(self.net(x), 0.3))), "modes")
     assert (seen.level, "drawn at random" in seen.what) == ("wrong", True)
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Return a function that writes a CSV file and gives the task of predicting its column paid."""
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=(2, 400)).round(4)
+    colour = generator.choice(["red", "green", "blue"], 400)
+    columns = {"a": a, "b": b, "colour": colour, "paid": np.where(a + b / 2 + (colour == "red") > 0.3, "yes", "no")}
+
+    def made(**more):
+        whole = {**columns, **{name: make(columns) for name, make in more.items()}}
+        lines = [",".join(whole), *(",".join(map(str, row)) for row in zip(*whole.values(), strict=True))]
+        (tmp_path / "sales.csv").write_text("\n".join(lines) + "\n")
+        return tw.load_task(str(tmp_path / "sales.csv"), target="paid")
+
+    return made
+
+
+def test_a_files_columns_and_classes_are_called_by_their_names(table):
+    some = table()
+    assert (some.features, some.classes) == (
+        ("a", "b", "colour=blue", "colour=green", "colour=red"), ("no", "yes")
+    )  # fmt: skip
+    assert len(some.features) == some.train.inputs.shape[1]
+    seen = found(table(state=lambda x: np.where(x["paid"] == "yes", "done", "open")), "leakage")
+    assert (seen.level, seen.what[:16]) == ("wrong", "state=done alone")
+    rare = table(paid=lambda x: np.where(np.arange(400) < 3, "maybe", x["paid"]))
+    assert "class maybe is rare" in found(rare, "targets").what
+
+
+def test_odd_columns_are_called_by_their_names(table):
+    seen = found(table(income=lambda x: np.where(np.arange(400) % 40, x["a"], -999)), "inputs")
+    assert (seen.level, "income is -" in seen.what) == ("note", True)
+    seen = found(table(k=lambda x: np.ones(400)), "inputs")
+    assert (seen.level, "the column k has one value" in seen.what) == ("note", True)

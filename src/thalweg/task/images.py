@@ -115,10 +115,12 @@ def from_csv(path, target, column, size=None, name=None):
     images, said = read_images(files, size)
     parts = goal.parts(images)
     others = f"; left out: {', '.join(columns)}" if columns else ""
-    return Task(
+    task = Task(
         name=name or path.stem, model=model_of(parts["train"][0], goal.outputs), **parts, **goal.judged(),
         note=f"{goal.note}; {said}{others}",
     )  # fmt: skip
+    task.classes = tuple(goal.classes)
+    return task
 
 
 def named_in(columns):

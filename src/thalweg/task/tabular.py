@@ -30,22 +30,26 @@ def from_csv(path, target, name=None):
     path = Path(path)
     columns, texts, numbers = read_columns(path, target)
     goal = read_goal(path, target, texts, numbers)
-    parts = [read_feature(path, column, texts, numbers, goal.splits[0]) for column, texts in columns.items()]
-    inputs = np.concatenate(parts, axis=1)
+    parts = {column: read_feature(path, column, texts, numbers, goal.splits[0]) for column, texts in columns.items()}
+    inputs = np.concatenate([part for part, _ in parts.values()], axis=1)
     if not inputs.shape[1]:
         raise InputError(f"every column of {path.name} beside {target} is constant; there is nothing to learn from")
-    return Task(
+    task = Task(
         name=name or path.stem, model=lambda: MLP(inputs.shape[1], goal.outputs), **goal.parts(inputs),
         **goal.judged(), note=goal.note,
     )  # fmt: skip
+    task.features = tuple(feature for _, named in parts.values() for feature in named)
+    task.constant = tuple(column for column, (_, named) in parts.items() if not named)
+    task.classes = tuple(goal.classes)
+    return task
 
 
 def read_feature(path, column, texts, numbers, train):
-    """Return a column as inputs, float32 (rows, inputs), fitted on the training rows."""
+    """Return a column as inputs, float32 (rows, inputs), fitted on the training rows, and their names."""
     values = read_column(path, column, texts, numbers)
     if values is not None:
         scaled = scale(path, column, values, numbers, train)
-        return np.zeros((len(texts), 0), np.float32) if scaled is None else scaled[:, None]
+        return (np.zeros((len(texts), 0), np.float32), []) if scaled is None else (scaled[:, None], [column])
     known = sorted({texts[i] for i in train})
     if len(known) > max(50, min(500, len(train) / 10)) or len(known) == len(train):
         raise InputError(
@@ -56,4 +60,4 @@ def read_feature(path, column, texts, numbers, train):
         known = []
     place = {name: i for i, name in enumerate(known)}
     codes = np.array([place.get(text, -1) for text in texts])
-    return (codes[:, None] == np.arange(len(known))).astype(np.float32)
+    return (codes[:, None] == np.arange(len(known))).astype(np.float32), [f"{column}={value}" for value in known]

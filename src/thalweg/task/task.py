@@ -96,6 +96,8 @@ class Task:
 
     Attributes:
         texts: the strings of the training examples, in the order of ``train``; None without ``encode``.
+        features, classes: what a file calls the numbers of an example's inputs, and the classes; else empty.
+        constant: a file's columns that are no input, since they have one value in all of train.
     """
 
     def __init__(
@@ -156,6 +158,9 @@ class Task:
         self.batch_size = batch_size
         self.note = note
         self.origin: Origin | None = None
+        self.features: tuple[str, ...] = ()
+        self.classes: tuple[str, ...] = ()
+        self.constant: tuple[str, ...] = ()
         given = [part is not None for part in (train, valid, test)]
         if (data is not None) == any(given) or (any(given) and not all(given)):
             raise InputError("give either data=, to be split, or train=, valid= and test=, all three")

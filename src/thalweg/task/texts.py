@@ -98,10 +98,12 @@ def from_csv(path, target, column, name=None):
         said[-1] += f" ({longer} of {len(texts)} are cut)"
     if columns:
         said.append(f"left out: {', '.join(columns)}")
-    return Task(
+    task = Task(
         name=name or path.stem, model=lambda: Windows(len(vocabulary), goal.outputs), **goal.parts(texts),
         encode=vocabulary, padding=0, **goal.judged(), note="; ".join(said),
     )  # fmt: skip
+    task.classes = tuple(goal.classes)
+    return task
 
 
 def free_text(columns):

@@ -23,7 +23,7 @@ def targets(subject: Subject) -> Finding:
     parts = {word: getattr(subject.task, word).targets for word in WORDS}
     train = parts["train"]
     if subject.classes:
-        return _classes(parts)
+        return _classes(subject, parts)
     if not train.is_floating_point():
         return fine(
             f"whole numbers of shape {tuple(train.shape[1:])} an example, {len(torch.unique(train))} different ones"
@@ -41,7 +41,7 @@ def targets(subject: Subject) -> Finding:
     return fine(said)
 
 
-def _classes(parts: dict[str, Tensor]) -> Finding:
+def _classes(subject: Subject, parts: dict[str, Tensor]) -> Finding:
     train = parts["train"]
     known, counts = torch.unique(train, return_counts=True)
     if known.min() < 0:
@@ -53,8 +53,8 @@ def _classes(parts: dict[str, Tensor]) -> Finding:
         if strange:
             share = float(torch.isin(parts[word], torch.tensor(strange)).double().mean())
             return wrong(
-                f"train has no example of class {listed(list(map(str, strange)))}, and {share:.0%} of {word} "
-                "are of it",
+                f"train has no example of class {listed([subject.class_(c) for c in strange])}, and {share:.0%} of "
+                f"{word} are of it",
                 "Shuffle before splitting, and stratify: give Task data= in place of three splits made by hand.",
             )
     table = np.array([[int((part == c).sum()) for c in known] for part in parts.values()])
@@ -63,11 +63,11 @@ def _classes(parts: dict[str, Tensor]) -> Finding:
         worst = int(np.argmax(np.ptp(shares, axis=0)))
         seen = ", ".join(f"{share:.0%} of {word}" for word, share in zip(WORDS, shares[:, worst], strict=True))
         return wrong(
-            f"the splits have other shares of the classes: class {int(known[worst])} is {seen}",
+            f"the splits have other shares of the classes: class {subject.class_(int(known[worst]))} is {seen}",
             "Shuffle before splitting, and stratify: give Task data= in place of three splits made by hand.",
         )
     if many > 10 * few:
-        rarest = int(known[counts.argmin()])
+        rarest = subject.class_(int(known[counts.argmin()]))
         return note(
             f"{said}: class {rarest} is rare, and always saying the commonest is right for {many / len(train):.0%}",
             "Judge by a metric that counts classes alike, such as balanced accuracy, and weight the loss or "
@@ -86,6 +86,13 @@ def inputs(subject: Subject) -> Finding:
     for name, x in numbers:
         if float(x.max()) == float(x.min()):
             return wrong(f"{name} are {float(x.max()):.3g} in all of train", "Look at how they are read.")
+    if task.constant:
+        one = len(task.constant) == 1
+        return note(
+            f"the column{'s' * (not one)} {listed(list(task.constant))} {'has' if one else 'have'} one value in all "
+            "of train, and no input is made of it",
+            "Take it out of the file, or look at how it is read.",
+        )
     entering = _entering(subject)
     if entering is not None:
         layer, sizes = entering
@@ -107,34 +114,40 @@ def inputs(subject: Subject) -> Finding:
         said = f"{len(numbers)} tensors of numbers with fractions"
     for name, x in numbers:
         if x.dim() == 2:
-            if (found := _coded(name, x)) is not None:
+            if (found := _coded(subject, name, x)) is not None:
                 return found
             constant = (x.amax(0) == x.amin(0)).nonzero().flatten().tolist()
             elsewhere = [i for i in constant if not bool((named(task.test)[name][:, i] == x[0, i]).all())]
             if constant:
-                what = f"{name}: feature {listed(list(map(str, constant)))} has one value in all of train"
-                more = f", and others in test ({listed(list(map(str, elsewhere)))})" if elsewhere else ""
+                has = "has" if len(constant) == 1 else "have"
+                what = f"{listed([subject.feature(name, i) for i in constant])} {has} one value in all of train"
+                more = (
+                    f", and others in test ({listed([subject.feature(name, i) for i in elsewhere])})"
+                    if elsewhere
+                    else ""
+                )
                 return note(what + more, "It says nothing; take it out, or look at how it is read.")
     return fine(said)
 
 
-def _coded(name: str, x: Tensor) -> Finding | None:
+def _coded(subject: Subject, name: str, x: Tensor) -> Finding | None:
     """Return a note on a number that stands for what is missing, or on one that outweighs all the others."""
     for i, column in enumerate(x.double().T):
         if len(torch.unique(column)) < 5:
             continue
+        called = subject.feature(name, i)
         for end in (column.min(), column.max()):
             rest, count = column[column != end], int((column == end).sum())
             away = float((end - rest.mean()).abs() / rest.std(correction=0).clamp(min=1e-12))
             if away > 8 and len(rest) > 20 and count >= max(3, len(column) // 200):
                 return note(
-                    f"{name}: feature {i} is {float(end):.4g} {count} times, {away:.2g} deviations from the others",
+                    f"{called} is {float(end):.4g} {count} times, {away:.2g} deviations from the others",
                     "Numbers such as -999 often stand for what is missing: fill it in, and add a feature that "
                     "says so.",
                 )
             if away > 50 and len(rest) > 20:
                 return note(
-                    f"{name}: feature {i} is {float(end):.4g} in one example, {away:.2g} deviations from the others",
+                    f"{called} is {float(end):.4g} in one example, {away:.2g} deviations from the others",
                     "Look whether it is a mistake; if not, take its logarithm or cut it off, so that it does "
                     "not rule.",
                 )
@@ -198,7 +211,8 @@ def alike(subject: Subject) -> Finding:
             if float(moved[far]) > 2 and len(other) >= 30:
                 place = int(there.nonzero()[far])
                 return note(
-                    f"{name}, feature {place}, lies elsewhere in {word}: {float(moved[far]):.2g} deviations away",
+                    f"{subject.feature(name, place)} lies elsewhere in {word}: {float(moved[far]):.2g} deviations "
+                    "away",
                     "Look whether it is a time or a number that counts on; shuffle before splitting if order is no "
                     "matter, else expect a worse result than valid says.",
                 )

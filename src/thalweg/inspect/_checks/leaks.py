@@ -178,7 +178,9 @@ def _columns(subject: Subject) -> tuple[list[str], np.ndarray, np.ndarray]:
         if count > FEATURES:
             continue
         alone = name == "inputs"
-        if x[0].dim() == 1:
+        if alone and len(subject.task.features) == count:
+            names += subject.task.features
+        elif x[0].dim() == 1:
             names += [f"input {i}" if alone else f"{name}, number {i}" for i in range(count)]
         else:
             places = [tuple(int(k) for k in np.unravel_index(i, x.shape[1:])) for i in range(count)]

@@ -64,6 +64,16 @@ class Subject:
         """Whether targets are one class an example."""
         return are_classes(self.task.train.targets)
 
+    def feature(self, name: str, place: int) -> str:
+        """Return what a number among the inputs is called: as the file that it is from does, or by its place."""
+        names = self.task.features
+        return names[place] if name == "inputs" and place < len(names) else f"{name}: feature {place}"
+
+    def class_(self, number: int) -> str:
+        """Return what a class is called."""
+        names = self.task.classes
+        return names[number] if 0 <= number < len(names) else str(number)
+
     @cached_property
     def batch(self) -> Split:
         """Examples from all over train: a batch of the recipe's size, from 16 to 64."""
