@@ -231,4 +231,4 @@ def test_bad_input_gets_a_sentence(call, said):
 
 def test_pictures_and_texts_are_told_apart():
     with pytest.raises(InputError, match="flip is for pictures, and these are texts"):
-        (augment.keyboard() >> augment.flip()).text("abc")
+        augment.flip().text("abc")

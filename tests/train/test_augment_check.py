@@ -41,7 +41,6 @@ def made(inputs, **more):
         (pictures, augment.typo(), {}, "typo edits texts, and task small digits holds none; give it strings"),
         (texts, augment.flip(), {}, "takes pictures .* an input of task texts has the shape"),
         (texts, augment.synonym(path="nowhere"), {}, "augment: task texts: .*nowhere"),
-        (pictures, augment.flip() >> augment.case(), {}, "has steps for pictures and for texts"),
         (pictures, augment.normalise(mean=[0.5], std=[0.5]), {}, "normalise would change what is trained on"),
         (pictures, augment.resize(), {}, "makes pictures of 224 × 224, .* have 8 × 8; give it size=\\(8, 8"),
         (pictures, augment.crop(size=(9, 9)), {}, "augment: task small digits: a window of 9 × 9 does not fit"),

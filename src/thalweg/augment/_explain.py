@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thalweg.augment._checks import whole
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image._fields import field_of
 from thalweg.augment.image._plane import Plane
@@ -18,6 +19,7 @@ __all__ = ["explained"]
 def explained(policy: Policy, sample: int, epoch: int, seed: int, height: int | None, width: int | None) -> str:
     """See `Policy.explain`."""
     lines = []
+    sample, epoch, seed = whole("sample", sample), whole("epoch", epoch), whole("seed", seed)
     for step in steps(policy, "image"):
         drawn = step.drawn(seed, epoch, sample)
         said = "left out" if drawn is None else _said(step, drawn, (seed, epoch, sample), height, width)

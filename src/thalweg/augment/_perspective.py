@@ -18,15 +18,16 @@ def perspective(u1, u2, u3, u4, u5, u6, u7, u8, height, width, *, distortion=0.3
 
     Source: torchvision: ``RandomPerspective`` with ``distortion_scale``, where corners move by whole pixels.
     """
-    x, y = distortion * (width - 1) / 2, distortion * (height - 1) / 2
+    wide, high = max(width - 1, 1), max(height - 1, 1)  # a side of one pixel is turned as one of two
+    x, y = distortion * wide / 2, distortion * high / 2
     corners = square_to(
         x * u1,
         y * u2,
-        width - 1 - x * u3,
+        wide - x * u3,
         y * u4,
-        width - 1 - x * u5,
-        height - 1 - y * u6,
+        wide - x * u5,
+        high - y * u6,
         x * u7,
-        height - 1 - y * u8,
+        high - y * u8,
     )
-    return corners @ grown(1 / max(width - 1, 1), 1 / max(height - 1, 1))
+    return corners @ grown(1 / wide, 1 / high)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from thalweg.augment._checks import check_media, check_values, shown
 from thalweg.errors import InputError
 from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
 
@@ -77,6 +78,17 @@ class Policy(Chain):
         for part in self.parts:
             if part.technique.kind != "augment":
                 raise InputError(f"{part.name} is no augmentation, such as augment.flip()")
+            check_values(part)
+        check_media(self.parts)
+
+    def __rshift__(self, other: Policy) -> Policy:
+        if isinstance(other, AugmentTechnique):
+            raise InputError(f"{other.name} is to be called before it is appended: {self.name} >> {other.name}()")
+        if not isinstance(other, Policy):
+            raise InputError(
+                f"an augmentation is appended to {self.name}, such as augment.flip(), not {shown(other)}"
+            )
+        return Policy(self.parts + other.parts)
 
     @property
     def mixes(self) -> int:
@@ -133,7 +145,8 @@ class Policy(Chain):
             visible: boxes of which a smaller share of the area is left are dropped, and those of which none is.
 
         Raises:
-            InputError: as for a call; a mask of another size, a box without area, or an unknown form.
+            InputError: as for a call; a mask of another size, a box without area or, of shares, beyond 1, a point
+                that is no number, a ``visible`` that is no share, or an unknown form.
 
         >>> import numpy as np
         >>> from thalweg import augment
@@ -155,7 +168,8 @@ class Policy(Chain):
             epoch, seed: one for all, or N of them.
 
         Raises:
-            InputError: as for a call.
+            InputError: as for a call; and, on the CPU, numbers far from 0 to 1, for which every fourth row is
+                looked at, unless all steps move pixels and put no black beside them.
         """
         from thalweg.augment.image._tensors import augmented
 

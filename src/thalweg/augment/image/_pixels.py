@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalweg.augment._checks import whole
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own
 from thalweg.augment.image._fields import Field, field_of, places
@@ -29,6 +30,8 @@ _LEVELS = np.arange(256) / 255
 def augmented(policy: Policy, image: Any, sample: int, epoch: int, seed: int) -> np.ndarray:
     """See `Policy.__call__`."""
     _check(image)
+    if not type(sample) is type(epoch) is type(seed) is int:
+        sample, epoch, seed = whole("sample", sample), whole("epoch", epoch), whole("seed", seed)
     all_steps = steps(policy, "image")
     turned = _turned(all_steps[0], image, (seed, epoch, sample)) if len(all_steps) == 1 else None
     if turned is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from thalweg.augment._checks import shown, whole
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image._fields import Field, places
 from thalweg.augment.image._pixels import augmented as augmented_image
@@ -79,8 +80,13 @@ def augmented(
     sample: int, epoch: int, seed: int,
 ) -> Together:  # fmt: skip
     """See `Policy.together`."""
+    if not (isinstance(visible, int | float) and 0 <= visible <= 1):
+        raise InputError(f"visible is a share of a box's area, from 0 to 1, not {visible!r}")
     done = augmented_image(policy, image, sample, epoch, seed)
+    sample, epoch, seed = whole("sample", sample), whole("epoch", epoch), whole("seed", seed)
     height, width = image.shape[:2]
+    if isinstance(masks, np.ndarray) and masks.shape[1:3] != (height, width):
+        raise InputError(f"masks is a list of arrays, not one of shape {masks.shape}: give [mask]")
     masks = tuple(map(np.asarray, masks))
     for mask in masks:
         if mask.shape[:2] != (height, width):
@@ -142,10 +148,21 @@ def _reflected(at: np.ndarray, size: int) -> np.ndarray:
     return found
 
 
+def _numbers(name: str, given: Any, width: int) -> np.ndarray:
+    """Return a copy of what was given, float64; ``(0, width)`` where that is nothing."""
+    try:
+        return np.zeros((0, width)) if given is None or not len(given) else np.array(given, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} are numbers, (N, {width}), not {shown(given)}") from None
+
+
 def _points(points: Any) -> np.ndarray:
-    found = np.zeros((0, 2)) if points is None or not len(points) else np.asarray(points, np.float64)
+    found = _numbers("points", points, 2)
     if found.ndim != 2 or found.shape[1] != 2:
         raise InputError(f"points are (N, 2), x and y, not of shape {found.shape}")
+    if not np.isfinite(found).all():
+        at = int(np.flatnonzero(~np.isfinite(found).all(1))[0])
+        raise InputError(f"point {at}, {found[at].tolist()}, is not two finite numbers")
     return found
 
 
@@ -167,10 +184,16 @@ def _corners(boxes: Any, form: str, height: int, width: int) -> np.ndarray:
     """Return boxes as left, top, right, bottom, counted from the picture's corner."""
     if form not in FORMS:
         raise unknown("form of boxes", form, FORMS)
-    found = np.zeros((0, 4)) if boxes is None or not len(boxes) else np.array(boxes, np.float64)
+    found = _numbers("boxes", boxes, 4)
     if found.ndim != 2 or found.shape[1] != 4:
         raise InputError(f"boxes are (N, 4), not of shape {found.shape}")
     if form == "yolo":
+        if (found > 1 + 1e-6).any():
+            at = int(np.flatnonzero((found > 1 + 1e-6).any(1))[0])
+            raise InputError(
+                f"box {at}, {found[at].tolist()}, is no share of a picture, as boxes in the form yolo are; divide by "
+                'width and height, or say form="coco" or "pascal"'
+            )
         found *= (width, height, width, height)
         found[:, :2] -= found[:, 2:] / 2
     if form != "pascal":

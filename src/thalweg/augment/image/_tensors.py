@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from thalweg.augment._checks import shown
 from thalweg.augment._draws import uniform_arrays
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image import _own, _own_tensors
@@ -27,6 +28,7 @@ __all__ = ["augmented", "mixed"]
 
 _Key = tuple[np.ndarray, np.ndarray, np.ndarray]
 _Drawn = tuple[Step, np.ndarray, np.ndarray]
+_BEYOND = 0.25
 
 
 def augmented(policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: Any) -> Tensor:
@@ -55,15 +57,19 @@ def _augmented(
     policy: Policy, images: Tensor, samples: Any, epochs: Any, seeds: Any, labels: Any
 ) -> tuple[Tensor, Any]:
     _check(images)
-    numbers = np.asarray(samples)
-    if numbers.shape != (len(images),):
+    numbers = _whole("samples", samples, len(images))
+    if numbers.ndim != 1:
         raise InputError(f"batch takes a number for each of {len(images)} pictures, not {numbers.shape}")
-    seeds, epochs = (np.broadcast_to(np.asarray(x), numbers.shape) for x in (seeds, epochs))
+    seeds, epochs = (
+        np.broadcast_to(_whole(name, x, len(images)), numbers.shape)
+        for name, x in (("seed", seeds), ("epoch", epochs))
+    )
     key = (seeds, epochs, numbers)
     pending: list[_Drawn] = []
     program = steps(policy, "image")
     for step in program:
         _own.check_channels(step, images.shape[1])
+    _check_levels(program, images)
     for step in program:
         if pending and not joins([earlier for earlier, _, _ in pending], step):
             images, pending = _carried_out(images, pending, key), []
@@ -217,6 +223,31 @@ def _taken(images: Tensor, places: Tensor, border: str) -> Tensor:
     grid = (2 * places + 1) / size - 1
     padding = "zeros" if border == "constant" else "border"
     return F.grid_sample(images, grid.to(images.dtype), align_corners=False, padding_mode=padding)
+
+
+def _whole(name: str, given: Any, count: int) -> np.ndarray:
+    """Return a whole number, or one for each of so many pictures."""
+    found = np.asarray(given)
+    if found.dtype.kind not in "iub":
+        raise InputError(f"{name} takes whole numbers, not {shown(given)}")
+    if found.shape not in ((), (count,)):
+        raise InputError(f"batch takes a number for each of {count} pictures, and {name} has the shape {found.shape}")
+    return found
+
+
+def _check_levels(program: tuple[Step, ...], images: Tensor) -> None:
+    """Refuse numbers far from 0 to 1 where a step works with levels; what resizing adds at an edge is let pass."""
+    still = [
+        step.technique.stage in ("geometry", "field") and step.values.get("border") != "constant" for step in program
+    ]
+    if all(still) or images.device.type != "cpu":
+        return
+    low, high = (float(x) for x in images.detach()[..., ::4, :].aminmax())
+    if not (low >= -_BEYOND and high <= 1 + _BEYOND):
+        raise InputError(
+            f"batch takes floats from 0 to 1, and these are from {low:.4g} to {high:.4g}; divide levels by 255, and "
+            "standardise after it"
+        )
 
 
 def _check(images: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalweg.augment._checks import shown
 from thalweg.augment._draws import uniforms
 from thalweg.augment._program import Step, steps
 from thalweg.augment.text._edits import Draft, Edited, Protection, protected
@@ -47,6 +48,10 @@ def augmented(
     Raises:
         InputError: as there; it names the text.
     """
+    if isinstance(texts, str):
+        raise InputError("texts takes a list of strings, and this is one: call text, or give [text]")
+    if not hasattr(texts, "__len__") or not hasattr(texts, "__getitem__"):
+        raise InputError(f"texts takes a list of strings, not {shown(texts)}")
     count = len(texts)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
@@ -124,7 +129,7 @@ def _each(name: str, given: Any, count: int) -> list[int]:
         return list(range(count))
     values = np.asarray(given)
     if values.dtype.kind not in "iu" and values.size:
-        raise InputError(f"{name} takes whole numbers, not {given!r:.60}")
+        raise InputError(f"{name} takes whole numbers, not {shown(given)}")
     if values.ndim == 0:
         return [int(values)] * count
     if values.shape != (count,):

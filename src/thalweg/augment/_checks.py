@@ -1,0 +1,49 @@
+"""What a policy and a call of it refuse before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+from thalweg.errors import InputError
+from thalweg.technique import Choice, Distribution, Ingredient
+
+__all__ = ["check_media", "check_values", "shown", "whole"]
+
+_WHAT = {"image": "pictures", "text": "texts"}
+
+
+def check_media(parts: Sequence[Ingredient]) -> None:
+    """Refuse steps of which some are for pictures and some for texts."""
+    first: dict[str, str] = {}
+    for part in parts:
+        first.setdefault(part.technique.medium, part.name)  # type: ignore[attr-defined]
+    if len(first) > 1:
+        said = " and ".join(f"{name} is for {_WHAT[medium]}" for medium, name in first.items())
+        raise InputError(f"{said}: a policy has steps for one of them")
+
+
+def check_values(part: Ingredient) -> None:
+    """Refuse hyperparameters that do not go together, and a size that is not a height and a width."""
+    values = {**part.technique.hyperparameters, **dict(part.values)}
+    least, most = values.get("at_least"), values.get("at_most")
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        raise InputError(f"at_least of {part.name} is {least}, more than at_most, {most}")
+    size = values.get("size", (1, 1))
+    for one in size.values if isinstance(size, Choice) else () if isinstance(size, Distribution) else (size,):
+        if len(one) != 2:
+            raise InputError(f"size of {part.name} is a height and a width, such as (32, 32), not {one!r}")
+
+
+def whole(name: str, value: Any) -> int:
+    """Return a whole number, or refuse what is none."""
+    try:
+        return index(value)
+    except TypeError:
+        raise InputError(f"{name} takes a whole number, not {shown(value)}") from None
+
+
+def shown(value: Any) -> str:
+    """Return a value for a sentence: the start of how it is written, in one line."""
+    return " ".join(repr(value).split())[:60]
