@@ -72,3 +72,52 @@ def test_a_model_that_keeps_what_it_computed_is_refused_too():
     model = used(Keeping(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)))
     with pytest.raises(InputError, match=r"norm: Keeping cannot be copied: Only Tensors created"):
         surgery.operate(model, X, norm=norm.layer())
+
+
+def parametrized():
+    return net(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 8)))
+
+
+def test_parametrized_layers_are_named_where_nothing_else_can_be_done():
+    message = "^norm: nothing can be done; 0: its weight is parametrized, and such a Linear gets nothing around it"
+    with pytest.raises(InputError, match=message):
+        surgery.operate(parametrized(), X, norm=norm.layer())
+    nn.utils.parametrizations.weight_norm((model := parametrized())[2])
+    for part, place in ((dropout.dropout(), 2), (dropout.variational(), 0)):
+        with pytest.raises(InputError, match=f"^dropout: nothing can be done; {place}: its weight is parametrized"):
+            surgery.operate(model, X, dropout=part)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"norm": "layer"}, r"norm takes a norm such as norm.layer\(\), not 'layer'"),
+        ({"norm": activation.relu()}, r"norm takes a norm such as norm.layer\(\), not relu"),
+        ({"activation": norm.layer}, r"activation takes an activation such as activation.relu\(\), not "),
+        ({"dropout": 0.5}, r"dropout takes a dropout such as dropout.dropout\(\), not 0.5"),
+        ({"dropout": 0.0}, r"dropout takes a dropout such as dropout.dropout\(\), not 0.0"),
+    ],
+)
+def test_what_is_no_ingredient_of_the_role_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        surgery.operate(net(nn.Linear(4, 8)), X, **given)
+
+
+def test_a_technique_stands_for_itself_with_its_own_hyperparameters():
+    made = surgery.operate(net(nn.Linear(4, 8)), X, norm=norm.layer).model
+    assert isinstance(made[0].behind, nn.LayerNorm)
+
+
+def test_again_asks_for_a_model_of_the_same_kind_with_shapes():
+    def lazy():
+        return nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(2))
+
+    model = lazy()
+    operation = surgery.operate(model, X, norm=norm.layer())
+    assert isinstance(model[0], nn.LazyLinear), "the original is untouched"
+    with pytest.raises(InputError, match=r"^norm: 0 has no shape yet; pass a batch through the model first$"):
+        operation.again(lazy())
+    model(X)
+    assert isinstance(operation.again(model)[0].behind, nn.LayerNorm)
+    with pytest.raises(InputError, match=r"^norm: Linear has no 0, which the model has that was looked at"):
+        operation.again(nn.Linear(4, 8))

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from thalweg.errors import InputError
 from thalweg.surgery._functions import replace_functions
 from thalweg.surgery._layers import put_around
 from thalweg.technique import Ingredient
@@ -40,8 +42,20 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
         model: one with the modules that the edits name.
         edits: in their order.
         parts: ingredients by role.
+
+    Raises:
+        InputError: the model has not the modules that the edits name, or they are lazy.
     """
     modules = dict(model.named_modules())
+    for edit in edits:
+        if edit.where not in modules:
+            raise InputError(
+                f"{edit.role}: {type(model).__name__} has no {edit.where}, which the model has that was looked at"
+            )
+        if any(map(is_lazy, modules[edit.where].parameters(recurse=False))):
+            raise InputError(
+                f"{edit.role}: {edit.where or 'the model'} has no shape yet; pass a batch through the model first"
+            )
     touched: list[nn.Module] = []
     for edit in edits:
         old = modules[edit.where]

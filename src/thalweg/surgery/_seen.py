@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
@@ -50,9 +51,19 @@ _SAME = {
 }  # fmt: skip
 """What hands on what it gets, in another shape or thinned."""
 
-HANDS_ON = (
-    nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout,
-)  # fmt: skip
+_DROPOUTS = {
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
+    torch.alpha_dropout, torch.feature_dropout, torch.feature_alpha_dropout,
+}  # fmt: skip
+
+HANDS_ON = (nn.Identity, nn.Flatten, nn.Unflatten, _DropoutNd)
+
+_NORMS = {
+    F.layer_norm: "layer_norm", torch.layer_norm: "layer_norm", F.rms_norm: "rms_norm", torch.rms_norm: "rms_norm",
+    F.batch_norm: "batch_norm", torch.batch_norm: "batch_norm", F.group_norm: "group_norm",
+    torch.group_norm: "group_norm", F.instance_norm: "instance_norm", torch.instance_norm: "instance_norm",
+}  # fmt: skip
+"""Norms as functions, by name."""
 
 _PRODUCTS = {torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__, Tensor.mul_, Tensor.__imul__}
 
@@ -87,6 +98,12 @@ class Seen:
         entering: what each norm was given by: the layer, if directly.
         last: layers whose output the model returned, perhaps through norms and shapes.
         order: layers in the order of their last call.
+        whole_norms: modules that call one norm on what they get and return what it returns, and the sizes of the
+            last axes over which it goes; empty where it goes by channels.
+        inner_norms: modules that call norms as functions within more, and which.
+        thinned: layers to which a dropout module hands its output, and its name.
+        thins: each dropout module's takers: layers, and ``None`` for all else.
+        inner_dropouts: modules that call dropout as a function.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -95,6 +112,11 @@ class Seen:
     entering: dict[str, str | None] = field(default_factory=dict)
     last: set[str] = field(default_factory=set)
     order: list[str] = field(default_factory=list)
+    whole_norms: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    inner_norms: dict[str, set[str]] = field(default_factory=dict)
+    thinned: dict[str, str] = field(default_factory=dict)
+    thins: dict[str, set[str | None]] = field(default_factory=dict)
+    inner_dropouts: list[str] = field(default_factory=list)
 
 
 def looked_at(model: nn.Module, forward: Any) -> Seen:
@@ -108,8 +130,9 @@ def looked_at(model: nn.Module, forward: Any) -> Seen:
     with ExitStack() as stack:
         stack.enter_context(_evaluation(model))
         stack.enter_context(torch.no_grad())
-        mode = _Watch(seen)
-        for name, module in model.named_modules():
+        modules = dict(model.named_modules())
+        mode = _Watch(seen, modules)
+        for name, module in modules.items():
             stack.enter_context(mode.watched(name, module))
         with mode:
             returned = forward()
@@ -122,13 +145,15 @@ def looked_at(model: nn.Module, forward: Any) -> Seen:
 class _Watch(TorchFunctionMode):
     """Follows tensors from the layer that made them to the activation that takes them."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.seen = seen
+        self.seen, self.modules = seen, modules
         self.owners: list[str] = []
         self.kept: list[Tensor] = []  # so that no other tensor gets the place of one that is followed
         self.made: dict[int, str] = {}
         self.called: dict[int, Call] = {}
+        self.dropped: dict[int, str] = {}
+        self.normed: dict[str, list[tuple[str, Tensor, Tensor, tuple[int, ...]]]] = {}
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -136,9 +161,8 @@ class _Watch(TorchFunctionMode):
         found = function(*args, **kwargs)
         if not isinstance(found, Tensor) or not given:
             return found
-        first = given[0]
+        first, owner = given[0], self.owners[-1] if self.owners else ""
         if function in FUNCTIONS:
-            owner = self.owners[-1] if self.owners else ""
             call = Call(FUNCTIONS[function], owner, self.made.get(id(first)))
             self.seen.calls.append(call)
             self._keep(found)
@@ -150,7 +174,27 @@ class _Watch(TorchFunctionMode):
             for x in given:
                 if id(x) in self.called and len(given) > 1:
                     self.called[id(x)].gates = True
+        elif function in _NORMS:
+            sizes = args[1] if len(args) > 1 else kwargs.get("normalized_shape")
+            over = tuple(sizes) if _NORMS[function] in ("layer_norm", "rms_norm") else ()
+            self.normed.setdefault(owner, []).append((_NORMS[function], first, found, over))
+        if function in _DROPOUTS and owner not in self.seen.inner_dropouts and not self._at(owner, _DropoutNd):
+            self.seen.inner_dropouts.append(owner)
+        if function not in _SAME and not self._at(owner, LAYERS):
+            for x in given:
+                self._taken(x, None)
         return found
+
+    def _at(self, name: str, kinds: type[nn.Module] | tuple[type[nn.Module], ...]) -> bool:
+        return isinstance(self.modules.get(name), kinds)
+
+    def _taken(self, x: Tensor, by: str | None) -> None:
+        """Note that something takes a tensor, which may be what dropout handed on."""
+        dropout = self.dropped.get(id(x))
+        if dropout is not None:
+            self.seen.thins[dropout].add(by)
+            if by is not None:
+                self.seen.thinned[by] = dropout
 
     def _keep(self, x: Tensor) -> None:
         self.kept.append(x)
@@ -159,27 +203,32 @@ class _Watch(TorchFunctionMode):
         if given is found:
             return
         self._keep(found)
-        for known in (self.made, self.called):
+        for known in (self.made, self.called, self.dropped):
             if id(given) in known:
                 known[id(found)] = known[id(given)]  # type: ignore[assignment]
 
     @contextmanager
     def watched(self, name: str, module: nn.Module) -> Iterator[None]:
         """Know when a module is called, and what it returns."""
+        seen, leaf = self.seen, next(module.children(), None) is None
 
-        def before(_: nn.Module, __: Any) -> None:
+        def before(_: nn.Module, given: Any) -> None:
             self.owners.append(name)
+            self.normed.pop(name, None)
+            for x in given:
+                if leaf and isinstance(x, Tensor) and not isinstance(module, HANDS_ON):
+                    self._taken(x, name if isinstance(module, LAYERS) else None)
 
-        def after(_: nn.Module, given: Any, found: Any) -> None:
+        def after(_: nn.Module, given: Any, found: Any) -> Any:
             self.owners.pop()
-            if not isinstance(found, Tensor):
-                return
             first = next((x for x in given if isinstance(x, Tensor)), None)
-            if isinstance(module, (*LAYERS, *NORMS)):
-                seen = self.seen
+            is_norm = self._is_norm(name, module, first, found)
+            if not isinstance(found, Tensor):
+                return None
+            if isinstance(module, LAYERS) or is_norm:
                 seen.counts[name] = seen.counts.get(name, 0) + 1
                 seen.shapes[name] = tuple(found.shape)
-                if isinstance(module, NORMS):
+                if is_norm:
                     seen.entering[name] = self.made.get(id(first)) if first is not None else None
                 else:
                     seen.order = [*(other for other in seen.order if other != name), name]
@@ -187,7 +236,15 @@ class _Watch(TorchFunctionMode):
                 self.called.pop(id(found), None)
                 self.made[id(found)] = name
             elif isinstance(module, HANDS_ON) and first is not None:
+                if isinstance(module, _DropoutNd):
+                    found = found.detach()  # in evaluation it hands on the very tensor that it gets
+                    self._keep(found)
                 self._hand_on(first, found)
+                if isinstance(module, _DropoutNd):
+                    self.dropped[id(found)] = name
+                    seen.thins.setdefault(name, set())
+                return found
+            return None
 
         hooks = module.register_forward_pre_hook(before), module.register_forward_hook(after)
         try:
@@ -196,8 +253,26 @@ class _Watch(TorchFunctionMode):
             for hook in hooks:
                 hook.remove()
 
+    def _is_norm(self, name: str, module: nn.Module, first: Tensor | None, found: Any) -> bool:
+        """Return whether a module is a norm: one of torch's, or one that does nothing else."""
+        calls, whole = self.normed.pop(name, []), self.seen.whole_norms
+        does_nothing_else = (
+            len(calls) == 1
+            and calls[0][1] is first
+            and calls[0][2] is found
+            and next(module.children(), None) is None
+            and name not in self.seen.inner_norms
+        )
+        if does_nothing_else:
+            whole[name] = calls[0][3]
+        elif calls and not isinstance(module, NORMS):
+            self.seen.inner_norms.setdefault(name, set()).update(function for function, *_ in calls)
+            whole.pop(name, None)
+        return isinstance(module, NORMS) or does_nothing_else
+
     def returned(self, x: Tensor) -> None:
         """Note that the model returned a tensor."""
+        self._taken(x, None)
         if id(x) in self.called:
             self.called[id(x)].ends = True
         name = self.made.get(id(x))

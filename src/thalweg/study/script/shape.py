@@ -106,7 +106,8 @@ def _shaped(operation: Operation, dropout: Any, found: dict[str, str]) -> list[s
     lines = []
     for edit in operation.edits:
         layer = operation.model.get_submodule(edit.where)
-        where, wraps = f"model.get_submodule({edit.where!r})", edit.where if edit.role == "dropout" else None
+        where = f"model.get_submodule({edit.where!r})"
+        wraps = edit.where if edit.role == "dropout" and dropout.technique.made_of else None
         if edit.place == "instead":
             lines.append(f"model = put(model, {edit.where!r}, {_written(layer, wraps, dropout, found)})")
         elif edit.place == "inside":
@@ -115,6 +116,12 @@ def _shaped(operation: Operation, dropout: Any, found: dict[str, str]) -> list[s
         else:
             new = _written(layer.get_submodule(edit.place), None, dropout, found)
             lines.append(f"put_around({where}, {edit.place!r}, {new})")
+    for name, module in operation.model.named_modules():
+        # What `operate` turned off, so that new modules inside are called in evaluation too.
+        if isinstance(module, nn.TransformerEncoderLayer) and not module.activation_relu_or_gelu:
+            lines.append(f"model.get_submodule({name!r}).activation_relu_or_gelu = 0")
+        if isinstance(module, nn.TransformerEncoder) and not module.use_nested_tensor:
+            lines.append(f"model.get_submodule({name!r}).use_nested_tensor = False")
     text = "\n".join(lines)
     parts = [_PUT] if "model = put(" in text else []
     if "put_around(" in text:

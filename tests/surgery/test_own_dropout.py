@@ -1,0 +1,85 @@
+"""Dropout that a model has already: replaced where the new one belongs, else named."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thalweg import dropout, surgery
+
+X = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+
+
+def drops(model):
+    return [m for m in model.modules() if type(m).__name__ in ("Dropout", "Dropout1d", "Thinning")]
+
+
+@pytest.mark.parametrize("own", [nn.Dropout(0.5), nn.Dropout(0.0), nn.AlphaDropout(0.2)], ids=repr)
+def test_dropout_right_before_a_layer_is_replaced_and_not_doubled(own):
+    net = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), own, nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    found = surgery.operate(net, X, dropout=dropout.gaussian(0.3))
+    assert [(c.where, c.before, c.after) for c in found.changes] == [
+        ("2", repr(own), "gaussian"), ("6", "", "gaussian before it"),
+    ]  # fmt: skip
+    assert found.left == ()
+    assert [float(m.p) for m in drops(found.model)] == [0.3, 0.3]
+    assert found.model[4].__class__ is nn.Linear
+
+
+def test_one_that_two_of_the_layers_share_is_replaced_once():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c, self.drop = nn.Linear(8, 6), nn.Linear(6, 6), nn.Linear(6, 2), nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.c(self.drop(F.relu(self.b(self.drop(F.relu(self.a(x)))))))
+
+    found = surgery.operate(Shared(), X, dropout=dropout.dropout(0.3))
+    assert [(c.where, c.after) for c in found.changes] == [("drop", "dropout")]
+    assert found.left == ()
+
+
+class Elsewhere(nn.Module):
+    """Drops what goes into a first layer with the module that also stands before the last, and more besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop, self.a, self.b = nn.Dropout(0.5), nn.Linear(8, 8), nn.Linear(8, 2)
+        self.rnn, self.zero = nn.GRU(8, 8, 2, batch_first=True, dropout=0.1), nn.Dropout(0.0)
+
+    def forward(self, x):
+        x = self.drop(x)
+        x = self.zero(x) + self.rnn(self.a(x)[:, None])[0][:, 0]
+        return self.b(self.drop(F.dropout(x, 0.2, self.training)))
+
+
+def test_one_that_stands_elsewhere_too_is_left_and_all_that_is_left_is_named():
+    found = surgery.operate(Elsewhere(), X, dropout=dropout.dropout(0.3))
+    assert [c.where for c in found.changes] == ["b"]
+    assert found.left == ("the model's own dropout: drop, rnn, F.dropout in the model",)
+    assert isinstance(found.model.drop, nn.Dropout)
+
+
+def test_what_takes_the_same_tensor_without_dropout_is_not_taken_for_thinned():
+    class Skips(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.drop = nn.Linear(8, 6), nn.Dropout(0.5)
+            self.a, self.b = nn.Linear(6, 2), nn.Linear(6, 2)
+
+        def forward(self, x):
+            x = F.relu(self.first(x))
+            return self.a(self.drop(x)) + self.b(x)
+
+    found = surgery.operate(Skips(), X, dropout=dropout.dropout(0.3))
+    assert [(c.where, c.after) for c in found.changes] == [("drop", "dropout"), ("b", "dropout before it")]
+
+
+def test_many_are_counted():
+    net = nn.Sequential(
+        *[nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.1)) for _ in range(5)], nn.LayerNorm(8)
+    )
+    net = nn.Sequential(net, nn.ReLU(), nn.Linear(8, 2))
+    found = surgery.operate(net, X, dropout=dropout.variational())
+    assert found.left == ("the model's own dropout: 0.0.2, 0.1.2, 0.2.2 and 2 more",)
