@@ -284,3 +284,97 @@ def test_odd_columns_are_called_by_their_names(table):
     assert (seen.level, "income is -" in seen.what) == ("note", True)
     seen = found(table(k=lambda x: np.ones(400)), "inputs")
     assert (seen.level, "the column k has one value" in seen.what) == ("note", True)
+
+
+# -- layers ------------------------------------------------------------------------------------------------
+
+
+def dropped(rate, *last):
+    return nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Dropout(rate), nn.Linear(32, 3), *last)
+
+
+def normed(momentum):
+    return nn.Sequential(nn.Linear(12, 32), nn.BatchNorm1d(32, momentum=momentum), nn.ReLU(), nn.Linear(32, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: nn.Sequential(nn.Linear(12, 32), nn.Linear(32, 32), nn.Linear(32, 3)), "between 0 and 1, 1 and 2"),
+        (lambda: nn.Sequential(nn.Linear(12, 32), nn.Dropout(0.1), nn.Linear(32, 3)), "between 0 and 2"),
+        (lambda: dropped(0.99), "2 (99%)"),
+        (lambda: dropped(0.1, nn.Dropout(0.5)), "4 (50%) drops outputs"),
+        (lambda: normed(1e-6), "momentum of 1 (1e-06)"),
+    ],
+)
+def test_layers_that_are_seldom_meant_are_noted(model, words):
+    seen = found(task(model), "layers")
+    assert (seen.level, words in seen.what) == ("note", True), seen
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        mlp, lambda: dropped(0.5), lambda: normed(0.1),
+        lambda: nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Linear(32, 2), nn.Linear(2, 12), nn.ReLU(), mlp()),
+    ],
+)  # fmt: skip
+def test_usual_layers_are_let_through(model):
+    assert found(task(model), "layers").level == "fine"
+
+
+def zeroing(self, x):
+    hidden = self.net[1](self.net[0](x)).clone()
+    hidden[:, 4:] = 0
+    return self.net[2:](hidden)
+
+
+def test_dead_units_are_counted_and_their_layer_is_named():
+    seen = found(task(lambda: biased(0, units=slice(16))), "units")
+    assert (seen.level, seen.what[:32]) == ("note", "16 of the 32 units behind 1 give")
+    assert "bias of 0 reaches -100" in seen.remedy
+    seen = found(task(lambda: Around(zeroing)), "units")
+    assert (seen.level, "28 of the 32 numbers that enter net.2" in seen.what) == ("note", True)
+
+
+def norm_and_dropout():
+    return nn.Sequential(nn.Linear(12, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(32, 3))
+
+
+@pytest.mark.parametrize(("mode", "call"), [(False, "eval() in training"), (True, "train() in evaluation")])
+def test_a_forward_pass_that_switches_modes_is_found(mode, call):
+    seen = found(task(lambda: Around(lambda self, x: self.net.train(mode)(x), norm_and_dropout)), "modes")
+    assert (seen.level, f"calls {call}: net.1 (BatchNorm1d), net.3 (Dropout)" in seen.what) == ("wrong", True), seen
+
+
+def test_a_frozen_part_may_be_kept_in_evaluation():
+    def model():
+        whole = Around(lambda self, x: self.call2(self.net.eval()(x)), norm_and_dropout)
+        whole.net.requires_grad_(False)
+        whole.call2 = nn.Linear(3, 3)
+        return whole
+
+    assert found(task(model), "modes").level == "fine"
+
+
+def test_a_weight_decay_that_rules_is_noted():
+    decay = lambda x: tw.Recipe(tw.optim.adamw(weight_decay=x))  # noqa: E731
+    seen = found(task(), "updates", decay(10.0))
+    assert (seen.level, "weight decay of 10" in seen.what) == ("note", True)
+    assert found(task(), "updates", decay(0.1)).level == "fine"
+
+
+def test_a_metric_that_never_changes_is_noted():
+    metric = tw.Metric("ones", lambda o, t: torch.ones(len(t)), higher_is_better=True)
+    seen = found(task(metric=metric), "overfit a batch")
+    assert (seen.level, "ones is 1 whatever the outputs are" in seen.what) == ("note", True)
+
+
+def test_what_is_frozen_is_named():
+    def model():
+        net = mlp()
+        net[2].requires_grad_(False)
+        return net
+
+    seen = found(task(model), "no gradient")
+    assert (seen.level, "2.weight, 2.bias are frozen" in seen.what) == ("fine", True)

@@ -432,7 +432,7 @@ PLANTED = [
     (lambda: task(Permuted), "batch independence", "wrong", "others of its batch"),
     (lambda: task(Lstm), "batch independence", "wrong", "others of its batch"),
     (lambda: next_word(Seeing), "causality", "wrong", "later places"),
-    (lambda: task(dead), "units", "wrong", "100% of the 64 units"),
+    (lambda: task(dead), "units", "wrong", "64 of the 64 units"),
     (lambda: task(dead), "inputs used", "wrong", "the same for every example"),
     (lambda: task(saturated), "units", "wrong", "at its bounds"),
     (lambda: task(constant), "units", "wrong", "all units of 1, 3 have the same weights"),

@@ -13,7 +13,7 @@ import torch
 
 from thalweg import task as tasks
 from thalweg.errors import InputError
-from thalweg.inspect._checks import data, leaks, losses, model, modes, rates, sharing, training, units
+from thalweg.inspect._checks import data, layers, leaks, losses, model, modes, rates, sharing, training, units
 from thalweg.inspect._checks.finding import Finding, skipped
 from thalweg.inspect._checks.subject import Subject
 from thalweg.key import Key
@@ -34,6 +34,7 @@ CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "loss at start": losses.start,
     "outputs": losses.outputs,
     "loss": losses.loss,
+    "layers": layers.layers,
     "gradient check": model.gradient_check,
     "batch independence": model.batch_independence,
     "causality": model.causality,

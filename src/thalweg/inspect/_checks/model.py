@@ -274,8 +274,9 @@ def without_gradient(subject: Subject) -> Finding:
             f"the gradient by {listed(zero)} is exactly 0 at each of the first {len(subject.trained.losses)} steps",
             "Look for dead units behind it, a factor of 0, or weights of 0 on both sides.",
         )
-    frozen = sum(1 for p in module.parameters() if not p.requires_grad)
-    return fine(f"all {len(trained)} get one" + (f"; {frozen} are frozen" if frozen else ""))
+    frozen = [name for name, p in module.named_parameters() if not p.requires_grad]
+    more = f"; {listed(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen" if frozen else ""
+    return fine(f"all {len(trained)} get one{more}")
 
 
 def _strangers(loss: Tensor, module: nn.Module) -> list[str]:

@@ -20,6 +20,9 @@ def modes(subject: Subject) -> Finding:
     kinds = (_DropoutNd, _BatchNorm, _InstanceNorm)
     heeding = {name: m for name, m in made.named_modules() if isinstance(m, kinds)}
     asleep = [name for name, m in heeding.items() if not m.training and _acts(m)]
+    for training in (True, False):
+        if (found := _switched(subject, subject.model().train(training), kinds)) is not None:
+            return found
     module = subject.model().eval()
     kept = {name: x.clone() for name, x in module.named_buffers()}
     with torch.no_grad():
@@ -54,9 +57,10 @@ def modes(subject: Subject) -> Finding:
             "Call super().train(mode) in a train() of your own, and keep layers in attributes or ModuleLists; freeze "
             "a norm's parameters too where it is to stay as it is.",
         )
-    drops = [n for n, m in awake.named_modules() if isinstance(m, _DropoutNd) and m.p > 0]
     with torch.no_grad():
-        if drops and difference(*(_outputs(subject, awake, seed) for seed in (0, 1))) == 0:
+        drawn = [_outputs(subject, awake, seed) for seed in (0, 1)]
+        drops = [n for n, m in awake.named_modules() if isinstance(m, _DropoutNd) and m.p > 0 and m.training]
+        if drops and difference(*drawn) == 0:
             return note(
                 f"{listed(drops)} makes no difference in training",
                 "Call it in the forward pass, or leave it out.",
@@ -71,6 +75,30 @@ def modes(subject: Subject) -> Finding:
     if not heeding:
         return fine("no dropout and no norm that differs between training and evaluation")
     return fine(f"{len(heeding)} dropouts and norms heed train() and eval()")
+
+
+def _switched(subject: Subject, module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Finding | None:
+    """Return the mistake of a forward pass that changes modes itself; what is frozen with all around it may be."""
+    parts = dict(module.named_modules())
+    before = {name: m.training for name, m in parts.items()}
+    with torch.no_grad():
+        _outputs(subject, module, 0)
+
+    def fixed(name: str) -> bool:
+        around = list(parts[name.rpartition(".")[0]].parameters())
+        return bool(around) and not any(p.requires_grad for p in around)
+
+    switched = [
+        f"{name} ({type(m).__name__})" for name, m in parts.items()
+        if m.training != before[name] and isinstance(m, kinds) and _acts(m) and not fixed(name)
+    ]  # fmt: skip
+    if not switched:
+        return None
+    mode, call = ("training", "eval()") if before[""] else ("evaluation", "train()")
+    return wrong(
+        f"the forward pass calls {call} in {mode}: {listed(switched)}",
+        "Leave modes to the loop that trains and evaluates; a part that is to stay in evaluation, freeze too.",
+    )
 
 
 def _acts(module: nn.Module) -> bool:

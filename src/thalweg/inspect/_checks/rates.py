@@ -63,6 +63,12 @@ def updates(subject: Subject) -> Finding:
             "orthogonal), "
             "norms, or shortcuts around blocks.",
         )
+    decay = float(dict(subject.recipe.optimizer).get("weight_decay", 0.0))
+    if decay >= 1 or decay * subject.rate > 0.003:
+        return note(
+            f"{said}, and a weight decay of {decay:g} pulls them to 0",
+            "Lower it, to 0.01 to 0.1 where it is decoupled (adamw), or 0.0005 in a gradient (sgd).",
+        )
     if first > 0.2:
         return note(
             f"{said}; about 0.001 is usual", f"A lower rate than {subject.rate:g}, or a warm-up, may be better."

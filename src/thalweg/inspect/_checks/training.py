@@ -127,6 +127,13 @@ def _learned(subject: Subject, few: Split, begun: Any, output: Any, first: float
     metric = subject.task.metric
     with torch.no_grad():
         before, after = (float(metric.outcomes(x, few.targets).double().mean()) for x in (begun, output))
+        others = [-output, output.roll(1, 0), output * 0] if isinstance(output, Tensor) else []
+        seen = torch.cat([metric.outcomes(x, few.targets).double().reshape(-1) for x in (begun, output, *others)])
+    if others and bool((seen == seen[0]).all()):
+        return note(
+            f"{said}, and {metric.name} is {before:.3g} whatever the outputs are",
+            "Look whether the metric uses the outputs: recipes are judged by it.",
+        )
     better = (after - before) * (1 if metric.higher_is_better else -1)
     if math.isfinite(better) and better < -1e-6 * max(abs(before), abs(after)):
         word = "higher" if metric.higher_is_better else "lower"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, wrong
+from thalweg.inspect._checks.scales import large
 from thalweg.inspect._checks.subject import Pass, Subject
 from thalweg.surgery._seen import FUNCTIONS, LAYERS
 
@@ -59,14 +60,24 @@ def units(subject: Subject) -> Finding:
     if not layers:
         return fine("no activation of torch's is called")
     every = f"{len(layers)} activation{'s' * (len(layers) > 1)}"
-    dead = [x for x in layers if x.dead == 1 or (x.units >= FEW and x.dead > 0.6)]
+    reason = large(subject.model())
+    many = 0.2 if reason else 0.6
+    dead = [x for x in layers if x.dead == 1 or (x.units >= FEW and x.dead > many)]
     if dead:
         worst = max(dead, key=lambda x: x.dead)
+        shown = [f"{round(x.dead * x.units)} of the {x.units} units behind {x.name}" for x in dead]
         return (wrong if worst.dead > 0.9 else note)(
-            f"{worst.dead:.0%} of the {worst.units} units behind {_names(dead)} give every example the same number",
-            "Begin with biases of 0 and weights for this activation (init=he_normal), normalise the inputs, or "
-            "take an "
-            "activation that has a slope everywhere, such as leaky_relu or gelu.",
+            f"{listed(list(dict.fromkeys(shown)))} give every example the same number",
+            reason
+            or "Begin with biases of 0 and weights for this activation (init=he_normal), normalise the inputs, or "
+            "take an activation that has a slope everywhere, such as leaky_relu or gelu.",
+        )
+    if seen.entering:
+        name, count, width = max(seen.entering, key=lambda x: x[1] / x[2])
+        return note(
+            f"{count} of the {width} numbers that enter {name} are the same for every example",
+            "Look for what sets them, between this layer and the one before: a mask, a slice set to 0, a product "
+            "with 0.",
         )
     full = [x for x in layers if x.saturated > 0.5]
     if full:
@@ -100,13 +111,31 @@ class _Activations(TorchFunctionMode):
         super().__init__()
         self.layers: list[_Layer] = []
         self.channels: set[tuple[int, ...]] = set()  # shapes of what one-dimensional convolutions give
+        self.entering: list[
+            tuple[str, int, int]
+        ] = []  # layers: how many numbers that enter are constant, of how many
         self._within: list[str] = []
         for name, part in module.named_modules():
             part.register_forward_pre_hook(self._enters(name or "the model"))
             part.register_forward_hook(self._leaves)
+            if isinstance(part, nn.Linear):
+                part.register_forward_pre_hook(self._entered(name or "the model"))
 
     def _enters(self, name: str) -> Any:
         return lambda *_: self._within.append(name)
+
+    def _entered(self, name: str) -> Any:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            x = args[0] if args else None
+            # What depends on weights: constant numbers in the data are another matter.
+            if not isinstance(x, Tensor) or not x.requires_grad or x.dim() != 2 or len(x) < 2 or x.shape[1] < FEW:
+                return
+            low, high = x.detach().amin(0), x.detach().amax(0)
+            count = int((high - low <= 1e-6 * torch.maximum(low.abs(), high.abs())).sum())
+            if count > 0.6 * x.shape[1]:
+                self.entering.append((name, count, x.shape[1]))
+
+        return hook
 
     def _leaves(self, module: nn.Module, _: Any, output: Any) -> None:
         self._within.pop()
