@@ -99,6 +99,28 @@ def test_a_policy_with_an_unknown_step_names_the_line(thalweg, here):
     assert 'did you mean "ssr"' in err
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ('name = "rotat"', 'line 2: unknown augment "rotat"; did you mean "ssr"?'),
+        ('name = "RandomAffine"', 'line 2: unknown augment "RandomAffine"; did you mean "affine"?'),
+        ('name = "HorizontalFlp"', 'line 2: unknown augment "HorizontalFlp"; did you mean "flip"?'),
+        ('name = "brightnes"', 'line 2: unknown augment "brightnes"; did you mean "brightness"?'),
+        ('name = "none"', 'line 2: unknown augment "none"; where there is to be none, leave augment out'),
+        (
+            'name = "ssr"\nrotate = {low = 30, high = 10}',
+            "line 3: rotate: a range needs low < high, both finite, not",
+        ),
+        ('name = "crop"\nsize = [1, 2, 3]', "line 3: size of crop is a height and a width, such as (32, 32), not"),
+    ],
+)
+def test_a_step_that_is_none_is_told_with_what_was_meant(thalweg, here, step, said):
+    (here / "policy.toml").write_text(f"[[augment]]\n{step}\n")
+    code, _, err = thalweg("augment digits --policy policy.toml --preview o.html")
+    assert code == 2
+    assert err.startswith(f"thalweg: policy.toml, {said}")
+
+
 def test_a_folder_of_pictures_is_compared(thalweg, here):
     line = (
         "compare digits/ --size 8 --vary optimizer=adam,sgd --trials 1 --seeds 2 --epochs 1 --processes 1 --out study"

@@ -60,12 +60,17 @@ def recipes(draw):
         whole = whole >> part
     count = st.integers(1, 500)
     number = st.one_of(count, st.lists(count, min_size=1, max_size=3).map(lambda values: Choice(tuple(values))))
+    medium = draw(st.sampled_from([augment.IMAGE, augment.TEXT]))
     around = {
         "gradient": gradient.Gradient(
             tuple(p for c in draw(st.lists(ingredients(gradient.CATALOGUE), max_size=2)) for p in c.parts)
         ),
         "augment": augment.Policy(
-            tuple(p for c in draw(st.lists(ingredients(augment.CATALOGUE), max_size=2)) for p in c.parts)
+            tuple(
+                p
+                for c in draw(st.lists(ingredients({step.name: step for step in medium}), max_size=2))
+                for p in c.parts
+            )
         ),
         **{role: draw(st.none() | ingredients(CATALOGUES[role])) for role in OPTIONAL if role not in CHAINS},
     }

@@ -27,13 +27,19 @@ def check_media(parts: Sequence[Ingredient]) -> None:
 def check_values(part: Ingredient) -> None:
     """Refuse hyperparameters that do not go together, and a size that is not a height and a width."""
     values = {**part.technique.hyperparameters, **dict(part.values)}
-    least, most = values.get("at_least"), values.get("at_most")
-    if isinstance(least, int) and isinstance(most, int) and least > most:
+    least, most = max(_all(values.get("at_least", 0))), min(_all(values.get("at_most", 0)))
+    if "at_most" in values and least > most:
         raise InputError(f"at_least of {part.name} is {least}, more than at_most, {most}")
-    size = values.get("size", (1, 1))
-    for one in size.values if isinstance(size, Choice) else () if isinstance(size, Distribution) else (size,):
+    for one in _all(values.get("size", (1, 1))):
         if len(one) != 2:
             raise InputError(f"size of {part.name} is a height and a width, such as (32, 32), not {one!r}")
+
+
+def _all(value: Any) -> tuple[Any, ...]:
+    """Return what a hyperparameter may be: one value, or those that are searched."""
+    if isinstance(value, Choice):
+        return value.values
+    return (value.low, value.high) if isinstance(value, Distribution) else (value,)
 
 
 def whole(name: str, value: Any) -> int:

@@ -315,6 +315,8 @@ class Policy(Chain):
             from thalweg.augment.text._run import explained as explained_text
 
             return explained_text(self, text, sample, epoch, seed)
+        if self.parts and self.parts[0].technique.medium == "text":  # type: ignore[attr-defined]
+            raise InputError(f"{self.parts[0].name} is for texts: say which with text=")
         from thalweg.augment._explain import explained
 
         return explained(self, sample, epoch, seed, height, width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from thalweg import (
@@ -130,6 +131,9 @@ _EXAMPLES = {
 
 _ELSEWHERE = {
     "horizontal_flip": "flip", "flip_horizontal": "flip", "vertical_flip": "flip_vertical",
+    "rotate": "ssr", "rotation": "ssr", "random_rotation": "ssr", "shift": "ssr", "translate": "ssr", "scale": "ssr",
+    "zoom": "ssr", "shear": "affine", "random_affine": "affine", "skew": "perspective",
+    "random_perspective": "perspective",
     "rotate_90": "quarter_turns", "random_rotate_90": "quarter_turns", "shift_scale_rotate": "ssr",
     "trivial_augment": "trivial", "trivial_augment_wide": "trivial", "rand_augment": "rand", "aug_mix": "augmix",
     "gaussian_blur": "blur", "gauss_noise": "noise", "gaussian_noise": "noise", "to_gray": "grey",
@@ -144,8 +148,12 @@ _ELSEWHERE = {
 
 def not_known(role: str, name: str) -> InputError:
     """Return the error for a technique that a role does not know, with the one that was meant."""
+    if name == "none" and role in OPTIONAL:
+        return InputError(f'unknown {role} "none"; where there is to be none, leave {role} out')
     plain = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", name).lower()
-    meant = _ELSEWHERE.get(plain, plain)
-    if role == "augment" and meant != name and meant in CATALOGUES[role]:
-        return InputError(f'unknown {role} "{name}"; did you mean "{meant}"?')
+    if role == "augment":
+        near = get_close_matches(plain, [*CATALOGUES[role], *_ELSEWHERE], n=1)
+        meant = _ELSEWHERE.get(near[0], near[0]) if near else name
+        if meant != name:
+            return InputError(f'unknown {role} "{name}"; did you mean "{meant}"?')
     return unknown(role, name, CATALOGUES[role])

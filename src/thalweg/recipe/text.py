@@ -88,6 +88,8 @@ def _range(name: str, value: Any) -> Any:
     bounds: list[Any] = [value.get("low"), value.get("high")]
     numbers = all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds)
     if set(value) != {"low", "high", "scale"} or value["scale"] not in list(scales) or not numbers:
+        if numbers and bounds[0] >= bounds[1]:
+            raise InputError(f"{name}: a range needs low < high, both finite, not {bounds[0]} and {bounds[1]}")
         missing = [word for word in ("low", "high", "scale") if word not in value]
         raise InputError(
             f"{name} takes a value, a list of values, or a range "
