@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     )  # fmt: skip
     from thalweg.key import Key
     from thalweg.recipe import Recipe
-    from thalweg.study import Study, ablate, compare, export, lottery
+    from thalweg.study import Study, compare, export, lottery
+    from thalweg.study.ablate import ablate
     from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, split, squared_error, standardize
     from thalweg.technique import Choice, LogUniform, Uniform
 

@@ -74,7 +74,7 @@ class Key:
         import torch
 
         python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-        torch_state, on_cuda = torch.get_rng_state(), torch.cuda.is_initialized()
+        torch_state, on_cuda = torch.get_rng_state(), bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
         cuda_states = torch.cuda.get_rng_state_all() if on_cuda else []
         try:
             random.seed(self.integer(63))
