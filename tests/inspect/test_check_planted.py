@@ -378,3 +378,22 @@ def test_what_is_frozen_is_named():
 
     seen = found(task(model), "no gradient")
     assert (seen.level, "2.weight, 2.bias are frozen" in seen.what) == ("fine", True)
+
+
+# -- data --------------------------------------------------------------------------------------------------
+
+
+def test_a_class_that_is_too_rare_is_not_called_a_wrong_key():
+    rare = task(lambda: mlp(outputs=2), (X, (torch.arange(N) % 60 == 0).long()))
+    seen = inspect.check(rare)
+    assert (seen["signal"].level, "no more than 2 of the examples" in seen["signal"].what) == ("skipped", True)
+    assert seen["targets"].level == "note"
+    assert seen.wrong == ()
+
+
+def test_tensors_take_no_time_to_read_however_cold_the_machine(monkeypatch):
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr("thalweg.task.task.time.perf_counter", lambda: float(next(clock)))
+    some = task()
+    monkeypatch.undo()
+    assert found(some, "loader").level == "fine"

@@ -25,6 +25,9 @@ RATES = ((1e-2, 200), (1e-1, 100), (1e-3, 400))
 ENOUGH = 40
 """Steps in which something must be learned; where there is no time for them, nothing is said."""
 
+FEW = 10
+"""Examples of other classes than the commonest that it takes to see whether targets go with inputs."""
+
 DEALT = 99
 """How often targets are dealt out anew."""
 
@@ -172,6 +175,11 @@ def signal(subject: Subject) -> Finding:
     if steps < ENOUGH:
         return skipped(f"{steps} steps are all that seconds are enough for, and nothing was learned in them")
     said = f"after {steps} steps, valid's loss is {loss:.3g}, and {dealt:.3g} with its targets dealt out at random"
+    rest = min(_apart_from_commonest(part.targets) for part in (task.train, some)) if subject.classes else FEW
+    if rest < FEW:
+        return skipped(
+            f"{said}; no more than {rest} of the examples are of another class than the commonest, too few to tell"
+        )
     remedy = (
         "Look at a few examples with their targets: were inputs and targets shuffled or sorted apart, or joined by a "
         "wrong key?"
@@ -187,6 +195,10 @@ def signal(subject: Subject) -> Finding:
             "The data are in order, and the model does not learn from them in that many steps: look at its training.",
         )
     return wrong(f"{said}, and trees find no relation of inputs and targets either", remedy)
+
+
+def _apart_from_commonest(classes: Tensor) -> int:
+    return len(classes) - int(torch.unique(classes, return_counts=True)[1].max())
 
 
 def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, float, int] | None:

@@ -111,9 +111,7 @@ class _Activations(TorchFunctionMode):
         super().__init__()
         self.layers: list[_Layer] = []
         self.channels: set[tuple[int, ...]] = set()  # shapes of what one-dimensional convolutions give
-        self.entering: list[
-            tuple[str, int, int]
-        ] = []  # layers: how many numbers that enter are constant, of how many
+        self.entering: list[tuple[str, int, int]] = []  # layers: how many numbers that enter are constant, of all
         self._within: list[str] = []
         for name, part in module.named_modules():
             part.register_forward_pre_hook(self._enters(name or "the model"))
