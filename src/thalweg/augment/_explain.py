@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from thalweg.augment._amounts import amount
 from thalweg.augment._checks import whole
 from thalweg.augment._program import Step, steps
 from thalweg.augment.image._fields import field_of
@@ -30,6 +31,12 @@ def explained(policy: Policy, sample: int, epoch: int, seed: int, height: int | 
 
 
 def _said(step: Step, drawn: list[float], key: tuple[int, int, int], height: int | None, width: int | None) -> str:
+    said, raw = amount(step.technique.name, drawn, step.values), _raw(step, drawn, key, height, width)
+    return f"{said} ({raw})" if said and raw != "done" else said or raw
+
+
+def _raw(step: Step, drawn: list[float], key: tuple[int, int, int], height: int | None, width: int | None) -> str:
+    """Return the random numbers, and what is exact: the map of the plane, or the steps that were chosen."""
     technique = step.technique
     numbers = ", ".join(f"u{i + 1} = {u:.4f}" for i, u in enumerate(drawn))
     if technique.stage == "geometry" and height is not None and width is not None:
@@ -41,7 +48,10 @@ def _said(step: Step, drawn: list[float], key: tuple[int, int, int], height: int
         across, down = abs(field_of(step, key, height, width).grid()).max((1, 2))
         return f"moves by up to {across:.2f} pixels across, {down:.2f} down"
     if technique.stage == "chosen":
-        names = [one.technique.name for one in technique.formula(*drawn, **step.values)]
+        chosen = technique.formula(*drawn, **step.values)
+        names = [
+            f"{one.technique.name} {amount(one.technique.name, one.drawn, one.values)}".strip() for one in chosen
+        ]
         return f"{numbers}; {' >> '.join(names) or 'none'}"
     return numbers or "done"
 
