@@ -133,3 +133,15 @@ def test_what_cannot_be_is_refused_in_a_sentence(make, said, picture):
 def test_a_size_that_only_some_of_a_batch_would_have_is_refused():
     with pytest.raises(InputError, match="give it p=1"):
         augment.resize(size=(4, 4), p=0.5).batch(torch.zeros(20, 3, 8, 8), range(20))
+
+
+@pytest.mark.parametrize("last", [augment.resize(size=(30, 34)), augment.random_resized_crop(size=(20, 24))])
+@pytest.mark.parametrize("between", [augment.Policy(), augment.flip(), augment.elastic(p=0.5)])
+def test_the_border_of_a_step_that_is_left_out_is_not_taken_in_a_batch_either(last, between):
+    pictures = np.stack([photo[100:124, 200:230] for photo in photos()] * 10) // 2 + 100
+    batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    policy = augment.ssr(p=0.5, shift=0.0, rotate=1.0, scale=0.0) >> last
+    policy = policy >> between if between.name == "elastic" else between >> policy
+    found = (policy.batch(batch, range(20)) * 255).permute(0, 2, 3, 1).numpy()
+    for i, picture in enumerate(pictures):
+        assert np.abs(found[i] - policy(picture, sample=i)).max() < 1.6

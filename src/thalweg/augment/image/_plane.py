@@ -72,6 +72,10 @@ class Plane:
         columns = [np.broadcast_to(np.asarray(x, np.float64), count) for x in self.m]
         return np.stack(columns, -1).reshape(count, 3, 3)
 
+    def of(self, samples: np.ndarray) -> Plane:
+        """Return the map of some of the samples, by their numbers."""
+        return Plane(*(x[samples] if isinstance(x, np.ndarray) else x for x in self.m))
+
     def where(self, chosen: np.ndarray) -> Plane:
         """Return the map for the samples that are chosen, bool ``(count,)``, and for the others that to itself."""
         still = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

@@ -113,7 +113,25 @@ def _carried_out(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
             images = torch.where(column(happens, images), changed, images)
         return images
     plane, height, width = _map_of(pending, *images.shape[-2:])
-    return _warped(images, plane, height, width, border_of([step for step, _, _ in pending]))
+    found = images.new_empty(*images.shape[:2], height, width)
+    for at, border in _borders(pending):
+        if len(at) == len(images):
+            return _warped(images, plane, height, width, border)
+        rows = torch.from_numpy(at).to(images.device)
+        found = found.index_copy(0, rows, _warped(images[rows], plane.of(at), height, width, border))
+    return found
+
+
+def _borders(pending: list[_Drawn]) -> list[tuple[np.ndarray, str]]:
+    """Return which pictures have which border: as for one, that of the steps that happen to it."""
+    border = border_of([step for step, _, _ in pending])
+    without = border_of([step for step, _, _ in pending if "border" not in step.values])
+    bordered = np.any([happens for step, happens, _ in pending if "border" in step.values], axis=0)
+    if border == without or bordered.all():
+        return [(np.arange(len(pending[0][1])), border)]
+    return [
+        (at, of) for of, at in ((border, np.flatnonzero(bordered)), (without, np.flatnonzero(~bordered))) if len(at)
+    ]
 
 
 def _bent(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
@@ -123,15 +141,14 @@ def _bent(images: Tensor, pending: list[_Drawn], key: _Key) -> Tensor:
     plane: Plane | None = None
     if before:
         plane, height, width = _map_of(before, height, width)
-    border = border_of([step for step, _, _ in pending])
     found = images.new_empty(*images.shape[:2], height, width)
-    for bent in (True, False):
-        at = np.flatnonzero(happens == bent)
+    each = [(bent, at[happens[at] == bent], border) for bent in (True, False) for at, border in _borders(pending)]
+    for bent, at, border in each:
         if not len(at):
             continue
         rows = torch.from_numpy(at).to(images.device)
         some = images if len(at) == len(images) else images[rows]
-        own = None if plane is None else Plane(*(x[at] if isinstance(x, np.ndarray) else x for x in plane.m))
+        own = None if plane is None else plane.of(at)
         if bent:
             seeds, epochs, samples = (x[at] for x in key)
             field = field_of(step, (seeds, epochs, samples), height, width)
