@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import InputError
+from thalweg.inspect._batches import check_numbers, check_open
 from thalweg.inspect._picture import Pictured
 from thalweg.inspect._table import aligned, number
 from thalweg.key import Key
@@ -39,8 +40,8 @@ class Chained:
         dy: ‖∂L/∂y‖, of the whole of what follows; NaN where no gradient comes back.
         dx: ‖∂L/∂x‖, of what comes back through this module alone; NaN for inputs of whole numbers.
         weights: ‖θ‖ by the names of the module's own parameters.
-        slopes: ‖∂L/∂θ‖ of the same; NaN where none comes back. Of a module that is called more than once, or shares
-            weights, it is of all calls together.
+        slopes: ‖∂L/∂θ‖ of the same, but for those that are frozen; NaN where none comes back. Of a module that is
+            called more than once, or shares weights, it is of all calls together.
         in_place: whether y is written over x; then nothing else sees x, and ∂L/∂x is the whole of what comes back.
         mean, deviation: of y.
         zero: the share of y that is exactly 0.
@@ -81,7 +82,7 @@ class Gradients(Pictured):
         rows = [
             (
                 r.module, r.kind, _shape(r.entering), _shape(r.leaving), _number(r.dy), _number(r.dx),
-                _number(_norm(r.weights)), _number(_norm(r.slopes)), _number(r.mean), _number(r.deviation),
+                _number(_norm(r.weights)), _slopes(r), _number(r.mean), _number(r.deviation),
                 "" if math.isnan(r.zero) else f"{r.zero:.0%}",
             )
             for r in self.rows
@@ -163,6 +164,8 @@ def gradients(model: nn.Module, batch: Any, loss: Loss | None = None, *, seed: i
     if not isinstance(batch, tuple | list) or len(batch) != 2 or not isinstance(batch[1], Tensor):
         raise InputError("gradients takes a batch (inputs, targets), the targets a tensor")
     inputs, targets = batch
+    check_open(model)
+    check_numbers(inputs, targets)
     try:
         apart = copy.deepcopy(model)
     except Exception as error:
@@ -189,8 +192,9 @@ def gradients(model: nn.Module, batch: Any, loss: Loss | None = None, *, seed: i
         named = [(p, row, name) for row, module in chain.called for name, p in _own(module)]
         wanted = [*(p for p, _, _ in named), *leaves]
         found = torch.autograd.grad(value.reshape(()), wanted, allow_unused=True)
-    for (p, row, name), g in zip(named, found[: len(named)], strict=True):
-        row.weights[name] = _size(p)
+    for row, module in chain.called:
+        row.weights.update({name: _size(p) for name, p in module.named_parameters(recurse=False)})
+    for (_, row, name), g in zip(named, found[: len(named)], strict=True):
         row.slopes[name] = math.nan if g is None else _size(g)
     return Gradients(float(value.detach()), tuple(row for row, _ in chain.called))
 
@@ -275,6 +279,10 @@ def _size(x: Tensor) -> float:
 
 def _norm(parts: dict[str, float]) -> float:
     return math.sqrt(sum(x * x for x in parts.values())) if parts else math.nan
+
+
+def _slopes(row: Chained) -> str:
+    return _number(_norm(row.slopes)) if row.slopes else "frozen" * bool(row.weights)
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import InputError
+from thalweg.inspect._batches import check_numbers
 from thalweg.inspect._course import Loss, whole
 from thalweg.inspect._picture import Pictured
 from thalweg.inspect._steps import Steps
@@ -216,6 +217,9 @@ def _of_module(
         raise InputError(f"noise takes a Task or an nn.Module, not {type(model).__name__}")
     if not isinstance(data, tuple | list) or len(data) != 2 or not isinstance(data[1], Tensor) or not callable(loss):
         raise InputError("with a module, give noise(model, (inputs, targets), loss), the targets a tensor")
+    check_numbers(data[0], data[1])
+    if len(data[1]) < 2:
+        raise InputError("one example has no noise; give at least 2")
     if recipe is not None or steps:
         raise InputError("a module is taken as it is; recipe and steps are for tasks")
     inputs = tuple(data[0]) if isinstance(data[0], list) else data[0]

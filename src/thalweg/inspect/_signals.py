@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from thalweg.activation._gain import alone, second_moments
@@ -26,6 +27,8 @@ from thalweg.graph import Part, parts
 from thalweg.init._following import activation_of
 from thalweg.init._weights import NORMS
 from thalweg.key import Key
+from thalweg.task import apply
+from thalweg.task.reading import first_line
 
 __all__ = ["LAYERS", "Signal", "signals"]
 
@@ -74,6 +77,12 @@ def signals(model: nn.Module, inputs: Any, key: Key) -> list[Signal]:
     Raises:
         InputError: a model without linear and convolution layers, or that does not take the inputs.
     """
+    if any(is_lazy(p) for p in (*model.parameters(), *model.buffers())):
+        with key.seeded(), torch.no_grad():
+            try:
+                apply(model, inputs)
+            except Exception as error:
+                raise InputError(f"{type(model).__name__} cannot take the inputs: {first_line(error)}") from error
     for p in model.parameters():
         p.requires_grad_(p.is_floating_point())
     part = next((part for part in parts(model) if part.name == ""), None)

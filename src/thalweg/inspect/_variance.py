@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from thalweg.errors import InputError
+from thalweg.inspect._batches import check_numbers, check_open
 from thalweg.inspect._picture import Pictured
-from thalweg.inspect._signals import Signal, signals
+from thalweg.inspect._signals import LAYERS, Signal, signals
 from thalweg.inspect._table import aligned
 from thalweg.key import Key
 
@@ -28,9 +29,12 @@ class Variance(Pictured):
 
     Attributes:
         rows: one for each call of a layer, in their order.
+        left_out: the modules with weights of which nothing is said: they are no linear layer or convolution of
+            torch's, or were not called.
     """
 
     rows: tuple[Signal, ...]
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = ("layer", "fan in", "fan out", "Var(s)", "predicted", "Var(g)", "predicted")
@@ -44,6 +48,8 @@ class Variance(Pictured):
         lines = [aligned(head, cells)]
         if any(row.anew for row in self.rows[1:]):
             lines.append("*: predicted from what was measured just before it; no formula says what happens there")
+        if self.left_out:
+            lines.append(f"left out: {', '.join(self.left_out)}")
         return "\n".join(lines)
 
     def chart(self) -> alt.HConcatChart:
@@ -110,11 +116,22 @@ def variance(model: nn.Module, batch: Any, *, seed: int = 0) -> Variance:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"variance takes an nn.Module, not {type(model).__name__}")
+    check_open(model)
+    check_numbers(batch)
     try:
         apart = copy.deepcopy(model)
     except Exception as error:
         raise InputError(f"{type(model).__name__} cannot be copied: {error}") from error
-    return Variance(tuple(signals(apart, batch, Key(seed) / "variance")))
+    rows = tuple(signals(apart, batch, Key(seed) / "variance"))
+    return Variance(rows, tuple(_left_out(apart, {row.layer for row in rows})))
+
+
+def _left_out(model: nn.Module, seen: set[str]) -> Iterator[str]:
+    """Yield modules that have matrices of their own and no row, each with its type."""
+    for name, module in model.named_modules():
+        own = any(p.dim() > 1 for p in module.parameters(recurse=False))
+        if own and name not in seen and "parametrizations" not in name:
+            yield f"{name or 'the model'} ({type(module).__name__}{', not called' * isinstance(module, LAYERS)})"
 
 
 def _number(value: float | None) -> str:
