@@ -13,6 +13,9 @@ from thalweg.errors import InputError
 from thalweg.prune import remaining
 from thalweg.technique import Choice
 
+# That a layer is lost whole is said, and shown by a test of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:.* leaves nothing of")
+
 TECHNIQUES = list(prune.CATALOGUE.values())
 WEIGHTS = [technique for technique in TECHNIQUES if not technique.units]
 each = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
@@ -173,7 +176,7 @@ TIED["b"].weight = TIED["a"].weight
 SHARED = nn.Linear(3, 3)
 WRONG = [
     (nn.BatchNorm1d(3), {}, "NAME found nothing in BatchNorm1d: it has no trained weights beside biases and norms"),
-    (TIED, {}, "NAME prunes no tied weights, and a.weight is b.weight too; leave it out by names="),
+    (TIED, {}, "NAME prunes no tied weights, and a.weight is b.weight too; leave it out by not_weights"),
     (nn.Sequential(SHARED, SHARED), {}, "NAME prunes no tied weights, and 0.weight is 1.weight too"),
     (network(), {"names": "1.weight"}, "NAME prunes no biases and nothing of a norm, and 1.weight is one of these"),
     (network(), {"names": "5.wieght"}, 'NAME "5.wieght"; did you mean "5.weight"?'),

@@ -182,3 +182,16 @@ def test_a_model_is_needed_with_something_to_train():
         optim.groups(nn.ReLU())
     with pytest.raises(InputError, match="Linear has no parameters to train"):
         optim.groups(nn.Linear(2, 2).requires_grad_(False))
+
+
+def test_a_module_may_name_what_is_not_decayed():
+    class Scaled(nn.Linear):
+        not_weights = ("scale",)
+
+        def __init__(self):
+            super().__init__(4, 4)
+            self.scale = nn.Parameter(torch.zeros(4, 4))
+
+    net = Scaled()
+    found = {group["name"]: {id(p) for p in group["params"]} for group in optim.groups(net, weight_decay=0.1)}
+    assert found == {"decay": {id(net.weight)}, "no decay": {id(net.bias), id(net.scale)}}

@@ -158,3 +158,13 @@ def test_a_constraint_holds_through_training_with_any_optimizer():
         penalty.max_norm(0.5).apply(net)
         assert net[0].weight.norm(dim=1).max() <= 0.5 * (1 + 1e-6)
     assert longest > 0.5
+
+
+def test_what_is_added_to_each_example_is_no_weight():
+    net = nn.Linear(3, 1)
+    before = penalty.l2(1.0).of(net)
+    net.cls, net.pos = nn.Parameter(torch.ones(1, 1, 3)), nn.Parameter(torch.ones(1, 5, 3))
+    assert penalty.l2(1.0).of(net) == before
+    assert penalty.l2(1.0).of(net, names="pos") == 15.0
+    nn.utils.parametrizations.orthogonal(net)
+    assert penalty.l2(1.0).of(net) == net.parametrizations.weight.original.square().sum()

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from torch.nn.utils import prune as torchs
 
 from thalweg import Key, prune
 from thalweg.errors import InputError
+
+# That a layer is lost whole is said, and shown by a test of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:.* leaves nothing of")
 
 
 def network(*widths, seed=0):
@@ -235,3 +239,39 @@ def test_bfloat16_and_channels_last_are_no_matter():
     assert all(torch.equal(mask, other[name]) for name, mask in one.items())
     short = prune.magnitude().masks(net.bfloat16(), 0.3)
     assert sum(int(mask.sum()) for mask in short.values()) == round(0.3 * (216 + 64))
+
+
+class Tokens(nn.Module):
+    """A class token and embeddings of places beside layers, as a vision transformer has them."""
+
+    def __init__(self, **not_weights):
+        super().__init__()
+        self.cls, self.pos = nn.Parameter(torch.zeros(1, 1, 8)), nn.Parameter(torch.full((1, 6, 8), 0.01))
+        self.places = nn.Parameter(torch.zeros(6, 8))
+        self.embed, self.attend = nn.Linear(4, 8), nn.MultiheadAttention(8, 2, add_bias_kv=True)
+        self.kernel, self.out = nn.Parameter(torch.ones(8, 8)), nn.Linear(8, 1)
+        self.__dict__ |= not_weights
+
+
+def test_what_is_added_to_each_example_is_no_weight():
+    names = {"places", "kernel", "embed.weight", "attend.in_proj_weight", "attend.out_proj.weight", "out.weight"}
+    assert set(prune.magnitude().masks(Tokens(), 0.5)) == names
+    assert set(prune.magnitude().masks(Tokens(not_weights=("places",)), 0.5)) == names - {"places"}
+
+
+def test_tied_weights_are_left_out_by_the_model_itself():
+    net = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3), "c": nn.Linear(3, 3)})
+    net["b"].weight = net["a"].weight
+    net["a"].not_weights = ("weight",)
+    assert set(prune.magnitude().masks(net, 0.5)) == {"c.weight"}
+
+
+def test_a_layer_that_is_lost_whole_is_named_once():
+    net = network(4, 5, 6)
+    with torch.no_grad():
+        net[0].weight.mul_(1e-3)
+    with pytest.warns(UserWarning, match="^magnitude leaves nothing of 0.weight: what comes out there is the same"):
+        masks = prune.magnitude().masks(net, 0.2)
+    with warnings.catch_warnings(action="error"):
+        prune.magnitude().masks(net, 0.5, among=masks)
+        prune.magnitude().masks(net, 0.2, scope="layer")

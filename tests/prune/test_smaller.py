@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from thalweg import Key, optim, prune
 from thalweg.errors import InputError
 
+# That a layer is lost whole is said, and shown by a test of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:.* leaves nothing of")
+
 
 class Functional(nn.Module):
     """As people write them: functions in forward, a view with the batch's size, convolutions that pad."""

@@ -29,9 +29,10 @@ def groups(
 ) -> list[dict[str, Any]]:
     """Return a model's trainable parameters in groups for an optimizer.
 
-    A parameter is not decayed (``weight_decay=0.0``) if it belongs to one of torch's norms, or has fewer than two
-    axes, as biases and the norms of other libraries have. A tied parameter is in one group: it is not decayed if it
-    is not to be in one of its places, and its layer is where it comes first. Frozen parameters are in none.
+    A parameter is not decayed (``weight_decay=0.0``) if it belongs to one of torch's norms, has fewer than two axes,
+    as biases and the norms of other libraries have, or is named in an attribute ``not_weights`` of its module, such
+    as ``not_weights = ("pos",)``. A tied parameter is in one group: it is not decayed if it is not to be in one of
+    its places, and its layer is where it comes first. Frozen parameters are in none.
 
     With ``layer_decay`` a parameter's rate is ``lr * layer_decay ** (top - depth)``, where depth follows the order in
     which the model registers its modules. A block is a child of a ``ModuleList`` or ``Sequential`` whose children

@@ -20,7 +20,8 @@ def weights(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> d
 
     Args:
         model: any module.
-        names: which, by name or by patterns such as ``"encoder.*"``; by default all that `groups` would decay.
+        names: which, by name or by patterns such as ``"encoder.*"``; by default all that `groups` would decay, but
+            for what is added to each example and no weight: class tokens, position embeddings.
         asks: what wants them, for the sentence where there are none.
 
     Raises:
@@ -38,7 +39,7 @@ def weights(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> d
             raise InputError(f"{asks}: {name} has no shape yet; pass a batch through {type(model).__name__} first")
     if names is None:
         whole = not_decayed(model)
-        found = [name for name, p in every.items() if p.requires_grad and id(p) not in whole]
+        found = [name for name, p in every.items() if p.requires_grad and id(p) not in whole and not _added(name, p)]
         if not found:
             raise InputError(
                 f"{asks} found nothing in {type(model).__name__}: it has no trained weights beside biases and norms"
@@ -56,6 +57,12 @@ def weights(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> d
             raise InputError(f"{asks} takes real weights, and {name} has complex numbers")
         chosen.setdefault(id(every[name]), name)
     return {name: every[name] for name in chosen.values()}
+
+
+def _added(name: str, p: Tensor) -> bool:
+    """Return whether a parameter broadcasts over examples, by its shape, and is not called a weight."""
+    called = "weight" in name.rpartition(".")[2] or ".parametrizations." in f".{name}"
+    return p.dim() > 1 and len(p) == 1 and not called
 
 
 def transposed_groups(model: nn.Module) -> Mapping[int, int]:

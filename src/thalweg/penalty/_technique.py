@@ -46,8 +46,9 @@ class Penalty(Ingredient):
 
         Args:
             model: any module. Tied weights count once, frozen ones not at all.
-            names: which parameters, by name or by patterns such as ``"encoder.*"``; by default the weights, which are
-                what `thalweg.optim.groups` decays: no biases, and nothing that belongs to a norm.
+            names: which parameters, by name or by patterns such as ``"encoder.*"``; by default the weights: no
+                biases, nothing of a norm, nothing that is added to each example, such as a class token, and nothing
+                that a module names in an attribute ``not_weights``.
 
         Raises:
             InputError: a model without weights, a name that no parameter has, a constraint, or a hyperparameter that

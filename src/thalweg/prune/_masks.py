@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,20 @@ def masks(how: Prune, model: nn.Module, keep: float, given: Given) -> Masks:
     _check(how, keep, given)
     weights = prunable(model, given.names, how.name)
     begun = _begun(model, weights, given, how.name)
-    if how.technique.units:
-        return _units(how, model, weights, begun, keep, given)
+    units = how.technique.units
+    found = (
+        _units(how, model, weights, begun, keep, given) if units else _single(how, model, weights, begun, keep, given)
+    )
+    if dead := [name for name, mask in found.items() if begun[name].any() and not mask.any()]:
+        gone = " and ".join(dead)
+        warnings.warn(f"{how.name} leaves nothing of {gone}: what comes out there is the same for all", stacklevel=3)
+    return found
+
+
+def _single(
+    how: Prune, model: nn.Module, weights: Mapping[str, Tensor], begun: Masks, keep: float, given: Given
+) -> Masks:
+    """Return masks without the lowest weights, each on its own."""
     pools = _pools(list(weights), keep, given, how.name)
     rounds = int(dict(how.resolved()).get("rounds", 1))
     there = begun

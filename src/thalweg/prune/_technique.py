@@ -92,6 +92,9 @@ class Prune(Ingredient):
     ) -> dict[str, Tensor]:
         """Return which weights stay; the model is left as it is. Biases and what belongs to norms always stay.
 
+        What is added to each example, such as a class token, is no weight, nor is what a module names in an attribute
+        ``not_weights``. Where a layer loses its last weight, a warning names it.
+
         Args:
             model: any module.
             keep: the share of weights that stay, above 0 up to 1, rounded to whole weights, one at least; the

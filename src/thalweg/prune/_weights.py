@@ -39,13 +39,19 @@ def prunable(model: nn.Module, names: str | Sequence[str] | None, asks: str) -> 
             raise InputError(f"{asks} prunes no biases and nothing of a norm, and {name} is one of these")
         if len(places[id(p)]) > 1:
             others = " and ".join(other for other in places[id(p)] if other != name)
-            raise InputError(f"{asks} prunes no tied weights, and {name} is {others} too; leave it out by names=")
+            raise InputError(f"{asks} prunes no tied weights, and {name} is {others} too; {_leave_out(name)}")
         if ".parametrizations." in f".{name}":
             raise InputError(
                 f"{asks} prunes weights themselves, and {name} is what one is computed from; call "
-                "torch.nn.utils.parametrize.remove_parametrizations first, or leave it out by names="
+                f"torch.nn.utils.parametrize.remove_parametrizations first, or {_leave_out(name)}"
             )
     return found
+
+
+def _leave_out(name: str) -> str:
+    """Return how a parameter is left out: in the model itself, or where masks are asked for by hand."""
+    module, _, own = name.rpartition(".")
+    return f'leave it out by not_weights = ("{own}",) on {module or "the model"}, or by names= of masks'
 
 
 def checked(model: nn.Module, masks: Mapping[str, Tensor], asks: str) -> dict[str, tuple[nn.Parameter, Tensor]]:
