@@ -397,3 +397,19 @@ def test_tensors_take_no_time_to_read_however_cold_the_machine(monkeypatch):
     some = task()
     monkeypatch.undo()
     assert found(some, "loader").level == "fine"
+
+
+@pytest.mark.parametrize(
+    ("wrap", "key"),
+    [(lambda o: {"logits": o, "hidden": o}, "'logits'"), (lambda o: (o, o), "0")],
+    ids=["dict", "pair"],
+)
+def test_a_metric_that_cannot_take_several_outputs_gets_its_remedy(wrap, key):
+    model = lambda: Around(lambda self, x: wrap(self.net(x)))  # noqa: E731
+    take = eval(f"lambda o: o[{key}]")
+    with pytest.raises(tw.InputError) as error:
+        inspect.check(task(model, loss=lambda o, y: F.cross_entropy(take(o), y)))
+    remedy = str(error.value).partition("such as ")[2]
+    assert remedy == f'Metric("accuracy", lambda output, y: thalweg.accuracy.outcomes(output[{key}], y), True)'
+    metric = eval(remedy, {"Metric": tw.Metric, "thalweg": tw})
+    inspect.check(task(model, loss=lambda o, y: F.cross_entropy(take(o), y), metric=metric))

@@ -48,8 +48,8 @@ def check_open(model: nn.Module) -> None:
     """
     if any(isinstance(m, torch.jit.ScriptModule) for m in model.modules()):
         raise InputError(
-            f"{type(model).__name__} is made by TorchScript, which cannot be looked into; give the module that it was "
-            "made of"
+            f"{type(model).__name__} is made by TorchScript, which cannot be looked into; give the module that it "
+            "was made of"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -182,6 +183,21 @@ def _classes(task: Task, output: Any) -> str:
     )
 
 
+def _parts(output: Any) -> str:
+    """Return how a metric takes one of several outputs; empty where there is one."""
+    key: Any
+    if isinstance(output, Mapping) and output:
+        key, shown = next(iter(output)), ", ".join(map(repr, output))
+    elif isinstance(output, tuple | list) and output:
+        key, shown = 0, f"0 to {len(output) - 1}"
+    else:
+        return ""
+    return (
+        f"; the output has the parts {shown}; give a Metric of your own that takes one of them, such as "
+        f'Metric("accuracy", lambda output, y: thalweg.accuracy.outcomes(output[{key!r}], y), True)'
+    )
+
+
 def _gradients(task: Task, module: nn.Module, loss: Tensor) -> None:
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     try:
@@ -210,7 +226,7 @@ def _metric(task: Task, output: Any, targets: Tensor) -> None:
     except Exception as error:
         raise InputError(
             f"the metric {name} cannot take the model's output ({_shape(output)}) and targets ({_shape(targets)}): "
-            f"{first_line(error)}"
+            f"{first_line(error)}{_parts(output)}"
         ) from error
     if not isinstance(values, Tensor) or tuple(values.shape) not in ((), (count,)):
         raise InputError(
