@@ -128,3 +128,11 @@ def test_a_folder_of_pictures_is_compared(thalweg, here):
     code, out, _ = thalweg(line)
     assert code == 0
     assert "report: study/report.html" in out
+
+
+def test_a_plan_says_which_files_are_left_out_as_the_study_does(thalweg, here):
+    (here / "digits/0/notes.txt").write_text("no picture")
+    line = "compare digits/ --size 8 --vary optimizer=adam,sgd --trials 1 --seeds 2 --epochs 1 --processes 1"
+    code, out, _ = thalweg(f"{line} --plan")
+    assert code == 0
+    assert "; 0/notes.txt is left out" in out.splitlines()[0]

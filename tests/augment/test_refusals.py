@@ -35,6 +35,8 @@ def together(**named):
         (lambda: together(boxes=[[1, 2, 3, 4], [1]]), "boxes are numbers, (N, 4), not"),
         (lambda: together(points=[["a", 1]]), "points are numbers, (N, 2), not [['a', 1]]"),
         (lambda: augment.typo().explain(0), "typo is for texts: say which with text="),
+        (lambda: augment.crop(32, 28), "size of crop is a height and a width: crop(size=(32, 28))"),
+        (lambda: augment.resize(size=32), "size of resize is a height and a width: resize(size=(32, 32))"),
         (lambda: together(boxes=3), "boxes are numbers, (N, 4), not 3"),
         (lambda: together(boxes=[[40, 40, 10, 10]], form="yolo"), "box 0, [40.0, 40.0, 10.0, 10.0], is no share of"),
         (lambda: together(points=[[1, 1], [np.nan, 2]]), "point 1, [nan, 2.0], is not two finite numbers"),

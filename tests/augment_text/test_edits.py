@@ -109,6 +109,8 @@ def test_letters_keep_what_combines_with_them():
         ("climbs", "JUMPS", "CLIMBS"),
         ("one", "A", "One"),
         ("London", "city", "London"),
+        ("\ufb01nd", "Look", "Find"),
+        ("\ufb01nd", "LOOK", "FIND"),
         ("österreich", "Wien", "Österreich"),
         ("כלב", "Dog", "כלב"),
     ],

@@ -48,6 +48,13 @@ def test_synonyms_have_the_form_of_the_word(wordnet, word, before, said):
     assert set(synonyms(Word(word, before), wordnet, 9)) == said
 
 
+def test_words_of_one_or_two_letters_are_left_alone(tmp_path):
+    synsets = [("noun", ["la", "lanthanum"], {}), ("noun", ["a", "vitamin"], {}), ("noun", ["lad", "boy"], {})]
+    folder = str(small_wordnet(tmp_path / "wordnet", synsets, []))
+    assert [synonyms(Word(word), folder, 9) for word in ("la", "a", "lad")] == [(), (), ("boy",)]
+    assert augment.synonym(path=folder, share=1.0, stop="").text("la lad") == "la boy"
+
+
 def test_antonyms_are_never_synonyms(wordnet):
     """A synset of the small database holds quick and slow, which another makes antonyms."""
     assert set(synonyms(Word("quick"), wordnet, 9)) == {"easy", "speedy"}

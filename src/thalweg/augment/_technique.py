@@ -54,7 +54,11 @@ class AugmentTechnique(Technique):
     nodes: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
 
     def __call__(self, *positional: Any, **values: Any) -> Policy:  # type: ignore[override]
-        return Policy((Ingredient(self, by_name(self, positional, values)),))
+        named = by_name(self, positional, values)
+        if isinstance(side := named.get("size"), int):
+            wide = named.get("p") if len(positional) > 1 else side
+            raise InputError(f"size of {self.name} is a height and a width: {self.name}(size=({side}, {wide}))")
+        return Policy((Ingredient(self, named),))
 
     @property
     def draws(self) -> int:

@@ -87,5 +87,5 @@ def cased(word: str, u: float) -> str | None:
     >>> cased("quick", 0.0), cased("quick", 0.9), cased("كلمة", 0.5)
     ('QUICK', 'Quick', None)
     """
-    forms = dict.fromkeys([word.upper(), word.lower(), word[:1].upper() + word[1:].lower()])
+    forms = dict.fromkeys([word.upper(), word.lower(), word[:1].title() + word[1:].lower()])
     return pick([form for form in forms if form != word and form.lower() == word.lower()], u)

@@ -141,7 +141,7 @@ def carried(new: str, like: str) -> str:
     if like.isupper() and len(like) > 1:
         return new.upper()
     if like[:1].isupper() and new[:1].islower():
-        return new[:1].upper() + new[1:]
+        return new[:1].title() + new[1:]  # of a ligature, only its first letter
     return new
 
 

@@ -15,6 +15,9 @@ from thalweg.errors import InputError
 
 __all__ = ["Lexicon", "WordNet", "antonyms", "opened", "synonyms", "where"]
 
+_SHORT = 2
+"""Letters of words that are left alone: to WordNet, la is lanthanum."""
+
 _FILES = {"NOUN": "noun", "VERB": "verb", "ADJ": "adj", "ADV": "adv"}
 _LETTER = {"n": "NOUN", "v": "VERB", "a": "ADJ", "s": "ADJ", "r": "ADV"}
 _MISSING = (
@@ -40,7 +43,7 @@ class Lexicon(Protocol):
 
 
 def synonyms(word: Word, path: str, senses: int) -> tuple[str, ...]:
-    """Return synonyms of a word, in its form.
+    """Return synonyms of a word, in its form; none of a word of one or two letters, most of which are symbols.
 
     Args:
         word: the word, and what stands before it.
@@ -50,7 +53,7 @@ def synonyms(word: Word, path: str, senses: int) -> tuple[str, ...]:
     Raises:
         InputError: there is no WordNet.
     """
-    if word.named or len(word.text) < 2:
+    if word.named or len(word.text) <= _SHORT:
         return ()
     return _synonyms(word.text.lower(), context(word.before), word.tag, path, senses)
 
