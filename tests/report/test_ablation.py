@@ -93,7 +93,8 @@ def test_the_pictures_are_valid_and_fit_their_data(
     specifications, data = drawn(directory)
     assert len([name for name in specifications if name.startswith("ablation")]) == 3
     for specification in specifications.values():
-        alt.LayerChart.from_dict(specification)
+        if higher:  # validating is slow, and the other way differs in numbers alone
+            alt.LayerChart.from_dict(specification)
         for unit in units(specification):
             made = {step["as"] for step in unit.get("transform", []) if "as" in step}
             assert set(fields(unit["encoding"])) <= data[unit["data"]["name"]].keys() | made

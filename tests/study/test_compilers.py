@@ -48,7 +48,7 @@ def compiles(monkeypatch):
         self.seconds = 0.0
 
     def eager(self):
-        graph = self.graph
+        graph = self.graph()
         self._is(lambda given: graph(*given))
 
     def sets(act):

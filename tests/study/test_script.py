@@ -133,10 +133,10 @@ def reviews(tmp_path):
 OWN = {"table": {"target": "price"}, "pictures": {}, "arrays": {}, "reviews": {"target": "label", "text": "text"}}
 
 
-SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in ("pictures", "arrays")]
+SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in ("pictures", "arrays", "diabetes")]
 
 
-@pytest.mark.parametrize("spec", ["digits", "diabetes", "table", "reviews", *SLOW])
+@pytest.mark.parametrize("spec", ["digits", "table", "reviews", *SLOW])
 def test_a_task_of_thalwegs_own_trains_the_same_without_thalweg(spec, tmp_path, request):
     task = tw.load_task(request.getfixturevalue(spec), **OWN[spec]) if spec in OWN else tw.load_task(spec)
     study(task, tmp_path / "study", {"adagrad": tw.Recipe(tw.optim.adagrad(), tw.schedule.step(20), epochs=25)})
@@ -262,7 +262,7 @@ HALF = {
 
 @pytest.mark.parametrize(
     ("dtype", "noise"),
-    [pytest.param("float64", False, marks=pytest.mark.slow), ("float64", True), ("float32", False)],
+    [*(pytest.param("float64", noise, marks=pytest.mark.slow) for noise in (False, True)), ("float32", False)],
 )
 def test_a_batch_passes_through_the_script_as_in_the_study(dtype, noise, tmp_path):
     """The weights are the study's to rounding, also where blocks draw from torch's generator."""

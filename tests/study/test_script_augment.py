@@ -45,7 +45,7 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("name", ["layered", "flat"])
+@pytest.mark.parametrize("name", ["layered", pytest.param("flat", marks=pytest.mark.slow)])
 def test_the_script_trains_to_the_studys_weights(name, tmp_path):
     (tmp_path / "tasks.py").write_text(TASKS)
     task = tw.load_task(f"{tmp_path}/tasks.py:{name}")

@@ -241,6 +241,7 @@ def test_what_does_not_fit_the_task_is_refused_in_a_sentence():
 # -- together ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_code_is_compiled_for_each_form_and_each_size_of_part():
     task = small_digits(mlp())
     recipe = Recipe(batch_size=36, accumulate=4, precision="bf16", freeze="0.*")
