@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from thalweg.report import layout, look
+from thalweg.report import labels, layout, look
 from thalweg.report.ablation import pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thalweg.report.reading import Study
     from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["charts", "ranks"]
 
 HEIGHT = 320
-LABEL_ROOM = 128
 FAMOUS_RATE = 3e-4
+
+_RANGE = [0, alt.ExprRef("width - room")]
+"""Across, beside the names."""
 
 
 def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict[str, Any]]:
@@ -36,9 +40,9 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
         made["loss"] = _courses("loss", study, "training loss", data, higher=False)
     if "rates" in data:
         data["famous"] = {"rate": [FAMOUS_RATE], "label": ["3e-4"]}
-        made["rates"] = _rates(study, scale, data["rates"])
+        made["rates"] = _rates(study, scale, data)
     if "trials" in data:
-        made["trials"] = _trials(study, scale, data["trials"])
+        made["trials"] = _trials(study, scale, data)
     return made | pictures(study, scale, data)
 
 
@@ -113,8 +117,8 @@ def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, h
     log = source == "loss" and bottom > 0 and top > 10 * bottom
     whole = (0.9 * bottom, 1.1 * top) if log else layout.whole(table)
     close = None if log else layout.close_up(table, higher=higher)
-    data[f"{source}_ends"] = _ends(table, close or whole, whole, log=log)
-    params = [alt.param(name="room", expr=f"width < 360 ? 8 : {LABEL_ROOM}")]
+    data[f"{source}_ends"] = _ends(table, close or whole, whole, names, log=log)
+    params = [_room(names)]
     limits: dict[str, Any] = {"domain": list(whole)}
     if close is not None:
         params.append(alt.param(name="close", value=True))
@@ -125,7 +129,7 @@ def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, h
     x = alt.X(
         "epoch:Q",
         title="epoch",
-        scale=alt.Scale(domain=[0, max(table["epoch"])], nice=False, range=[0, alt.ExprRef("width - room")]),
+        scale=alt.Scale(domain=[0, max(table["epoch"])], nice=False, range=_RANGE),
         axis=alt.Axis(values=layout.counts(0, max(table["epoch"])), format="d"),
     )
     kind = {"type": "log"} if log else {"zero": False}
@@ -149,21 +153,27 @@ def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, h
         y=y("mid:Q"), opacity=alt.value(0), tooltip=tooltip
     )
     where = "close ? datum.close : datum.whole" if close is not None else "datum.whole"
-    label = (
-        look.source(f"{source}_ends")
-        .transform_calculate(at=where)
-        .mark_text(align="left", dx=7, fontSize=11.5, limit=LABEL_ROOM - 10)
-        .encode(
-            x=x,
-            y=y("at:Q"),
-            # An empty text, not a transparent one: even what cannot be seen takes room from the plot.
-            text=alt.condition("room > 8", alt.Text("recipe:N"), alt.value("")),
-            color=look.colour(names, "t")["color"],
-            opacity=look.emphasis(1.0, 0.0),
-        )
-    )
-    layers = [band, line, point] + ([label] if len(layout.ends(table)) <= HEIGHT // 13 else [])
+    label = labels.layer(f"{source}_ends", _at(x), y("at:Q"), where, names)
+    layers = [band, line, point] + ([label] if _fit(table) else [])
     return look.layered(layers, *params, height=HEIGHT)
+
+
+def _room(names: Sequence[str]) -> alt.Parameter:
+    """How many pixels on the right are the names'; none in a narrow chart."""
+    needed = labels.room(labels.shortened(names))
+    return alt.param(name="room", expr=f"width < {needed + 230} ? 8 : {needed}")
+
+
+def _fit(table: Table) -> bool:
+    """Whether the names of all recipes in a table have room above each other."""
+    return len(set(table["recipe"])) <= HEIGHT // labels.GAP
+
+
+def _at(x: alt.X) -> alt.X:
+    """The same axis for names, whose place is called x."""
+    found = x.copy()
+    found.shorthand = "x:Q"
+    return found
 
 
 def _log_axis(limits: tuple[float, float]) -> alt.Axis:
@@ -174,35 +184,41 @@ def _log_axis(limits: tuple[float, float]) -> alt.Axis:
     return alt.Axis(format="~g", values=[tick for tick in ticks if limits[0] <= tick <= limits[1]])
 
 
-def _ends(table: Table, close: tuple[float, float], whole: tuple[float, float], *, log: bool) -> Table:
+def _ends(
+    table: Table, close: tuple[float, float], whole: tuple[float, float], names: Sequence[str], *, log: bool
+) -> Table:
     """Where the names stand beside the curves' ends, in the close-up and in the whole."""
     last = layout.ends(table)
-    values = [mid for _, mid, _, _ in last.values()]
-    if log:
-        limits = (math.log(whole[0]), math.log(whole[1]))
-        places = layout.spaced([math.log(value) for value in values], limits, HEIGHT, 13)
-        at_whole = at_close = [float(f"{math.exp(place):.6g}") for place in places]
-    else:
-        at_close = layout.spaced(values, close, HEIGHT, 13)
-        at_whole = layout.spaced(values, whole, HEIGHT, 13)
-    epochs = [row[0] for row in last.values()]
-    return {"recipe": list(last), "epoch": epochs, "close": at_close, "whole": at_whole}
+    ends = {"recipe": list(last), "x": [row[0] for row in last.values()], "y": [row[1] for row in last.values()]}
+    if not log:
+        return labels.table(ends, {"close": close, "whole": whole}, HEIGHT, names)
+    limits = (math.log(whole[0]), math.log(whole[1]))
+    found = labels.table({**ends, "y": [math.log(value) for value in ends["y"]]}, {"whole": limits}, HEIGHT, names)
+    found["whole"] = [float(f"{math.exp(place):.6g}") for place in found["whole"]]
+    return {**found, "close": found["whole"]}
 
 
 # -- learning rates and trials -------------------------------------------------------------------------
 
 
-def _rates(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
-    """Median and range over seeds by learning rate; crosses where runs diverged; 3e-4 by a rule."""
+def _rates(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]:
+    """Median and range over seeds by learning rate; crosses where runs diverged; 3e-4 by a rule; names beside it."""
+    table = data["rates"]
     low, high = min([*table["rate"], FAMOUS_RATE]), max([*table["rate"], FAMOUS_RATE])
     powers = range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)
     x = alt.X(
         "rate:Q",
         title="learning rate",
-        scale=alt.Scale(type="log", domain=[low / 1.5, high * 1.5], nice=False),
+        scale=alt.Scale(type="log", domain=[low / 1.5, high * 1.5], nice=False, range=_RANGE),
         axis=alt.Axis(values=[float(f"1e{power}") for power in powers], format=".0e", labelOverlap=True),
     )
-    up = alt.Scale(zero=False, nice=False, domain=list(layout.whole(table)))
+    limits = layout.whole(table)
+    up = alt.Scale(zero=False, nice=False, domain=list(limits))
+    ends = dict(zip(table["recipe"], table["mid"], strict=True))
+    data["rates_ends"] = labels.table(
+        {"recipe": list(ends), "x": [high * 1.5] * len(ends), "y": list(ends.values())}, {"whole": limits}, HEIGHT,
+        study.names,
+    )  # fmt: skip
 
     def y(field: str) -> alt.Y:
         return alt.Y(field, title=None, scale=up)
@@ -236,15 +252,18 @@ def _rates(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
     name = famous.mark_text(align="left", dx=4, dy=2, baseline="top", color="var(--soft)").encode(
         y=alt.value(0), text="label:N"
     )
-    return look.layered([rule, name, spread, line, point, cross], height=HEIGHT)
+    label = labels.layer("rates_ends", _at(x), y("at:Q"), "datum.whole", study.names)
+    layers = [rule, name, spread, line, point, cross] + ([label] if _fit(table) else [])
+    return look.layered(layers, _room(study.names), height=HEIGHT)
 
 
-def _trials(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
+def _trials(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]:
     """The best of n trials, with the band that holds it."""
+    table = data["trials"]
     x = alt.X(
         "trials:Q",
         title="trials",
-        scale=alt.Scale(domain=[1, max(2, *table["trials"])], nice=False),
+        scale=alt.Scale(domain=[1, max(2, *table["trials"])], nice=False, range=_RANGE),
         axis=alt.Axis(values=layout.counts(1, max(2, *table["trials"])), format="d"),
     )
     low, high = layout.close_up(_as_curves(table), higher=study.higher_is_better) or layout.whole(_as_curves(table))
@@ -267,7 +286,9 @@ def _trials(study: Study, scale: Scale, table: Table) -> dict[str, Any]:
     point = base.mark_point(clip=True, filled=True, size=90).encode(
         y=y("best:Q"), opacity=alt.value(0), tooltip=tooltip
     )
-    return look.layered([band, line, point], height=HEIGHT)
+    data["trials_ends"] = _ends(_as_curves(table), (low, high), (low, high), study.names, log=False)
+    label = labels.layer("trials_ends", _at(x), y("at:Q"), "datum.whole", study.names)
+    return look.layered([band, line, point] + ([label] if _fit(table) else []), _room(study.names), height=HEIGHT)
 
 
 def _as_curves(table: Table) -> Table:

@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
         "gridColor": "var(--rule)", "domain": False, "tickColor": "var(--rule)", "tickSize": 4,
     },
     "axisY": {"ticks": False, "labelPadding": 6, "tickCount": 6},
-    "axisX": {"grid": False, "labelFlush": False},
+    "axisX": {"grid": False, "labelFlush": False, "labelOverlap": "greedy", "labelSeparation": 8},
     "text": {"font": _FONT, "fontSize": 12, "fill": "var(--ink)"},
     "customFormatTypes": False,
 }  # fmt: skip

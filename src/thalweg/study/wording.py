@@ -22,7 +22,16 @@ def sentences(verdict: Mapping[str, Any], task: str = "") -> list[str]:
     words = _Words(verdict)
     found = [words.first(f"On {task}" if task else "Here")]
     if words.rows:
-        rest = (words.lost, words.best, words.behind, words.among_first, words.tuning, words.failures, words.scope)
+        rest = (
+            words.lost,
+            words.seen,
+            words.best,
+            words.behind,
+            words.among_first,
+            words.tuning,
+            words.failures,
+            words.scope,
+        )
         found += [text for part in rest if (text := part())]
     return found
 
@@ -102,7 +111,7 @@ class _Words:
         self.rows = {row["name"]: row for row in chosen}
 
     def first(self, where: str) -> str:
-        """Who cannot be told apart, and what would have been seen; or who is ahead of all."""
+        """Who cannot be told apart, or who is ahead of all."""
         lost = self.verdict.get("diverged") or []
         if not self.rows and lost and len(lost) == len(self.verdict["unjudged"]):
             return f"{where}, every run {self._of_what(lost)}diverged: nothing was learned{self._none_ahead(lost)}."
@@ -122,11 +131,11 @@ class _Words:
         many = len(tied) > FEW
         if self._among_first():
             who = f"{len(tied) - 1} of {count} recipes" if many else joined(tied[1:])
-            return f"{where}, {who} cannot be told apart from {best}{self._seen()}."
+            return f"{where}, {who} cannot be told apart from {best}."
         if many and len(tied) == count:
-            return f"{where}, none of the {count} recipes can be told apart from another{self._seen()}."
+            return f"{where}, none of the {count} recipes can be told apart from another."
         who = f"{len(tied)} of {count} recipes" if many else joined(tied)
-        return f"{where}, {who} cannot be told apart{self._seen()}."
+        return f"{where}, {who} cannot be told apart."
 
     def _of_what(self, lost: Sequence[str]) -> str:
         """Name the arm in which all runs diverged, where those of the other did not."""
@@ -147,9 +156,11 @@ class _Words:
         )
         return f"Every run of {joined(lost)} diverged: {learned}."
 
-    def _seen(self) -> str:
-        """Say what difference from the best would have been seen, and of whom a larger one alone."""
+    def seen(self) -> str | None:
+        """What difference from the best would have been seen, and of whom a larger one alone."""
         best, tied, size = self.verdict["best"], self.verdict["tied"], self.verdict["detectable"]
+        if len(tied) == 1 or self.verdict["seeds"] < 2:
+            return None
         sizes = {}
         for pair in self.verdict["pairs"]:
             other = pair["b"] if pair["a"] == best else pair["a"]
@@ -157,16 +168,16 @@ class _Words:
                 sizes[other] = pair["detectable"]
         larger = {name: other for name, other in sizes.items() if other > size}
         if not self.face.is_possible(size):
-            return " (so few seeds would have shown no difference, however large)"
+            return "So few seeds would have shown no difference, however large."
         least = min(sizes.values())
-        what = f"a difference of {self.face.difference(size)}"
+        what = f"A difference of {self.face.difference(size)}"
         if size > 1.5 * least:
-            what = f"a difference of {self.face.difference(least)} to {self.face.difference(size)}, by recipe,"
+            what = f"A difference of {self.face.difference(least)} to {self.face.difference(size)}, by recipe,"
         text = f"{what} would have been seen in 4 studies of 5"
         if larger:
             most = self.face.difference(max(larger.values()))
             text += f"; for {joined(list(larger))}, whose scores vary more, one of {most}"
-        return f" ({text})"
+        return f"{text}."
 
     def best(self) -> str:
         """The best mean, with its interval; and who stands with it, where the first sentence only counts them."""
