@@ -157,3 +157,30 @@ def test_what_it_cannot_take_is_said():
         loss.huber()(output, numbers()[1])
     with pytest.raises(InputError, match=r"share of trimmed takes a number from 0 up to, but not, 0\.5"):
         loss.trimmed(share=0.5)
+
+
+def test_trimmed_leaves_out_a_share_of_the_examples_that_count():
+    """Ten of twenty are ignored; of the others the two whose losses are largest leave."""
+    output, targets = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+    targets[::2] = -100
+    losses = F.cross_entropy(output, targets, reduction="none")[1::2].sort().values
+    assert loss.trimmed(0.2)(output, targets) == pytest.approx(losses[:8].mean().item(), rel=1e-6)
+    assert loss.trimmed(0.0)(output, targets) == pytest.approx(F.cross_entropy(output, targets).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("technique", [t for t in loss.CATALOGUE.values() if "classes" in t.targets], ids=str)
+@pytest.mark.parametrize("places", [(), (5,)], ids=["examples", "places"])
+def test_where_nothing_counts_the_loss_is_0_and_pulls_nowhere(technique, places):
+    output = torch.randn(4, 3, *places, requires_grad=True)
+    found = technique()(output, torch.full((4, *places), -100))
+    found.backward()
+    assert found == 0
+    assert output.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize("technique", [t for t in loss.CATALOGUE.values() if "classes" in t.targets], ids=str)
+@pytest.mark.parametrize("wrong", [3, -1, 255])
+def test_a_class_that_is_none_gets_one_sentence(technique, wrong):
+    message = rf"^{technique.name} got the class {wrong} in its targets, and the output is of 3: 0 to 2$"
+    with pytest.raises(InputError, match=message):
+        technique()(torch.zeros(4, 3), torch.tensor([0, -100, wrong, 2]))

@@ -219,6 +219,13 @@ def test_what_does_not_fit_is_refused(roles, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_class_of_which_the_model_says_nothing_is_refused():
+    task = small_digits(lambda: nn.Linear(64, 9))
+    with pytest.raises(InputError, match="hinge got the class 9 in its targets, and the output is of 9: 0 to 8"):
+        check_made(task, recipe(loss=loss.hinge()))
+    check_made(small_digits(lambda: nn.Linear(64, 10)), recipe(loss=loss.hinge()))
+
+
 def test_a_loss_for_other_targets_is_refused():
     x = torch.randn(60, 3)
     task = tw.Task(
@@ -234,6 +241,22 @@ def test_batch_norm_in_batches_of_one_is_refused(way):
     check_made(task, recipe(norm=norm.layer(), **way))
     with pytest.raises(InputError, match="batch norm has nothing to take a variance over in a batch of one"):
         check_made(task, recipe(norm=norm.batch(), **way))
+
+
+def weightless():
+    return nn.Sequential(nn.LayerNorm(64), nn.AvgPool1d(6, 6))
+
+
+@pytest.mark.parametrize("part", [penalty.l2(0.1), penalty.max_norm(1.0)], ids=str)
+def test_a_penalty_of_a_model_without_weights_is_refused_before_anything_is_written(part, tmp_path):
+    task = small_digits(weightless)
+    message = "the penalty found nothing in Sequential: it has no trained weights beside biases and norms"
+    with pytest.raises(InputError, match=f"recipe it: {message}"):
+        tw.compare(task, {"plain": recipe(), "it": recipe(penalty=part)}, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="the penalty found nothing"):
+        check_made(small_digits(mlp), recipe(penalty=part, freeze="*.weight"))
+    check_made(small_digits(mlp), recipe(penalty=part))
 
 
 def normed():

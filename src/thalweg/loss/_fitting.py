@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor
 
 from thalweg.errors import InputError
+from thalweg.loss._words import LEFT_OUT
 
-__all__ = ["fitted"]
+__all__ = ["fitted", "outside"]
 
 
 def fitted(name: str, kinds: Sequence[str], output: Any, targets: Any) -> tuple[Tensor, Tensor]:
@@ -23,6 +25,24 @@ def fitted(name: str, kinds: Sequence[str], output: Any, targets: Any) -> tuple[
     if "classes" in kinds and ("numbers" not in kinds or not targets.is_floating_point()):
         return _classes(name, output, targets)
     return _numbers(name, output, targets)
+
+
+def outside(name: str, output: Tensor, targets: Tensor) -> InputError | None:
+    """Return what is wrong with targets that name a class of which the output says nothing; None for others.
+
+    Args:
+        name: the loss's.
+        output, targets: as `fitted` returns them; of many runs stacked, nothing can be said.
+    """
+    if targets.is_floating_point() or is_batchedtensor(targets):
+        return None
+    count = output.shape[1]
+    wrong = targets[((targets < 0) & (targets != LEFT_OUT)) | (targets >= count)]
+    if not len(wrong):
+        return None
+    return InputError(
+        f"{name} got the class {int(wrong[0])} in its targets, and the output is of {count}: 0 to {count - 1}"
+    )
 
 
 def _classes(name: str, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -50,8 +50,8 @@ class Loss(Ingredient):
                 ``(N, 1)`` and ``(N,)``, is no difference.
 
         Raises:
-            InputError: shapes that do not fit together, targets that it is not for, or a hyperparameter that is still
-                a range.
+            InputError: shapes that do not fit together, targets that it is not for, a class of which the output says
+                nothing, or a hyperparameter that is still a range.
 
         >>> import torch
         >>> from thalweg import loss
@@ -63,9 +63,13 @@ class Loss(Ingredient):
         if ranges := [name for name, value in self.values if isinstance(value, Distribution)]:
             raise InputError(f"{ranges[0]} of {self.name} is a range to search; give it a value")
         values = {**self.technique.hyperparameters, **dict(self.values)}
-        from thalweg.loss._fitting import fitted
+        from thalweg.loss._fitting import fitted, outside
 
-        found: Tensor = self.technique.formula(*fitted(self.name, self.technique.targets, output, targets), **values)
+        output, targets = fitted(self.name, self.technique.targets, output, targets)
+        try:
+            found: Tensor = self.technique.formula(output, targets, **values)
+        except (IndexError, RuntimeError) as error:
+            raise (outside(self.name, output, targets) or error) from error
         return found
 
     def check(self, targets: Tensor, task: str) -> None:

@@ -20,8 +20,8 @@ def log_softmax(output: Any) -> Any:
 
 
 def at_class(x: Any, targets: Any) -> Any:
-    """Return what x says of the targets' classes."""
-    return x.gather(1, targets.clamp(min=0).unsqueeze(1))
+    """Return what x says of the targets' classes; of those of `LEFT_OUT`, what it says of the first."""
+    return x.gather(1, targets.where(targets != LEFT_OUT, 0).unsqueeze(1))
 
 
 def class_mean(x: Any) -> Any:
@@ -45,7 +45,7 @@ def each(output: Any, targets: Any) -> Any:
 
 
 def mean(x: Any, targets: Any = None, among: Any = None) -> Any:
-    """Return the mean of all that counts, shape ``()``.
+    """Return the mean of all that counts, shape ``()``; 0 where nothing does.
 
     Args:
         x: losses, each target's.
@@ -59,13 +59,14 @@ def mean(x: Any, targets: Any = None, among: Any = None) -> Any:
     counts = _counted(x, targets)
     if among is not None:
         counts = counts & among.view(-1, *[1] * (x.dim() - 1))
-    return torch.where(counts, x, 0.0).sum() / counts.sum()
+    return torch.where(counts, x, 0.0).sum() / counts.sum().clamp(min=1)
 
 
 def least(x: Any, targets: Any, share: Any) -> Any:
     """Return which examples are of the share whose mean losses are least, bool, shape ``(N,)``.
 
-    A loss that is not finite is among them: it is no outlier, but a run that has diverged.
+    It is a share of the examples that have a target that counts. A loss that is not finite is among them: it is no
+    outlier, but a run that has diverged.
     """
     import torch
 
@@ -73,8 +74,9 @@ def least(x: Any, targets: Any, share: Any) -> Any:
     x, counts = (part.detach().reshape(len(x), math.prod(x.shape[1:])) for part in (x, counts))
     losses = torch.where(counts, x, 0.0).sum(1) / counts.sum(1).clamp(min=1)
     losses = torch.where(losses.isfinite(), losses, -torch.inf)
-    rank = losses.argsort(stable=True).argsort(stable=True)
-    return rank + 0.5 < share * len(losses)
+    whole = counts.any(1)
+    rank = torch.where(whole, losses, torch.inf).argsort(stable=True).argsort(stable=True)
+    return rank + 0.5 < share * whole.sum()
 
 
 def _counted(x: Any, targets: Any) -> Any:

@@ -14,7 +14,9 @@ from thalweg.dropout._rates import Rated
 from thalweg.errors import InputError
 from thalweg.init import Init
 from thalweg.key import Key
+from thalweg.loss._fitting import outside
 from thalweg.norm import Norm
+from thalweg.penalty._places import places
 from thalweg.prune import Prune
 from thalweg.recipe import Recipe
 from thalweg.surgery import Operation, operate
@@ -121,8 +123,26 @@ def check_made(task: Task, recipe: Recipe) -> None:
     check_augment(task, recipe, loss_of(task, recipe))
     module = model_of(task, recipe, 0)
     masks_of(task, recipe, 0, module)
+    if recipe.loss is not None:
+        _check_classes(recipe.loss.name, task, module)
+    if recipe.penalty is not None:
+        places(module)
     if _least(len(task.train), recipe) == 1:
         _check_alone(module, task)
+
+
+def _check_classes(name: str, task: Task, module: nn.Module) -> None:
+    """Refuse targets of classes of which the model says nothing.
+
+    Args:
+        name: the loss's, which takes the task's targets.
+        task: whose training targets.
+        module: in evaluation mode afterwards.
+    """
+    with Key(0).seeded(), torch.no_grad():
+        output = apply(module.eval(), task.train.at(slice(0, FEW)).inputs)
+    if isinstance(output, Tensor) and output.dim() > 1 and (wrong := outside(name, output, task.train.targets)):
+        raise wrong
 
 
 def _least(count: int, recipe: Recipe) -> int:
