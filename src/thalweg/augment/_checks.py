@@ -7,7 +7,7 @@ from operator import index
 from typing import Any
 
 from thalweg.errors import InputError
-from thalweg.technique import Choice, Distribution, Ingredient
+from thalweg.technique import Choice, Ingredient, LogUniform, Uniform
 
 __all__ = ["check_media", "check_values", "shown", "whole"]
 
@@ -39,7 +39,7 @@ def _all(value: Any) -> tuple[Any, ...]:
     """Return what a hyperparameter may be: one value, or those that are searched."""
     if isinstance(value, Choice):
         return value.values
-    return (value.low, value.high) if isinstance(value, Distribution) else (value,)
+    return (value.low, value.high) if isinstance(value, Uniform | LogUniform) else (value,)
 
 
 def whole(name: str, value: Any) -> int:

@@ -49,7 +49,9 @@ def first_with(options: Sequence[T], u: float, found: Callable[[T], Sequence[Any
     """
     count = len(options)
     empty = options.empty if isinstance(options, Ring) else {}
-    at, passed, seen, what = int(u * count), [], 0, []
+    at, seen = int(u * count), 0
+    passed: list[tuple[int, int]] = []
+    what: Sequence[Any] = []
     while seen < count:
         on = empty.get(at, 0)
         if not on:
