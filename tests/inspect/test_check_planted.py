@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from thalweg import inspect
+from thalweg.inspect._checks import scales
 
 GENERATOR = torch.Generator().manual_seed(0)
 N = 600
@@ -97,6 +98,12 @@ def test_a_loss_times_a_number_is_noted_as_such(factor):
     assert (seen.level, f"cross entropy times {factor:.2g}" in seen.what) == ("note", True)
     seen = found(regression(loss=lambda o, t: factor * F.mse_loss(o, t)), "loss")
     assert (seen.level, f"the squared error times {factor:.2g}" in seen.what) == ("note", True)
+
+
+def test_where_the_loss_is_small_the_learning_rate_is_not_blamed():
+    small = task(loss=lambda o, t: 1e-6 * F.cross_entropy(o, t))
+    seen = found(small, "updates", tw.Recipe(tw.optim.sgd(lr=0.1)))
+    assert (seen.level, seen.remedy) == ("wrong", "Take the factor 1e-06 out of the loss.")
 
 
 # -- leakage -----------------------------------------------------------------------------------------------
@@ -323,6 +330,11 @@ def test_usual_layers_are_let_through(model):
     assert found(task(model), "layers").level == "fine"
 
 
+def far_below(layer, inputs):
+    if isinstance(layer, nn.Linear) and layer.in_features == inputs:
+        nn.init.constant_(layer.bias, -100.0)
+
+
 def zeroing(self, x):
     hidden = self.net[1](self.net[0](x)).clone()
     hidden[:, 4:] = 0
@@ -333,6 +345,7 @@ def test_dead_units_are_counted_and_their_layer_is_named():
     seen = found(task(lambda: biased(0, units=slice(16))), "units")
     assert (seen.level, seen.what[:32]) == ("note", "16 of the 32 units behind 1 give")
     assert "bias of 0 reaches -100" in seen.remedy
+    assert "bias of 0, 4 reaches -100" in scales.large(biased(4, -20.0, 0).apply(lambda m: far_below(m, 12)))
     seen = found(task(lambda: Around(zeroing)), "units")
     assert (seen.level, "28 of the 32 numbers that enter net.2" in seen.what) == ("note", True)
 
@@ -413,3 +426,13 @@ def test_a_metric_that_cannot_take_several_outputs_gets_its_remedy(wrap, key):
     assert remedy == f'Metric("accuracy", lambda output, y: thalweg.accuracy.outcomes(output[{key}], y), True)'
     metric = eval(remedy, {"Metric": tw.Metric, "thalweg": tw})
     inspect.check(task(model, loss=lambda o, y: F.cross_entropy(take(o), y), metric=metric))
+
+
+def test_a_sequence_that_is_its_own_target_is_noted():
+    x = torch.randint(0, 12, (200, 8), generator=torch.Generator().manual_seed(0))
+    metric = tw.Metric("right", lambda o, y: (o.argmax(-1) == y).float().mean(1), higher_is_better=True)
+    loss = lambda o, y: F.cross_entropy(o.flatten(0, 1), y.flatten())  # noqa: E731
+    model = lambda: nn.Sequential(nn.Embedding(12, 16), nn.Linear(16, 12))  # noqa: E731
+    seen = found(task(model, (x, x.clone()), loss=loss, metric=metric), "causality")
+    assert (seen.level, "the inputs themselves" in seen.what) == ("note", True)
+    assert found(task(model, (x[:, :-1], x[:, 1:]), loss=loss, metric=metric), "causality").level == "fine"

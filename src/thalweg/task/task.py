@@ -176,9 +176,9 @@ class Task:
         else:
             given_parts = zip((train, valid, test), WORDS, strict=True)
             parts = [read(part, word, dtype, self.padding) for part, word in given_parts]
-        whole = all(isinstance(x, tuple | list) and len(x) == 2 for x in (data, train, valid, test) if x is not None)
+        pairs = all(isinstance(x, tuple | list) and len(x) == 2 for x in (data, train, valid, test) if x is not None)
         # Of tensors, what it took is the first use of a library on a cold machine, and nothing of the data.
-        self.seconds_to_read = 0.0 if whole else time.perf_counter() - started
+        self.seconds_to_read = 0.0 if pairs else time.perf_counter() - started
         if self.padding is not None:
             checked(self.padding, parts[0].inputs)
             parts = [Split(*part) for part in to_one_length([(x.inputs, x.targets) for x in parts], self.padding)]

@@ -31,7 +31,9 @@ def layers(subject: Subject) -> Finding:
             f"dropout drops nearly all: {listed(most)}",
             "Usual rates are 0.1 to 0.5: what nn.Dropout takes is the share that is dropped, not that which is kept.",
         )
-    steps = subject.recipe.epochs * math.ceil(len(subject.task.train) / subject.recipe.sizes()[0])
+    epochs = subject.recipe.epochs
+    assert isinstance(epochs, int)  # resolved
+    steps = epochs * math.ceil(len(subject.task.train) / subject.recipe.sizes()[0])
     slow = [
         f"{name or 'the model'} ({m.momentum:.1g})" for name, m in module.named_modules()
         if isinstance(m, _BatchNorm) and m.track_running_stats and m.momentum is not None

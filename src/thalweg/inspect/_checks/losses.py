@@ -14,7 +14,7 @@ from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, spread
 from thalweg.key import Key
 from thalweg.task.reading import are_classes
 
-__all__ = ["loss", "outputs", "start"]
+__all__ = ["factor", "loss", "outputs", "start"]
 
 UNKNOWN = "the output is no single tensor of numbers with fractions"
 
@@ -209,9 +209,7 @@ def loss(subject: Subject) -> Finding:
             "it grows with the batch: of the same examples twice, it is twice as large; a sum, not a mean",
             'Take reduction="mean": with a sum, the learning rate means something else at each batch size.',
         )
-    drawn = output + torch.from_numpy((Key(0) / "outputs").generator().standard_normal(tuple(output.shape))).to(
-        output
-    )
+    drawn = _drawn(output)
     mine, *others = (value(subject, drawn, targets.roll(k, 0)) for k in (0, 1, 3, max(half, 1)))
     varied = bool((targets[1:] != targets[:1]).any())
     if varied and all(math.isclose(x, mine, rel_tol=1e-7, abs_tol=1e-12) for x in others):
@@ -224,10 +222,10 @@ def loss(subject: Subject) -> Finding:
             "it is lower for outputs that say the contrary of the targets than for outputs that say the targets",
             "Turn its sign around: training minimises it, and with this one it makes the model worse without bound.",
         )
-    if (factor := _factor(subject, drawn)) is not None:
-        size = "smaller" if factor[1] < 1 else "larger"
+    if (multiple := factor(subject)) is not None:
+        size = "smaller" if multiple[1] < 1 else "larger"
         return note(
-            f"it is {factor[0]} times {factor[1]:.2g}, and gradients are as much {size}",
+            f"it is {multiple[0]} times {multiple[1]:.2g}, and gradients are as much {size}",
             "Take the factor out; else learning rates, gradient clipping and adam's eps mean something else here.",
         )
     steady = math.isclose(twice, once, rel_tol=0.02, abs_tol=1e-9)
@@ -235,6 +233,11 @@ def loss(subject: Subject) -> Finding:
         return fine(f"of the same examples twice, {twice:.4g} in place of {once:.4g}: it looks at a batch as a whole")
     kind = "classes" if are_classes(targets) else "targets"
     return fine(f"a mean over the batch that depends on the {kind}")
+
+
+def _drawn(output: Tensor) -> Tensor:
+    noise = (Key(0) / "outputs").generator().standard_normal(tuple(output.shape))
+    return output + torch.from_numpy(noise).to(output)
 
 
 def _upside_down(subject: Subject, output: Tensor) -> bool:
@@ -265,9 +268,12 @@ def _upside_down(subject: Subject, output: Tensor) -> bool:
     return away[2] < away[1] < away[0] < right and away[2] < 0
 
 
-def _factor(subject: Subject, drawn: Tensor) -> tuple[str, float] | None:
+def factor(subject: Subject) -> tuple[str, float] | None:
     """Return which usual loss it is a multiple of, and by how much, where that is far from 1."""
-    targets, axis = subject.batch.targets, class_axis(subject)
+    output, targets, axis = subject.output, subject.batch.targets, class_axis(subject)
+    if output is None:
+        return None
+    drawn = _drawn(output)
     usual: Callable[[Tensor], Tensor]
     if axis is not None:
         name, usual = "cross entropy", lambda x: nn.functional.cross_entropy(x.movedim(axis, 1), targets)

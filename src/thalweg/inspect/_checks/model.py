@@ -180,6 +180,11 @@ def causality(subject: Subject) -> Finding:
     x, y = subject.batch.inputs, subject.batch.targets
     if not isinstance(x, Tensor) or x.dim() != 2 or x.shape != y.shape or x.is_floating_point():
         return skipped("targets are not the next places of a sequence")
+    if x.shape[1] >= 4 and float((x == y).double().mean()) > 0.98:
+        return note(
+            "targets are the inputs themselves, place by place, so that nothing is predicted",
+            "Move targets one place on, x[:, :-1] and x[:, 1:], if they are to be the next; else it is meant.",
+        )
     if x.shape[1] < 4 or float((x[:, 1:] == y[:, :-1]).double().mean()) < 0.9:
         return skipped("targets are not the next places of a sequence")
     half, module = x.shape[1] // 2, subject.model().eval()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
+from thalweg.inspect._checks.losses import factor
 from thalweg.inspect._checks.scales import small
 from thalweg.inspect._checks.subject import LONG, Subject
 from thalweg.inspect._range_test import RangeTest, range_test
@@ -50,7 +51,10 @@ def updates(subject: Subject) -> Finding:
         )
     if largest < 1e-5:
         return (wrong if largest < 1e-7 else note)(
-            f"{said}; about 0.001 is usual", f"Raise the learning rate, which is {subject.rate:g}."
+            f"{said}; about 0.001 is usual",
+            f"Take the factor {multiple[1]:.2g} out of the loss."
+            if (multiple := factor(subject)) is not None and multiple[1] < 1
+            else f"Raise the learning rate, which is {subject.rate:g}.",
         )
     some = slopes[slopes > 0]
     apart = float(some.max() / some.min()) if len(some) else 1.0

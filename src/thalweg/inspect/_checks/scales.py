@@ -36,12 +36,15 @@ def large(module: nn.Module) -> str:
             f"The initial weights of {listed(found)} are too large, and multiply what enters by up to {most:.2g}: "
             "draw them for the activation (init=he_normal)."
         )
+    far = {}
     for name, layer in module.named_modules():
         bias = getattr(layer, "bias", None)
         if isinstance(layer, LAYERS) and isinstance(bias, Tensor) and float(bias.abs().max()) > BIAS:
-            far = float(bias[bias.abs().argmax()])
-            return f"The initial bias of {name or 'the model'} reaches {far:.3g}: begin with biases of 0."
-    return ""
+            far[name or "the model"] = float(bias[bias.abs().argmax()])
+    if not far:
+        return ""
+    least = max(far.values(), key=abs)
+    return f"The initial bias of {listed(list(far))} reaches {least:.3g}: begin with biases of 0."
 
 
 def _gains(module: nn.Module) -> dict[str, float]:
@@ -49,6 +52,7 @@ def _gains(module: nn.Module) -> dict[str, float]:
     found = {}
     for name, layer in module.named_modules():
         if isinstance(layer, LAYERS):
+            assert isinstance(layer.weight, Tensor)
             weight = layer.weight.detach().double()
             axis = 0 if "Transpose" in type(layer).__name__ else 1
             fan = weight[0].numel() if axis else weight.numel() / weight.shape[1]
