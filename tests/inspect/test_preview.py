@@ -57,6 +57,18 @@ def test_a_page_shows_each_sample_and_its_augmentations(folder, tmp_path):
             assert POLICY.explain(number, epoch, seed=5, height=8, width=8).splitlines()[1] in page
 
 
+def test_captions_say_how_much(folder, tmp_path):
+    policy = augment.flip(p=1.0) >> augment.ssr(rotate=20.0, shift=0.0, scale=0.0, p=1.0) >> augment.brightness(p=1.0)
+    page = preview(policy, folder / "00.png", tmp_path / "out.html", epochs=2).out.read_text()
+    captions = re.findall(r"<figcaption>epoch \d<span>(.*?)</span>", page)
+    assert len(captions) == 2
+    for epoch, caption in enumerate(captions):
+        angle, share = re.fullmatch(r"flip; ssr rotated (.*)°; brightness (.*) %", caption).groups()
+        said = policy.explain(0, epoch)
+        assert f"rotated {angle}°" in said
+        assert f"brightness: {share} %" in said
+
+
 def test_a_page_stands_alone(folder, lines, tmp_path):
     for policy, path in ((POLICY, folder), (augment.random_swap(), lines)):
         page = preview(policy, path, tmp_path / "out.html").out.read_text()

@@ -126,12 +126,23 @@ def happened(words: str) -> str:
     return ", ".join(name for name in names if name != "label") or "as it was"
 
 
+def amounts(words: str) -> str:
+    r"""Return the same with what is said of each step in words, for a page, which has room for it.
+
+    >>> amounts("flip: done\nblur: left out\nbrightness: +12 % (u1 = 0.8000)")
+    'flip; brightness +12 %'
+    """
+    told = [line.partition(": ") for line in words.splitlines() if not line.endswith(": left out")]
+    steps = [(name, said.partition(" (u1 = ")) for name, _, said in told if name != "label"]
+    return "; ".join(f"{name} {said}" if behind else name for name, (said, behind, _) in steps) or "as it was"
+
+
 def _page(rows: list[_Row], policy: Policy, seed: int, source: str, seconds: float, said: list[str]) -> bytes:
     sections = []
     for row in rows:
         tiles = [_figure(row.original, "original", "", f"sample {row.sample.number}")]
         for epoch, (picture, words) in enumerate(zip(row.pictures, row.words, strict=True)):
-            tiles.append(_figure(picture, f"epoch {epoch}", happened(words), words))
+            tiles.append(_figure(picture, f"epoch {epoch}", amounts(words), words))
         told = [(f"epoch {epoch}", words) for epoch, words in enumerate(row.words)]
         sections.append(page.sample(row.sample, f'<div class="row">{"".join(tiles)}</div>', told))
     return page.whole(policy, seed, source, seconds, "image", said, sections)
