@@ -55,7 +55,7 @@ class AugmentTechnique(Technique):
 
     def __call__(self, *positional: Any, **values: Any) -> Policy:  # type: ignore[override]
         named = by_name(self, positional, values)
-        if isinstance(side := named.get("size"), int):
+        if isinstance(side := named.get("size"), int) and side > 0:
             wide = named.get("p") if len(positional) > 1 else side
             raise InputError(f"size of {self.name} is a height and a width: {self.name}(size=({side}, {wide}))")
         return Policy((Ingredient(self, named),))
