@@ -8,11 +8,9 @@ FOLDER gets ``pages`` and ``mkdocs.yml``, from which mkdocs builds the site; see
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import re
 import shutil
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +47,7 @@ def main(folder: Path, *, drawn: bool = True) -> None:
     for page in out.rglob("*.md"):
         text = page.read_text()
         if "<!-- " in text:
-            page.write_text(with_examples(with_results(text)))
+            page.write_text(with_results(text))
     for plot in (ROOT / "bench").glob("*.svg"):
         shutil.copy(plot, out)
     settings = {
@@ -102,21 +100,6 @@ def with_results(text: str) -> str:
         return re.sub(r"^## .*\n+", "", body)
 
     return re.sub(r"<!-- bench: (\w+) -->", section, text)
-
-
-def with_examples(text: str) -> str:
-    """Return a page with each ``<!-- example: file function -->`` replaced by that function of an example."""
-
-    def function(match: re.Match[str]) -> str:
-        indent, file, name = match.groups()
-        source = (ROOT / "examples" / file).read_text()
-        defined = {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
-        if name not in defined:
-            raise SystemExit(f"examples/{file} has no function {name}")
-        code = ast.get_source_segment(source, defined[name], padded=True) or ""
-        return textwrap.indent(textwrap.dedent(code), indent)
-
-    return re.sub(r"^( *)<!-- example: (\S+) (\w+) -->$", function, text, flags=re.MULTILINE)
 
 
 def _put(path: Path, text: str) -> None:

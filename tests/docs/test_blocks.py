@@ -1,8 +1,10 @@
 """What README and documentation show works: Python runs, recipes read, commands parse; slowly, all of it runs."""
 
+import ast
 import doctest
 import re
 import sys
+import textwrap
 
 import pytest
 
@@ -60,6 +62,27 @@ def test_python_that_does_not_train_runs(page, tmp_path):
             told = test.globs
         else:
             run_python(block.text, tmp_path)
+
+
+def test_functions_of_examples_are_shown_as_they_are():
+    """Where a page says from which they are, just before the block."""
+    page = ROOT / "docs/tutorials/winner.md"
+    said = re.findall(r"<!-- from (\S+): (\w+) -->\n```python\n(.*?)\n```", page.read_text(), re.DOTALL)
+    assert len(said) == page.read_text().count("<!-- ") == 3
+    for file, name, shown in said:
+        source = (ROOT / file).read_text()
+        found = {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+        assert shown == textwrap.dedent(ast.get_source_segment(source, found[name], padded=True)), (file, name)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/tutorials").glob("*.md")), ids=lambda page: page.stem)
+def test_tutorials_read_in_the_repository_too(page):
+    """Without tabs and what else the site alone makes of a page, and with links to files that are there."""
+    text = page.read_text()
+    assert '=== "' not in text
+    assert not any("<!-- " in block.text for block in blocks(page))
+    links = [link for link in re.findall(r"\]\(([^)\s#]+)", text) if not link.startswith("http")]
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("block", of("toml"))

@@ -95,7 +95,7 @@ class Store:
 
     @staticmethod
     def _is_anything(database: sqlite3.Connection) -> bool:
-        return database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+        return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
     def _connect(self, *, checked: bool = False) -> sqlite3.Connection:
         """Open the file, which is a study or still empty."""

@@ -22,7 +22,7 @@ __all__ = ["charts", "ranks"]
 HEIGHT = 320
 FAMOUS_RATE = 3e-4
 
-_RANGE = [0, alt.ExprRef("width - room")]
+_RANGE: list[Any] = [0, alt.ExprRef("width - room")]
 """Across, beside the names."""
 
 
@@ -189,7 +189,11 @@ def _ends(
 ) -> Table:
     """Where the names stand beside the curves' ends, in the close-up and in the whole."""
     last = layout.ends(table)
-    ends = {"recipe": list(last), "x": [row[0] for row in last.values()], "y": [row[1] for row in last.values()]}
+    ends: Table = {
+        "recipe": list(last),
+        "x": [row[0] for row in last.values()],
+        "y": [row[1] for row in last.values()],
+    }
     if not log:
         return labels.table(ends, {"close": close, "whole": whole}, HEIGHT, names)
     limits = (math.log(whole[0]), math.log(whole[1]))

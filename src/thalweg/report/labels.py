@@ -77,7 +77,7 @@ def layer(source: str, x: alt.X, y: alt.Y, where: str, names: Sequence[str]) -> 
         where: the upright place, as an expression.
         names: of all recipes.
     """
-    return (
+    made: alt.Chart = (
         look.source(source)
         .transform_calculate(at=where)
         .mark_text(align="left", dx=7, fontSize=11.5, limit=LETTER * (LONGEST + 4))
@@ -90,3 +90,4 @@ def layer(source: str, x: alt.X, y: alt.Y, where: str, names: Sequence[str]) -> 
             opacity=look.emphasis(1.0, 0.0),
         )
     )
+    return made
