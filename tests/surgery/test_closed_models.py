@@ -121,3 +121,8 @@ def test_again_asks_for_a_model_of_the_same_kind_with_shapes():
     assert isinstance(operation.again(model)[0].behind, nn.LayerNorm)
     with pytest.raises(InputError, match=r"^norm: Linear has no 0, which the model has that was looked at"):
         operation.again(nn.Linear(4, 8))
+
+
+def test_inputs_that_the_model_does_not_take_are_refused():
+    with pytest.raises(InputError, match="^norm: Sequential does not take these inputs: mat1 and mat2"):
+        surgery.operate(net(nn.Linear(4, 8)), X[:, :3], norm=norm.layer())

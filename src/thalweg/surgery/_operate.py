@@ -73,9 +73,9 @@ def operate(
     model: nn.Module,
     inputs: Any,
     *,
-    activation: Ingredient | None = None,
-    norm: Ingredient | None = None,
-    dropout: Ingredient | None = None,
+    activation: Ingredient | Technique | None = None,
+    norm: Ingredient | Technique | None = None,
+    dropout: Ingredient | Technique | None = None,
 ) -> Operation:
     """Return a copy of a model with other activations, norms or dropout.
 
@@ -83,18 +83,23 @@ def operate(
     what brings the output into a range, stay: a ``tanh`` or ``sigmoid`` that does not follow a layer or norm, or
     whose result something is multiplied by, or that the model returns.
 
-    *Norms* that are there are replaced by the new kind, at their place; and each linear or convolution layer that
-    leads to an activation without one gets one. ``norm.removed()`` takes them out.
+    *Norms* that are there are replaced by the new kind, at their place: torch's, and modules that do nothing else than
+    to call one of torch's as a function. Each linear or convolution layer that leads to an activation without one
+    gets one. ``norm.removed()`` takes them out.
 
     *Dropout* is put before the linear layers that come last: the one that the model returns, and those before it with
-    no convolution or other layer after them, but not before the model's very first layer.
+    no convolution or other layer after them, but not before the model's very first layer. A dropout module that is
+    there already is replaced; what the model drops elsewhere stays, and is named.
 
-    Layers keep the names of their parameters. The copy saves, loads, copies and exports like any module.
+    Layers keep the names of their parameters. The copy saves, loads, copies and exports like any module. What is put
+    into torch's transformer encoders is there in evaluation, too: they call the modules inside them, where they else
+    only read their weights.
 
     Args:
         model: untouched.
         inputs: a few examples, at least two: a tensor, or a tuple or dict of them, as the model takes them.
-        activation, norm, dropout: ingredients of `thalweg.activation`, `thalweg.norm` and `thalweg.dropout`.
+        activation, norm, dropout: ingredients of `thalweg.activation`, `thalweg.norm` and `thalweg.dropout`, or
+            techniques, with their own hyperparameters.
 
     Raises:
         InputError: there is nothing to replace, or no place to put it; or something stands in the way: it is named.
@@ -110,8 +115,13 @@ def operate(
     """
     given = {"activation": activation, "norm": norm, "dropout": dropout}
     parts = {role: _ingredient(role, part) for role, part in given.items() if part is not None}
-    copied = _copied(model, next(iter(parts), "surgery"))
-    surgeon = Surgeon(copied, looked_at(copied, lambda: _called(copied, inputs)))
+    asks = next(iter(parts), "surgery")
+    copied = _copied(model, asks)
+    try:
+        seen = looked_at(copied, lambda: _called(copied, inputs))
+    except Exception as error:
+        raise InputError(f"{asks}: {type(model).__name__} does not take these inputs: {error}") from error
+    surgeon = Surgeon(copied, seen)
     for role, part in parts.items():
         _PLANS[role](surgeon, part)
     changed = made(copied, surgeon.edits, parts)

@@ -112,7 +112,7 @@ def check_made(task: Task, recipe: Recipe) -> None:
         recipe: resolved.
 
     Raises:
-        InputError: says which, and why.
+        InputError: says which, and why; also where the model's own batch norms would get a batch of one.
     """
     if recipe.loss is not None:
         loss: Any = recipe.loss
@@ -150,7 +150,8 @@ def _least(count: int, recipe: Recipe) -> int:
     batch_size, accumulate = recipe.sizes()[0], recipe.together().accumulate
     whole, rest = min(batch_size, count), count % batch_size
     sizes = [whole, rest] if rest > 1 else [whole]  # a last batch of one is left out
-    return min(part.stop - part.start for size in sizes for part in parts(size, accumulate, batch_size))
+    found: int = min(part.stop - part.start for size in sizes for part in parts(size, accumulate, batch_size))
+    return found
 
 
 def _check_alone(module: nn.Module, task: Task) -> None:
