@@ -124,5 +124,5 @@ def test_again_asks_for_a_model_of_the_same_kind_with_shapes():
 
 
 def test_inputs_that_the_model_does_not_take_are_refused():
-    with pytest.raises(InputError, match="^norm: Sequential does not take these inputs: mat1 and mat2"):
+    with pytest.raises(InputError, match=r"^norm: Sequential does not take these inputs: mat1 and mat2"):
         surgery.operate(net(nn.Linear(4, 8)), X[:, :3], norm=norm.layer())

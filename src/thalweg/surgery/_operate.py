@@ -83,8 +83,8 @@ def operate(
     what brings the output into a range, stay: a ``tanh`` or ``sigmoid`` that does not follow a layer or norm, or
     whose result something is multiplied by, or that the model returns.
 
-    *Norms* that are there are replaced by the new kind, at their place: torch's, and modules that do nothing else than
-    to call one of torch's as a function. Each linear or convolution layer that leads to an activation without one
+    *Norms* that are there are replaced by the new kind, at their place: torch's, and modules that do nothing else
+    than call one of torch's as a function. Each linear or convolution layer that leads to an activation without one
     gets one. ``norm.removed()`` takes them out.
 
     *Dropout* is put before the linear layers that come last: the one that the model returns, and those before it with
