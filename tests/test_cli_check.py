@@ -1,5 +1,7 @@
 """``thalweg check`` as one types it: a table, and an exit code that says whether something is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from test_cli import thalweg
@@ -55,6 +57,15 @@ def test_a_mistake_is_code_1_and_the_recipe_counts(here):
     code, out, _ = thalweg("check mine.py:sound --recipe mine.toml")
     assert code == 1
     assert "wrong    learning rate" in out
+
+
+def test_the_tutorials_mistake_is_the_only_one_and_no_leakage(here):
+    page = (Path(__file__).parents[1] / "docs" / "tutorials" / "check.md").read_text()
+    (here / "mistaken.py").write_text(page.partition('title="mistaken.py"\n')[2].partition("```")[0])
+    code, out, _ = thalweg("check mistaken.py:task")
+    assert code == 1
+    assert "fine     leakage" in out
+    assert out.splitlines()[-1] == "1 of 21 checks found something wrong: outputs."
 
 
 @pytest.mark.parametrize(
