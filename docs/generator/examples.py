@@ -259,7 +259,7 @@ def _prune(technique: Technique) -> str:
         f"from thalweg import {'Key, ' if 'Key' in given else ''}prune\n\n"
         "model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3))\n"
         + ("x, y = torch.randn(64, 8), torch.randint(3, (64,))\n" if "x" in given else "")
-        + f"masks = prune.{technique.name}().masks(model, keep=0.25{given})\n"
+        + f"masks = prune.{technique.name}().masks(model, keep=0.5{given})\n"
         + "print({name: int(mask.sum()) for name, mask in masks.items()})\n"
     )
 
