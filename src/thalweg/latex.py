@@ -60,7 +60,8 @@ _RETURNED = {
 """What kinds return that is not what they take first."""
 
 _OF_STAGES = {
-    "geometry": "M = ", "field": "d = ", "level": r"x \leftarrow ", "grain": r"x \leftarrow ", "last": r"x \leftarrow ",
+    "geometry": "M = ", "field": "d = ",
+    "level": r"x \leftarrow ", "grain": r"x \leftarrow ", "last": r"x \leftarrow ",
     "colour": "C = ", "kernel": "w = ", "separable": "w = ", "hole": r"\mathrm{erased} = ",
     "whole": r"\mathrm{picture} \leftarrow ", "chosen": r"\mathrm{steps} = ", "mixture": r"\mathrm{steps} = ",
     "mix": r"\lambda = ", "word": r"\mathrm{word} \leftarrow ", "letters": r"\mathrm{word} \leftarrow ",
