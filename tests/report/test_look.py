@@ -12,8 +12,6 @@ from test_charts import drawn, units
 
 from thalweg import report
 from thalweg.report.labels import LONGEST, shortened
-from thalweg.report.reading import read
-from thalweg.report.words import executed
 from thalweg.report.writing import style
 
 if TYPE_CHECKING:
@@ -113,17 +111,3 @@ def test_ticks_that_would_touch_are_left_out_and_what_scrolls_shows_it(study: Bu
         )
     over = page.locator("#table-results .over").first.bounding_box()
     assert over["x"] < 400, "the upper row of headings is not blank"
-
-
-def test_kinds_that_are_executed_alike_are_named_together(study: Build) -> None:
-    directory = study()
-    found = read(directory)
-    told = [
-        "norm none: 32 together; 2 processes",
-        "norm batch: alone: no vmap",
-        "norm layer: 32 together; 2 processes",
-    ]
-    found.plan["sentences"] = told
-    assert executed(found) == ["norm none; norm layer: 32 together; 2 processes", "norm batch: alone: no vmap"]
-    found.plan["sentences"] = ["32 together"]
-    assert executed(found) == ["32 together"]

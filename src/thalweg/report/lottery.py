@@ -15,7 +15,7 @@ from thalweg.report.formulas import formulas
 from thalweg.report.lottery_words import KINDS
 from thalweg.report.reading import Study, read
 from thalweg.report.scale import Scale
-from thalweg.report.words import executed, particulars
+from thalweg.report.words import particulars
 from thalweg.report.writing import put, rendered
 
 __all__ = ["holds_one", "render", "write"]
@@ -66,7 +66,7 @@ def render(directory: Path | str) -> str:
         rows=words.rows(verdict, scale) if verdict else [],
         smaller=words.smaller(verdict, scale) if verdict else None,
         methods=measured,
-        executed=executed(study),
+        executed=study.plan.get("sentences") or [],
         formulas=formulas(study),
         particulars=particulars(study),
         recipe=study.recipes[0].declared.strip(),

@@ -46,7 +46,7 @@ def render(study: Study) -> str:
         lead=sentences[1:],
         summary=words.summary(study),
         methods=measured,
-        executed=words.executed(study),
+        executed=study.plan.get("sentences") or [],
         particulars=words.particulars(study),
         told=words.alternatives(study, scale, data) | ablation.told(scale, data),
         rows=rows(study, scale),

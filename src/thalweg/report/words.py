@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
 
-__all__ = ["alternatives", "executed", "headline", "particulars", "ranks_told", "summary"]
+__all__ = ["alternatives", "headline", "particulars", "ranks_told", "summary"]
 
 
 def headline(study: Study, scale: Scale) -> list[str]:
@@ -66,15 +66,6 @@ def summary(study: Study) -> list[str]:
         ]
     facts.append(counted(study.finished, "run"))
     return facts
-
-
-def executed(study: Study) -> list[str]:
-    """Return how runs were executed, once for all kinds that were executed alike."""
-    kinds: dict[str, list[str]] = {}
-    for sentence in study.plan.get("sentences") or []:
-        kind, colon, how = sentence.partition(": ")
-        kinds.setdefault(how if colon else sentence, []).append(kind if colon else "")
-    return [f"{'; '.join(named)}: {how}" if named[0] else how for how, named in kinds.items()]
 
 
 def particulars(study: Study) -> list[tuple[str, str]]:

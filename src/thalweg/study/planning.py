@@ -161,20 +161,30 @@ def _of_size(together: Together, plan: Plan) -> Plan:
 
 
 def sentences(plans: Mapping[Together, Plan], processes: int) -> list[str]:
-    """Return how runs are executed, a sentence for each kind that is executed otherwise."""
-    return list(dict.fromkeys(sentence(together, plans, processes) for together in plans))
+    """Return how runs are executed, a sentence for all kinds that are executed alike."""
+    kinds: dict[str, list[str]] = {}
+    for together, plan in plans.items():
+        named = kinds.setdefault(_executed(plan, processes), [])
+        if (name := _distinct(together, plans)) not in named:
+            named.append(name)
+    return [f"{'; '.join(named)}: {how}" if named[0] else how for how, named in kinds.items()]
 
 
 def sentence(together: Together, plans: Mapping[Together, Plan], processes: int) -> str:
-    """Return how the runs of a kind are executed, and which they are where there are others.
+    """Return how the runs of a kind are executed, and which they are where there are others."""
+    named, how = _distinct(together, plans), _executed(plans[together], processes)
+    return f"{named}: {how}" if named else how
 
-    Numbers of techniques are said where their kinds are executed in more than one way.
-    """
-    plan, like = plans[together], _like(together)
+
+def _executed(plan: Plan, processes: int) -> str:
+    return f"{plan.reason}; {processes} processes" if processes > 1 else plan.reason
+
+
+def _distinct(together: Together, plans: Mapping[Together, Plan]) -> str:
+    """Return what sets a kind apart; numbers of techniques where their kinds are executed in more than one way."""
+    like = _like(together)
     ways = {other.reason for kind, other in plans.items() if _like(kind) == like}
-    named = _named(like, list(map(_like, plans))) if len(ways) == 1 else _named(together, list(plans))
-    line = f"{named}: {plan.reason}" if named else plan.reason
-    return f"{line}; {processes} processes" if processes > 1 else line
+    return _named(like, list(map(_like, plans))) if len(ways) == 1 else _named(together, list(plans))
 
 
 def _named(together: Together, among: Sequence[Together]) -> str:
