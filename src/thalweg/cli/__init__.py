@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -29,6 +30,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
+    gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and none of them is garbage
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # before a user's file is run; see `thalweg.train`
     try:
         code = app(prog_name="thalweg", standalone_mode=False)

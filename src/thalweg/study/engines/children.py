@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -75,6 +76,7 @@ def _begin(work: Callable[[Connection], object], pipe: Connection, parent: int, 
         signal.signal(signal.SIGTERM, _end_group)
     _belong_to(parent, signal.SIGTERM if leads else signal.SIGKILL)
     torch.set_num_threads(1)
+    gc.freeze()  # what is there is the parent's: to look through it for garbage would copy its pages
     work(pipe)
 
 
