@@ -162,6 +162,16 @@ def test_a_population_that_vmap_cannot_take_trains_one_by_one():
     assert [r.executor for r in alone] == ["one by one"] * 3
 
 
+def test_something_else_is_done_once_while_processes_train(linear_task):
+    found, seen = {}, []
+    Local(linear_task, processes=2).run(
+        jobs(range(6)), plans(together=3), on_record=lambda r: found.update({r.identity: r}),
+        on_epochs=lambda _: None, meanwhile=lambda: seen.append(len(found)),
+    )  # fmt: skip
+    assert seen == [0]
+    assert len(found) == 6
+
+
 def test_the_callers_threads_are_left_as_they_were(linear_task):
     torch.set_num_threads(2)
     records(linear_task, jobs(range(2)), plans())

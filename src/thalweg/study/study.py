@@ -200,6 +200,11 @@ def conduct(
             raise InputError(str(error)) from error
 
 
+def _import_report() -> None:
+    """Import what the report is made with while others train, and not after them."""
+    from thalweg.report import page  # noqa: F401
+
+
 def _classical(names: Sequence[str], task: Task) -> Baselines | None:
     """Return the baselines of a study, which bring scikit-learn's models with them; None where there are none."""
     if not names:
@@ -333,9 +338,11 @@ class _Work:
 
         self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
         every = list(planned.jobs.values())
-        courses = {"on_courses": self.show.courses} if isinstance(self.engine, Local) else {}
+        more: dict[str, Any] = {}
+        if isinstance(self.engine, Local):
+            more = {"on_courses": self.show.courses, "meanwhile": _import_report}
         self.engine.run(
-            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **courses
+            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **more
         )  # fmt: skip
         runs = self.store.runs()
         new = planned.jobs.keys() - self.told

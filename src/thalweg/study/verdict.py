@@ -78,8 +78,8 @@ def verdict(
     ...                 metric={"name": "accuracy", "higher_is_better": True, "unit": "%"})
     >>> found["best"] in found["tied"], sorted(found["tied"]), [row["name"] for row in found["behind"]]
     (True, ['adam', 'adamw'], ['sgd'])
-    >>> print(found["sentences"][0].partition(" (")[0])
-    On digits, adam and adamw cannot be told apart
+    >>> print(found["sentences"][0])
+    On digits, adam and adamw cannot be told apart.
     """
     defaults = defaults or {}
     judged = {name: _array(arm) for name, arm in chosen.items() if arm.scores is not None and not arm.lost}

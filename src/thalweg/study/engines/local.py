@@ -99,6 +99,7 @@ class Local:
         on_record: Callable[[RunRecord], None],
         on_epochs: Callable[[int], None],
         on_courses: Callable[[list[Course]], None] = lambda _: None,
+        meanwhile: Callable[[], None] = lambda: None,
         done: Collection[str] = (),
         begins: bool = False,
     ) -> None:
@@ -112,12 +113,13 @@ class Local:
             on_record: gets the record of every run, in any order.
             on_epochs: gets, after each epoch of a lane, how many runs went through it.
             on_courses: gets, about once a second from each lane, how far its runs are.
+            meanwhile: is called once, when every process has something to do, and this one has not.
 
         Raises:
             StoreError: a checkpoint could not be written.
         """
         self.on_record, self.on_epochs, self.plans = on_record, on_epochs, plans
-        self.on_courses = on_courses
+        self.on_courses, self.meanwhile = on_courses, meanwhile
         wanted = {job.identity for job in jobs} - set(done)
         left = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
         for sentence in self.checkpoints.damaged if self.checkpoints is not None else ():
@@ -249,6 +251,8 @@ class Local:
                     break
             if not self.busy and not self.compilers.at_work:
                 return
+            self.meanwhile()
+            self.meanwhile = lambda: None
             for ready in wait([*self.busy, *self.compilers.at_work], timeout=timeout):
                 assert isinstance(ready, Connection)
                 if ready in self.compilers.at_work:
