@@ -12,6 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
 from thalweg.errors import InputError, unknown
@@ -132,11 +133,7 @@ class Technique:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """Hyperparameters with their defaults."""
-        return {
-            name: parameter.default
-            for name, parameter in inspect.signature(self.formula).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY and name not in self.given
-        }
+        return {name: default for name, default in _named_only(self.formula) if name not in self.given}
 
     @property
     def equations(self) -> list[str]:
@@ -161,6 +158,13 @@ class Technique:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+@cache
+def _named_only(formula: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
+    """Return a formula's keyword-only parameters with their defaults."""
+    parameters = inspect.signature(formula).parameters.values()
+    return tuple((one.name, one.default) for one in parameters if one.kind is one.KEYWORD_ONLY)
 
 
 def _named(module: str, name: str) -> Any:

@@ -6,7 +6,7 @@ activation, are measured once; what is compiled is decided for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ def make_plans(
     budget: float | None,
     processes: int,
     compiles: bool,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[dict[Together, Plan], Protocol]:
     """Return how runs are executed, by what they have in common, and how many of them fit into the budget.
 
@@ -46,8 +47,10 @@ def make_plans(
         budget: wall seconds that it may take, if that was said.
         processes: how many work at once.
         compiles: whether steps may be compiled.
+        meanwhile: is called if this process has to wait for another.
     """
-    foresight = Foresight(task, _foreseen(recipes, protocol) if compiles and processes > 1 else [], processes)
+    foreseen = _foreseen(recipes, protocol) if compiles and processes > 1 else []
+    foresight = Foresight(task, foreseen, processes, meanwhile)
     try:
         plans = _Measured(task, recipes, protocol, budget, processes)
         if budget is not None:

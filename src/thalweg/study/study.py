@@ -177,14 +177,16 @@ def conduct(
                     processes = trains.cores
                 if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                     # Everything that can be refused is, before the directory is touched.
-                    planned = make_plans(task, named, protocol, budget, processes, compiles)
+                    planned = make_plans(task, named, protocol, budget, processes, compiles, _import_ending)
                 with Store(directory, write=True) as store:
                     if store.anew:
                         show.say(f"{store.path} is empty: the study begins anew")
                     if store.get("plan") is None:
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
-                        plans, protocol = planned or make_plans(task, named, protocol, budget, processes, compiles)
+                        plans, protocol = planned or make_plans(
+                            task, named, protocol, budget, processes, compiles, _import_ending
+                        )
                         said = study_facts(task, prints, protocol, plans, processes, command, named)
                         store.begin({**said, **(facts or {})}, rows)
                     else:
@@ -200,8 +202,10 @@ def conduct(
             raise InputError(str(error)) from error
 
 
-def _import_report() -> None:
-    """Import what the report is made with while others train, and not after them."""
+def _import_ending() -> None:
+    """Import what the verdict and the report are made with while others work, and not after them."""
+    from opda import nonparametric  # noqa: F401
+
     from thalweg.report import page  # noqa: F401
 
 
@@ -340,7 +344,7 @@ class _Work:
         every = list(planned.jobs.values())
         more: dict[str, Any] = {}
         if isinstance(self.engine, Local):
-            more = {"on_courses": self.show.courses, "meanwhile": _import_report}
+            more = {"on_courses": self.show.courses, "meanwhile": _import_ending}
         self.engine.run(
             every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **more
         )  # fmt: skip

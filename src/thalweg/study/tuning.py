@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from opda.nonparametric import EmpiricalDistribution
 
 __all__ = ["tuning_curve"]
 
@@ -66,6 +65,8 @@ def tuning_curve(
 
 def _bands(draws: list[float], level: float) -> np.ndarray:
     """Return the lower band, the median and the upper band of the best of 1, 2, … draws; shape ``(3, draws)``."""
+    from opda.nonparametric import EmpiricalDistribution  # half a second, needed when all runs are done
+
     count = len(draws)
     if count == 1:  # one draw bounds nothing
         return np.array([[-math.inf], draws, [math.inf]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -30,10 +30,13 @@ class Foresight:
         task: whose steps are traced.
         kinds: of runs, in the order in which they will be asked for.
         processes: how many populations are to train at once.
+        meanwhile: what else is to be done, and costs nothing where there is something to wait for.
     """
 
-    def __init__(self, task: Task, kinds: Sequence[Together], processes: int) -> None:
-        self.task, self.left = task, deque(kinds)
+    def __init__(
+        self, task: Task, kinds: Sequence[Together], processes: int, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        self.task, self.left, self.meanwhile = task, deque(kinds), meanwhile
 
         @quiet_fallback()
         def work(pipe: Connection) -> None:
@@ -48,6 +51,8 @@ class Foresight:
     def tell(self, kind: Together) -> None:
         """Wait until a kind has been traced, if it is among those that are, and know what came of it."""
         while self.child is not None and kind in self.left:
+            self.meanwhile()
+            self.meanwhile = lambda: None
             try:
                 found = self.child.pipe.recv()
             except (EOFError, OSError):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from thalweg.recipe import Recipe
@@ -141,7 +142,13 @@ def run_of(member: Member) -> Run:
 def state_of(run: Run) -> RunState:
     """Return a run that has not begun."""
     identity, recipe, seed = run
-    return RunState(Member(Recipe.from_toml(recipe), seed, identity))
+    return RunState(Member(_recipe(recipe), seed, identity))
+
+
+@cache
+def _recipe(text: str) -> Recipe:
+    """Return a recipe that many seeds share."""
+    return Recipe.from_toml(text)
 
 
 @quiet_fallback()
