@@ -159,25 +159,16 @@ def _compiled(x: Tensor, g: Tensor, key: Tensor) -> tuple[float, float]:
 
 
 def _code(function: Callable[..., Any], example: tuple[Tensor, ...]) -> Callable[[list[Tensor]], list[Tensor]]:
-    from torch._inductor import aot_compile
-    from torch._inductor.package.package import package_aoti
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    from thalweg.train.compiled import _loaded
+    from thalweg.train.inductor import compile_graph
 
-    graph = make_fx(function)(*example)
-    for node in graph.graph.nodes:
-        node.meta.clear()
-    with torch.no_grad(), TemporaryDirectory() as folder:
-        made: Any = aot_compile(graph, example, options={"aot_inductor.package": True})
-        package = Path(folder) / "code.pt2"
-        package_aoti(str(package), made)
-        call = _loaded(package)
+    with TemporaryDirectory() as folder:
+        call = compile_graph(make_fx(function)(*example), example, Path(folder) / "code.pt2")
 
     def code(given: list[Tensor]) -> list[Tensor]:
         with torch.no_grad():
-            found: list[Tensor] = call(list(given))
-        return found
+            return call(list(given))
 
     return code
 

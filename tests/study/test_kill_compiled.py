@@ -9,7 +9,7 @@ import pytest
 from killing import Victims, assert_same, family, kill, standing, states, wait
 
 from thalweg.record import Store
-from thalweg.train.compiled import no_compiler
+from thalweg.train.inductor import no_compiler
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,7 +11,7 @@ from torch import nn
 from small import small_digits
 from thalweg import optim
 from thalweg.recipe import Recipe, Together
-from thalweg.train import Member, compiled, planner, train
+from thalweg.train import Member, compiled, inductor, planner, train
 from thalweg.train.compiled import compile_steps, count_compiled, traced
 from thalweg.train.planner import Plan
 
@@ -116,7 +116,7 @@ def test_code_is_found_again_and_what_is_damaged_is_made_anew():
     again = small_digits(lambda: mlp(9))
     assert loaded(again, 3, [36]), "another task of the same graph"
     same(first[0], runs(again, [1, 2, 3])[0])
-    files = sorted(compiled.folder().iterdir())
+    files = sorted(inductor.folder().iterdir())
     for path in files:
         path.write_bytes(path.read_bytes()[:1000])
     third = small_digits(lambda: mlp(9))
@@ -148,7 +148,7 @@ def test_twenty_shapes_are_twenty_graphs():
         task = small_digits(lambda hidden=hidden: nn.Sequential(nn.Linear(64, hidden), nn.Linear(hidden, 10)))
         compile_steps(task, 3, [36])
         assert count_compiled(task) == 2
-    files = {path.name for path in compiled.folder().iterdir()}
+    files = {path.name for path in inductor.folder().iterdir()}
     assert len(files) >= 40
 
 

@@ -16,7 +16,7 @@ from thalweg.study.budget import OVERHEAD, fit, work
 from thalweg.study.engines.compilers import Foresight
 from thalweg.study.plan import Protocol, kinds
 from thalweg.task import Task
-from thalweg.train.compiled import no_compiler
+from thalweg.train.inductor import no_compiler
 from thalweg.train.planner import SECONDS, WORTH, Plan, look, measure, to_compile
 
 __all__ = ["make_plans", "plan_facts", "plans_of", "sentence", "sentences"]

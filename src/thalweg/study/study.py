@@ -40,7 +40,7 @@ from thalweg.study.planning import make_plans, plan_facts, plans_of, sentence, s
 from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, fingerprint
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.compiled import no_compiler
+from thalweg.train.inductor import no_compiler
 from thalweg.train.planner import Plan, obstacle, ready
 
 if TYPE_CHECKING:

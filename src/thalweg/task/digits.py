@@ -1,7 +1,6 @@
 """Handwritten digits, 8 × 8 pixels: 1,797 of them, from the UCI repository by way of scikit-learn."""
 
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import distribution
 
 import numpy as np
 from torch import nn
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 from thalweg import InputError, Task, accuracy
 
 # scikit-learn's own table, read without importing scikit-learn: that takes longer than to train a model on it.
-TABLE = Path(find_spec("sklearn").origin).parent / "datasets" / "data" / "digits.csv.gz"
+TABLE = str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz"))
 
 
 def mlp():

@@ -2,21 +2,14 @@
 
 The vmapped step is traced once for each number of models and each batch size, and compiled by Inductor without
 Dynamo: there are no guards to check at each step, and no cache of a few graphs that silently overflows. What is
-compiled lies in `folder`, under a hash of all that it was made of.
+compiled is kept; see `thalweg.train.inductor`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import subprocess
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from thalweg import cache
 from thalweg.recipe import Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.train.dropout import step_keys
+from thalweg.train.inductor import Code, compile_graph, load, path_of
 from thalweg.train.mixing import as_trained
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
@@ -40,15 +33,10 @@ __all__ = [
     "compile_steps",
     "count_compiled",
     "elsewhere",
-    "folder",
     "forget",
-    "import_compiler",
-    "no_compiler",
     "told",
     "traced",
 ]
-
-Code = Callable[..., Any]
 
 Size = tuple[str, int, int]
 """What code is for: a ``"step"`` or an ``"evaluate"``, so many models, so many examples of each."""
@@ -202,23 +190,8 @@ class Traced:
         else:
             made = graph()
             self.graph = lambda: made  # what was traced keeps no models, and with them the task, alive
-            self.path = folder() / f"{self._digest(made)}.pt2"
+            self.path = path_of(made, self.example)
             self.seconds = 9 + 0.02 * len(made.graph.nodes)
-
-    def _digest(self, graph: torch.fx.GraphModule) -> str:
-        whole = hashlib.sha256()
-        facts: list[Any] = [
-            torch.__version__,
-            torch.backends.cpu.get_cpu_capability(),
-            torch.get_num_threads(),
-            graph.code,
-        ]
-        facts += [(x.dtype, tuple(x.shape), x.stride()) for x in self.example]
-        whole.update(repr(facts).encode())
-        for name, x in (*graph.named_buffers(), *_constants(graph)):
-            whole.update(repr((name, x.dtype, tuple(x.shape))).encode())
-            whole.update(x.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return whole.hexdigest()[:32]
 
     def make(self) -> Code:
         """Have the code ready in this process, from the disk if it is there, and return it."""
@@ -229,93 +202,17 @@ class Traced:
 
     def load(self) -> bool:
         """Have the code ready in this process if it is on the disk and whole; return whether it is."""
-        if self.code is None and self.path.exists():
-            with suppress(Exception):  # a file cut short: it is made anew
-                self._is(_loaded(self.path))
+        if self.code is None and (code := load(self.path)):
+            self._is(code)
         return self.code is not None
 
     def compile(self) -> None:
         """Compile, and keep the code on the disk; where that cannot be written, it serves this process alone."""
-        from torch._inductor import aot_compile
-        from torch._inductor.package.package import package_aoti
-
-        graph = self.graph()
-        for node in graph.graph.nodes:
-            node.meta.clear()  # what tracing noted would be taken for an export's
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            made: Any = aot_compile(graph, tuple(self.example), options=_options())
-            with TemporaryDirectory() as folder:
-                package = Path(folder) / "code.pt2"
-                package_aoti(str(package), made)
-                temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-                with suppress(OSError):
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                    try:
-                        shutil.copyfile(package, temporary)
-                        temporary.replace(self.path)
-                    finally:
-                        temporary.unlink(missing_ok=True)
-                self._is(_loaded(package))
+        self._is(compile_graph(self.graph(), self.example, self.path))
 
     def _is(self, code: Code) -> None:
         self.code = code
         del self.graph, self.example  # as large as the models
-
-
-def _options() -> dict[str, Any]:
-    """Return how Inductor is to compile.
-
-    Headers made ready beforehand pay from the third graph on, and until then every process waits for the first. To
-    find out which instructions there are, Inductor compiles one program after another for some ten seconds; that the
-    compiler knows the instructions of this processor is seen in one.
-    """
-    from torch._inductor.cpu_vec_isa import supported_vec_isa_list, x86_isa_checker
-
-    options: dict[str, Any] = {"aot_inductor.package": True, "aot_inductor.precompile_headers": False}
-    there = x86_isa_checker()
-    flags = {
-        flag
-        for isa in supported_vec_isa_list
-        if set(str(isa).split()) <= {*there}
-        for flag in isa.build_arch_flags().split()
-    }
-    if flags and _compiles(sorted(flags)):
-        options["cpp.vec_isa_ok"] = True
-    return options
-
-
-def _compiles(flags: Sequence[str]) -> bool:
-    """Return whether the compiler takes some flags, and knows what they stand for."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-
-    command = [get_cpp_compiler(), *flags, "-x", "c++", "-fsyntax-only", "-"]
-    program = "#include <immintrin.h>\n"
-    with suppress(OSError):
-        return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
-    return False
-
-
-def _loaded(package: Path) -> Code:
-    """Return the code in a file; torch unpacks it into a folder that it would leave behind after a kill."""
-    before = os.environ.get("TMPDIR")
-    with TemporaryDirectory() as folder:
-        os.environ["TMPDIR"] = folder
-        try:
-            code: Any = torch._C._aoti.AOTIModelPackageLoader(str(package), "model", False, 1, -1)  # noqa: SLF001
-        finally:
-            if before is None:
-                del os.environ["TMPDIR"]
-            else:
-                os.environ["TMPDIR"] = before
-    found: Code = code.boxed_run
-    return found
-
-
-def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:
-    """Return tensors that the forward pass uses and that are no parameters or buffers of the module."""
-    names = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
-    return [(name, x) for name in sorted(names) if isinstance(x := getattr(graph, name, None), Tensor)]
 
 
 def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> list[Traced]:
@@ -385,22 +282,3 @@ def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Togeth
 def count_compiled(task: Task) -> int:
     """Return how many graphs this process runs compiled for a task."""
     return sum(graph.code is not None for graphs in _GRAPHS.get(task, {}).values() for graph in graphs.values())
-
-
-def folder() -> Path:
-    """Return where compiled code is kept."""
-    return cache.folder() / "compiled"
-
-
-def import_compiler() -> None:
-    """Import Inductor, which takes seconds, once for this process and those that are forked from it."""
-    import torch._inductor.compile_fx  # noqa: F401
-
-
-def no_compiler() -> str:
-    """Return why nothing can be compiled here, or nothing."""
-    named = os.environ.get("CXX")
-    for name in [named] if named else ["g++", "clang++", "c++"]:
-        if shutil.which(name):
-            return ""
-    return f"there is no C++ compiler ({named or 'g++ or clang++'})"

@@ -14,7 +14,8 @@ from pathlib import Path
 from thalweg.recipe import Together
 from thalweg.study.engines.children import Child, fork
 from thalweg.task import Task
-from thalweg.train.compiled import Traced, elsewhere, import_compiler
+from thalweg.train.compiled import Traced, elsewhere
+from thalweg.train.inductor import import_compiler
 from thalweg.train.planner import Plan, compiled, foretold, graphs, not_compiled, obstacle
 from thalweg.train.step import quiet_fallback
 
