@@ -76,6 +76,7 @@ def test_a_preview_is_written_and_its_cost_said(thalweg, here):
         ("augment digits --policy policy.toml", "missing option '--preview'; see thalweg augment --help"),
         ("compare digits/ --size big --vary optimizer=adam,sgd --out new", "a size is pixels a side such as 64, or"),
         ("compare digits/ --text a --vary optimizer=adam,sgd --out new", "--text names a column of a CSV file, and"),
+        ("compare digits/ --drop a --vary optimizer=adam,sgd --out new", "--drop names a column of a CSV file, and"),
         (
             "compare digits/1 --vary optimizer=adam,sgd --out new",
             "digits/1 has no subfolders; put the pictures of each",

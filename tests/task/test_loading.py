@@ -204,9 +204,10 @@ def test_a_target_goes_with_a_csv_file_alone(spec):
 
 def test_a_task_is_remade_from_where_it_comes_from(write, tmp_path):
     """Workers and exported scripts evaluate the expression in the file."""
-    rows = "\n".join(f"{i},{i % 7 * 1.5}" for i in range(30))
-    (tmp_path / "it's.csv").write_text("a,b\n" + rows)
-    for task in (load_task("wine"), load_task(tmp_path / "it's.csv", target="b")):
+    rows = "\n".join(f"{i},{i % 7 * 1.5},{i % 5}" for i in range(30))
+    path = tmp_path / "it's.csv"
+    path.write_text("a,b,c\n" + rows)
+    for task in (load_task("wine"), load_task(path, target="b"), load_task(path, target="b", drop=["c"])):
         names = {"__name__": "elsewhere"}
         exec(compile(task.origin.file.read_text(), str(task.origin.file), "exec"), names)
         again = eval(task.origin.expression, names)

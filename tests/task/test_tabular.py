@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -38,11 +39,11 @@ def written(rows, separator=","):
 def load(tmp_path):
     """Write a text, some bytes or rows to a file, and load it as a task."""
 
-    def make(content, target="price", name="houses.csv"):
+    def make(content, target="price", name="houses.csv", **options):
         path = tmp_path / name
         content = written(content) if isinstance(content, list) else content
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return load_task(path, target=target)
+        return load_task(path, target=target, **options)
 
     return make
 
@@ -292,7 +293,7 @@ BAD = {
     ),
     "dates": (
         table(colour=[f"2020-01-{i % 30:02}" for i in range(60)], size=[f"2020-{i}-01" for i in range(60)]),
-        "drop it if it is a name or a date",
+        'drop it with --drop "size" if it is a name or a date',
     ),
 }
 
@@ -321,3 +322,24 @@ def test_a_file_without_target_is_answered_with_its_columns(load, tmp_path):
         load_task(tmp_path / "folder.csv", target="price")
     with pytest.raises(InputError, match=r"there is no file .*/house.csv; did you mean .*/houses.csv\?"):
         load_task(tmp_path / "house.csv", target="price")
+
+
+def test_a_column_that_is_dropped_is_as_if_it_were_not_there(load):
+    named = table(passenger=range(60), name=[f"name {i}" for i in range(60)])
+    task = load(named, drop=["passenger", "name"])
+    assert same(task, load(table(), name="others.csv"))
+    assert task.features == ("size", "colour=blue", "colour=green", "colour=red")
+    assert task.origin.expression.endswith(", 'price', drop=('passenger', 'name'))")
+
+
+@pytest.mark.parametrize(
+    ("drop", "message"),
+    [
+        (["colours"], 'unknown column of houses.csv: "colours"; did you mean "colour"?'),
+        (["price"], '"price" of houses.csv is what is predicted, and cannot be dropped'),
+        (["size", "colour"], "every column of houses.csv beside price is dropped; leave one to predict from"),
+    ],
+)
+def test_what_cannot_be_dropped_is_said(load, drop, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        load(table(), drop=drop)

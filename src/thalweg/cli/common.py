@@ -30,6 +30,10 @@ Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="the column o
 TextColumn = Annotated[
     str | None, typer.Option("--text", metavar="COLUMN", help="the column of a CSV file with texts to predict from")
 ]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="a column of a CSV file not to predict from; may be given several times"),
+]
 Size = Annotated[
     str | None, typer.Option(metavar="PIXELS", help="of pictures from files, a side or height and width: 64, 48x64")
 ]
@@ -53,6 +57,7 @@ def task_of(
     spec: str,
     target: str | None,
     text: str | None,
+    drop: list[str] | None,
     size: str | None,
     epochs: int | None,
     batch_size: int | None = None,
@@ -61,7 +66,7 @@ def task_of(
     from thalweg.recipe import Recipe
     from thalweg.task import load_task
 
-    made = load_task(spec, target=target, text=text, size=size)
+    made = load_task(spec, target=target, text=text, drop=drop or (), size=size)
     batch_size = made.batch_size if batch_size is None else batch_size
     base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=batch_size)
     return made, base

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.common import Seed, Size, Target, TaskName, TextColumn, stopping, task_of
+from thalweg.cli.common import Drop, Seed, Size, Target, TaskName, TextColumn, stopping, task_of
 
 
 def check(
@@ -18,6 +18,7 @@ def check(
     ] = None,
     target: Target = None,
     text: TextColumn = None,
+    drop: Drop = None,
     size: Size = None,
 ) -> None:
     """Look a task over before it is trained on, in seconds; exit code 1 when something is wrong."""
@@ -25,7 +26,7 @@ def check(
         from thalweg.inspect import check as looked_over
         from thalweg.recipe import Recipe
 
-        made, base = task_of(task, target, text, size, None)
+        made, base = task_of(task, target, text, drop, size, None)
         found = looked_over(made, base if recipe is None else Recipe.from_file(recipe, base))
     typer.echo(str(found))
     if found.wrong:
@@ -62,6 +63,7 @@ def landscape(
     reach: Annotated[float, typer.Option(help="of a plane around a solution, in parts of each filter's norm")] = 1.0,
     target: Target = None,
     text: TextColumn = None,
+    drop: Drop = None,
     size: Size = None,
     seed: Seed = 0,
 ) -> None:
@@ -74,12 +76,15 @@ def landscape(
         named = optimizers(optimizer)
         place = Path(f"{Path(subject.partition(':')[0]).stem}.html") if out is None else out
         if subject in SURFACES:
-            unfit = {"--show": show, "--epochs": epochs, "--target": target, "--text": text, "--size": size}
+            unfit = {
+                "--show": show, "--epochs": epochs, "--target": target, "--text": text, "--drop": drop,
+                "--size": size,
+            }  # fmt: skip
             found: object = of_surface(subject, named, place, steps=steps, seed=seed, unfit=unfit)
         else:
             found = of_task(
-                subject, lambda: task_of(subject, target, text, size, epochs), named, place, show=show, steps=steps,
-                points=points, reach=reach, seed=seed,
+                subject, lambda: task_of(subject, target, text, drop, size, epochs), named, place, show=show,
+                steps=steps, points=points, reach=reach, seed=seed,
             )  # fmt: skip
     typer.echo(f"{found}\nlandscape: {place}")
 

@@ -10,6 +10,7 @@ import typer
 from thalweg.cli.common import (
     Address,
     Classical,
+    Drop,
     Engine,
     Out,
     Processes,
@@ -43,6 +44,7 @@ def compare(
     ] = None,
     target: Target = None,
     text: TextColumn = None,
+    drop: Drop = None,
     size: Size = None,
     trials: Annotated[int, typer.Option(help="settings tried for each recipe, its defaults among them")] = 8,
     seeds: Annotated[int, typer.Option(help="fresh seeds on which defaults and chosen setting are measured")] = 10,
@@ -66,7 +68,7 @@ def compare(
         from thalweg.study import explain, parse_duration
 
         seconds = None if budget is None else parse_duration(budget)
-        made, base = task_of(task, target, text, size, epochs, batch_size)
+        made, base = task_of(task, target, text, drop, size, epochs, batch_size)
         recipes = combine(base, vary or [], recipe or [])
         if plan:
             for line in explain(
@@ -86,6 +88,7 @@ def ablate(
     recipe: Annotated[Path, typer.Option(metavar="FILE.toml", help="the full recipe; ranges take their defaults")],
     target: Target = None,
     text: TextColumn = None,
+    drop: Drop = None,
     size: Size = None,
     seeds: Annotated[int, typer.Option(help="fresh seeds, the same for all recipes")] = 10,
     epochs: Annotated[int | None, typer.Option(help="of the plain recipe; the task's own if not given")] = None,
@@ -102,7 +105,7 @@ def ablate(
         from thalweg.recipe import Recipe
         from thalweg.study import ablate as ablate_recipe
 
-        made, plain = task_of(task, target, text, size, epochs, batch_size)
+        made, plain = task_of(task, target, text, drop, size, epochs, batch_size)
         study = ablate_recipe(
             made, Recipe.from_file(recipe, plain), plain=plain, seeds=seeds, seed=seed, baselines=names_in(baselines),
             out=out, processes=processes, engine=engine, address=address, command=command_line(),
@@ -124,6 +127,7 @@ def lottery(
     ] = None,
     target: Target = None,
     text: TextColumn = None,
+    drop: Drop = None,
     size: Size = None,
     epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
     out: Out = None,
@@ -135,7 +139,7 @@ def lottery(
         from thalweg.recipe import Recipe
         from thalweg.study import lottery as draw
 
-        made, base = task_of(task, target, text, size, epochs)
+        made, base = task_of(task, target, text, drop, size, epochs)
         found = draw(
             made, base if recipe is None else Recipe.from_file(recipe, base), rounds=rounds, rate=rate, rewind=rewind,
             scope=scope, seeds=seeds, seed=seed, out=out, processes=processes, command=command_line(),
@@ -151,6 +155,7 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="gets the weights, the recipe and the record")],
     target: Target = None,
     text: TextColumn = None,
+    drop: Drop = None,
     size: Size = None,
     epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
     seed: Annotated[int, typer.Option(help="of the run")] = 0,
@@ -160,7 +165,7 @@ def train(
         from thalweg.recipe import Recipe
         from thalweg.study import train as train_recipe
 
-        made, base = task_of(task, target, text, size, epochs)
+        made, base = task_of(task, target, text, drop, size, epochs)
         chosen = Recipe.from_file(recipe, base)
         trained = train_recipe(made, chosen, out=out, seed=seed, command=command_line())
     typer.echo(str(trained))

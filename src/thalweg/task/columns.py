@@ -66,16 +66,21 @@ def read_goal(path, target, texts, numbers):
     return Goal(values, classes, splits, note)
 
 
-def read_columns(path, target):
-    """Return a file's columns by name, that of the target apart, and each row's number in the file."""
+def read_columns(path, target, drop=()):
+    """Return a file's columns by name without those to drop, the target's apart, and each row's number in it."""
     header, rows, numbers = read_rows(path)
-    if target not in header:
-        raise unknown(f"column of {path.name}:", target, header)
+    for column in (target, *drop):
+        if column not in header:
+            raise unknown(f"column of {path.name}:", column, header)
+    if target in drop:
+        raise InputError(f'"{target}" of {path.name} is what is predicted, and cannot be dropped')
     if len(header) < 2:
         raise InputError(f"{path.name} has one column alone; there is nothing to predict {target} from")
     if len(rows) < 10:
         raise InputError(f"{path.name} has {len(rows)} row{'s' * (len(rows) != 1)}; train, valid and test need 10")
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(header) if name not in drop}
+    if len(columns) < 2:
+        raise InputError(f"every column of {path.name} beside {target} is dropped; leave one to predict from")
     return columns, columns.pop(target), numbers
 
 

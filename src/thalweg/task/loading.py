@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def load_task(
     *,
     target: str | None = None,
     text: str | None = None,
+    drop: Sequence[str] = (),
     size: int | str | tuple[int, int] | None = None,
 ) -> Task:
     """Return the task that ``spec`` names.
@@ -55,6 +57,7 @@ def load_task(
             or a function that returns one.
         target: the column of a CSV file that is predicted.
         text: the column of a CSV file with the texts to predict from, whatever the others are.
+        drop: columns of a CSV file that are not to be predicted from.
         size: of pictures from files: pixels a side, or height and width; ``64``, ``"64"``, ``"48x64"``, ``(48, 64)``.
 
     Raises:
@@ -66,11 +69,11 @@ def load_task(
     if not isinstance(spec, str | os.PathLike):
         raise InputError(f"load_task takes a built-in name or a file, not a {type(spec).__name__}")
     spec = os.fspath(spec)
-    for option, column in (("target", target), ("text", text)):
+    for option, column in (("target", target), ("text", text), *(("drop", name) for name in drop)):
         if column is not None and not _is_table(spec):
             raise InputError(f"--{option} names a column of a CSV file, and {spec} is not one")
     if _is_table(spec):
-        return _from_table(spec, target, text, size)
+        return _from_table(spec, target, text, drop, size)
     if spec.endswith(".py") or ".py:" in spec:
         _without(size, spec)
         return _from_file(spec)
@@ -113,7 +116,7 @@ def _is_table(spec: str) -> bool:
     return spec.lower().endswith((".csv", ".tsv"))
 
 
-def _from_table(spec: str, target: str | None, text: str | None, size: Any) -> Task:
+def _from_table(spec: str, target: str | None, text: str | None, drop: Sequence[str], size: Any) -> Task:
     """Return the task of a CSV file: a table, pictures or texts."""
     columns: Any = importlib.import_module("thalweg.task.columns")
     images: Any = importlib.import_module("thalweg.task.images")
@@ -124,7 +127,9 @@ def _from_table(spec: str, target: str | None, text: str | None, size: Any) -> T
         names = columns.read_rows(path)[0]
         shown = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
         raise InputError(f"say which column of {spec} is predicted, with --target; it has {shown}")
-    values, _, _ = columns.read_columns(path, target)
+    if text in drop:
+        raise InputError(f'"{text}" of {path.name} is what is predicted from, and cannot be dropped')
+    values, _, _ = columns.read_columns(path, target, drop)
     pictures = images.named_in(values) if text is None else None
     text = texts.free_text(values) if text is None and pictures is None else text
     if pictures is None:
@@ -134,7 +139,7 @@ def _from_table(spec: str, target: str | None, text: str | None, size: Any) -> T
         return _from_data(spec, "images", "from_csv", target, pictures, **more)
     if text is not None:
         return _from_data(spec, "texts", "from_csv", target, text)
-    return _from_data(spec, "tabular", "from_csv", target)
+    return _from_data(spec, "tabular", "from_csv", target, **({"drop": tuple(drop)} if drop else {}))
 
 
 def _without(size: Any, spec: str) -> None:

@@ -9,7 +9,7 @@ from thalweg.task.columns import read_column, read_columns, read_goal, scale
 from thalweg.task.models import MLP
 
 
-def from_csv(path, target, name=None):
+def from_csv(path, target, drop=(), name=None):
     """Return the task of predicting one column of a CSV file from the others.
 
     A column whose values are all numbers is numeric, and scaled to mean 0 and standard deviation 1; any other is a
@@ -21,6 +21,7 @@ def from_csv(path, target, name=None):
     Args:
         path: a CSV file with a header, separated by commas, semicolons or tabs, in UTF-8.
         target: the column to predict.
+        drop: columns that are not to be predicted from, such as numbers of rows, names and dates.
         name: what reports call the task; the file's name if not given.
 
     Raises:
@@ -28,7 +29,7 @@ def from_csv(path, target, name=None):
             the row as in the file (the header is row 1) and the column.
     """
     path = Path(path)
-    columns, texts, numbers = read_columns(path, target)
+    columns, texts, numbers = read_columns(path, target, drop)
     goal = read_goal(path, target, texts, numbers)
     parts = {column: read_feature(path, column, texts, numbers, goal.splits[0]) for column, texts in columns.items()}
     inputs = np.concatenate([part for part, _ in parts.values()], axis=1)
@@ -54,7 +55,8 @@ def read_feature(path, column, texts, numbers, train):
     if len(known) > max(50, min(500, len(train) / 10)) or len(known) == len(train):
         raise InputError(
             f'column "{column}" of {path.name} has {len(known)} different texts in {len(train)} training rows; '
-            f'drop it if it is a name or a date, group it, or predict from it alone with --text "{column}"'
+            f'drop it with --drop "{column}" if it is a name or a date, group it, or predict from it alone with '
+            f'--text "{column}"'
         )
     if len(known) == 1:
         known = []
