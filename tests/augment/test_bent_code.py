@@ -1,9 +1,7 @@
 """Bends as machine code: exact for any places, in one pass with what follows, and memory-safe."""
 
 import platform
-import subprocess
 import sys
-import textwrap
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 from augment.direct import direct_at
 from augment.photos import photos
+from guarded import must_survive
 from thalweg import augment
 from thalweg.augment.image import _lanes, _level_code, _level_words, _pixels
 from thalweg.augment.image._warps import BLOCK, bent_floats, bent_levels
@@ -125,22 +124,9 @@ def test_plainer_processors_give_the_same_levels(cpu, monkeypatch):
 def test_nothing_outside_is_read_or_written():
     """Wherever places are, also where they are no numbers; the pages about all arrays are closed."""
     code = """
-        import ctypes, mmap
         import numpy as np
+        from guarded import guarded
         from thalweg.augment.image import _warps
-
-        libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
-
-        def guarded(shape, dtype, at_end):
-            count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            inside = -(-count // page) * page
-            memory = mmap.mmap(-1, inside + 2 * page)
-            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-            for closed in (start, start + page + inside):
-                assert libc.mprotect(ctypes.c_void_p(closed), ctypes.c_size_t(page), 0) == 0
-            kept.append(memory)
-            offset = page + (inside - count if at_end else 0)
-            return np.frombuffer(memory, dtype, int(np.prod(shape)), offset).reshape(shape)
 
         rng = np.random.default_rng(0)
         odd = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 3e9, -3e9, 0.0, 1.0, 2.0, 16.0, -1.0], np.float32)
@@ -160,7 +146,5 @@ def test_nothing_outside_is_read_or_written():
                             floats = guarded((1, channels, high, wide), np.float32, at_end)
                             into = guarded((1, channels, height, width), np.float32, at_end)
                             assert _warps.bent_floats(floats, places[None], into, border)
-        print("done")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
-    assert done.stdout == "done\n", (done.returncode, done.stderr[-500:])
+    must_survive(code)

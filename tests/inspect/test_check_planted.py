@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import thalweg as tw
+from checked import found
 from thalweg import inspect
 from thalweg.inspect._checks import scales
 
@@ -30,18 +31,6 @@ def task(model=mlp, data=(X, Y), loss=F.cross_entropy, metric=tw.accuracy, **mor
 
 def regression(loss=F.mse_loss, **more):
     return task(lambda: mlp(outputs=1), (X, QUANTITY), loss=loss, metric=tw.squared_error, **more)
-
-
-def found(task, name, recipe=None):
-    """Return the finding of one check, made alone."""
-    kept = dict(inspect.CHECKS)
-    try:
-        for other in kept.keys() - {name}:
-            del inspect.CHECKS[other]
-        return inspect.check(task, recipe)[name]
-    finally:
-        inspect.CHECKS.clear()
-        inspect.CHECKS.update(kept)
 
 
 # -- losses ------------------------------------------------------------------------------------------------

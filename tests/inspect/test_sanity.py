@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import thalweg as tw
+from checked import found
 from thalweg import inspect, optim
 from thalweg.errors import InputError
 from untouched import facts, same
@@ -40,18 +41,6 @@ def table(x, y, width, outputs, **more):
         return nn.Sequential(nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, outputs))
 
     return task(model, (torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(y)), **more)
-
-
-def found(task, name, recipe=None):
-    """Return the finding of one check, made alone."""
-    kept = dict(inspect.CHECKS)
-    try:
-        for other in kept.keys() - {name}:
-            del inspect.CHECKS[other]
-        return inspect.check(task, recipe)[name]
-    finally:
-        inspect.CHECKS.clear()
-        inspect.CHECKS.update(kept)
 
 
 # -- data ----------------------------------------------------------------------------------------------

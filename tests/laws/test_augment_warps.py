@@ -2,9 +2,7 @@
 
 import multiprocessing
 import platform
-import subprocess
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
 import llvmlite.binding as llvm
@@ -14,6 +12,7 @@ import torch
 
 from augment.direct import direct
 from augment.photos import photos
+from guarded import must_survive
 from thalweg import augment
 from thalweg.augment.image import _float_code, _level_code, _level_words
 from thalweg.augment.image._pixels import _mixed, warped
@@ -206,24 +205,10 @@ def test_threads_at_once_and_processes_that_were_forked_give_the_same_bytes():
 def test_nothing_outside_is_read_or_written():
     """Pages before and behind a picture, and what it becomes, are closed: touching one ends the process."""
     code = """
-        import ctypes, mmap
         import numpy as np
+        from guarded import guarded
         from thalweg.augment.image import _warps
         from thalweg.augment.image._plane import about, fitted, grown, turned
-
-        libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
-        empty = np.empty
-
-        def guarded(shape, dtype, at_end):
-            count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            inside = -(-count // page) * page
-            memory = mmap.mmap(-1, inside + 2 * page)
-            start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-            for closed in (start, start + page + inside):
-                assert libc.mprotect(ctypes.c_void_p(closed), ctypes.c_size_t(page), 0) == 0
-            kept.append(memory)
-            offset = page + (inside - count if at_end else 0)
-            return np.frombuffer(memory, dtype, int(np.prod(shape)), offset).reshape(shape)
 
         for at_end in (True, False):
             _warps.np.empty = lambda shape, dtype: guarded(shape, dtype, at_end)
@@ -239,7 +224,5 @@ def test_nothing_outside_is_read_or_written():
                     floats = guarded((channels, high, wide), np.float32, at_end)
                     into = guarded((channels, 9, 29), np.float32, at_end)
                     assert _warps.warped_floats(floats, about(turned(40.0), high, wide), into, "constant")
-        print("done")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
-    assert done.stdout == "done\n", (done.returncode, done.stderr[-500:])
+    must_survive(code)
