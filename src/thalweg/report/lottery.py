@@ -11,11 +11,10 @@ from altair.utils.schemapi import debug_mode
 from thalweg.record import Store
 from thalweg.report import look
 from thalweg.report import lottery_words as words
-from thalweg.report.formulas import formulas
+from thalweg.report.frame import frame
 from thalweg.report.lottery_words import KINDS
 from thalweg.report.reading import Study, read
 from thalweg.report.scale import Scale
-from thalweg.report.words import particulars
 from thalweg.report.writing import put, rendered
 
 __all__ = ["holds_one", "render", "write"]
@@ -55,22 +54,13 @@ def render(directory: Path | str) -> str:
         names=KINDS,
         charts=charts,
         data=data,
-        copies=measured.copies,
-        study=study,
+        **frame(study, sentences, measured),
         scale=scale,
-        title=f"{study.task.get('name') or study.directory.name}: {sentences[0]}",
-        headline=sentences[0],
-        lead=sentences[1:],
         summary=words.summary(study, said),
         told=words.told(verdict, scale) if verdict else {},
         rows=words.rows(verdict, scale) if verdict else [],
         smaller=words.smaller(verdict, scale) if verdict else None,
-        methods=measured,
-        executed=study.plan.get("sentences") or [],
-        formulas=formulas(study),
-        particulars=particulars(study),
         recipe=study.recipes[0].declared.strip(),
-        warnings=(verdict or {}).get("warnings") or [],
     )
 
 

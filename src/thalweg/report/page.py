@@ -9,7 +9,7 @@ from altair.utils.schemapi import debug_mode
 
 from thalweg.report import ablation, lines, words
 from thalweg.report.charts import charts
-from thalweg.report.formulas import formulas
+from thalweg.report.frame import frame
 from thalweg.report.methods import methods
 from thalweg.report.reading import Study, differences, read
 from thalweg.report.rows import matrix, pairs, rows
@@ -38,16 +38,9 @@ def render(study: Study) -> str:
         names=study.names,
         charts=specifications,
         data=data,
-        copies=measured.copies,
-        study=study,
+        **frame(study, sentences, measured),
         scale=scale,
-        title=f"{study.task.get('name') or study.directory.name}: {sentences[0]}",
-        headline=sentences[0],
-        lead=sentences[1:],
         summary=words.summary(study),
-        methods=measured,
-        executed=study.plan.get("sentences") or [],
-        particulars=words.particulars(study),
         told=words.alternatives(study, scale, data) | ablation.told(scale, data),
         rows=rows(study, scale),
         matrix=[] if study.ablation else matrix(study, scale),
@@ -57,9 +50,7 @@ def render(study: Study) -> str:
         lines=lines.lines(study, scale),
         ruled="line" in data,
         line_notes=lines.notes(study),
-        formulas=formulas(study),
         resolved=[_resolved(study, name) for name in study.names],
-        warnings=(study.verdict or {}).get("warnings") or [],
     )
 
 
