@@ -19,8 +19,9 @@ from thalweg.recipe import Recipe
 from thalweg.train import Member, train
 from thalweg.train import step as steps
 from thalweg.train.bucket import bucketed, reads_padding, trimmed
+from thalweg.train.epochs import batches, order
 from thalweg.train.passes import check_passes
-from thalweg.train.population import Population, batches, order
+from thalweg.train.population import Population
 from thalweg.train.state import begin, packed, unpacked
 
 

@@ -30,7 +30,7 @@ def after(rate, curve, steps, higher_is_better):
 @pytest.fixture
 def used(monkeypatch):
     """What the optimizer was given, a row a run."""
-    from thalweg.train import population
+    from thalweg.train import company
 
     kept = []
 
@@ -45,7 +45,7 @@ def used(monkeypatch):
             self.multipliers.append(found)
             return found
 
-    monkeypatch.setattr(population, "Rates", Watched)
+    monkeypatch.setattr(company, "Rates", Watched)
     return kept
 
 

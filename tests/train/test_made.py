@@ -15,8 +15,8 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.train import Member, Population, train
 from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.epochs import batches, order
 from thalweg.train.made import check_made, model_of
-from thalweg.train.population import batches, order
 from thalweg.train.state import begin, packed, unpacked
 
 

@@ -12,8 +12,8 @@ from small import small_digits
 from thalweg import optim, schedule
 from thalweg.recipe import Recipe, Together
 from thalweg.train import Member, train
+from thalweg.train.epochs import batches
 from thalweg.train.planner import measure
-from thalweg.train.population import batches
 
 
 def member(optimizer, seed=0, **roles):

@@ -11,8 +11,8 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.train import EXECUTORS, Member, Population, begin, train
 from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.epochs import batches, order
 from thalweg.train.made import check_made
-from thalweg.train.population import batches, order
 from thalweg.train.pruned import copied, rewound
 from thalweg.train.state import masks_in, packed, pruned, unpacked
 

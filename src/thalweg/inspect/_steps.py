@@ -13,7 +13,7 @@ from thalweg.recipe import Recipe
 from thalweg.task import Task
 from thalweg.train.around import Around
 from thalweg.train.augmented import Augmenting
-from thalweg.train.population import batches, order
+from thalweg.train.epochs import batches, order
 from thalweg.train.state import Member, begin, masks_in
 from thalweg.train.step import OneByOne
 

@@ -12,8 +12,8 @@ from thalweg.study.plan import Job, Protocol, draws_kinds, rates, trial_settings
 from thalweg.task import Task
 from thalweg.train.around import gradients_a_step
 from thalweg.train.augmented import augment_seconds
+from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.planner import Plan
-from thalweg.train.population import steps_per_epoch
 
 __all__ = ["duration", "expected_seconds", "fit", "parse_duration", "whole_study", "work"]
 

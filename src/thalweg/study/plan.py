@@ -21,9 +21,9 @@ from thalweg.record import SCHEMA, Entry, RunRecord
 from thalweg.task import Task
 from thalweg.technique import Choice
 from thalweg.train import Member
+from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.made import check_made
 from thalweg.train.passes import check_passes
-from thalweg.train.population import steps_per_epoch
 
 __all__ = [
     "Job",

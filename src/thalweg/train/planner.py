@@ -17,13 +17,13 @@ from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Together
 from thalweg.task import Task
 from thalweg.train.compiled import Size, Traced, compile_steps, forget, told, traced
+from thalweg.train.epochs import batches
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.footprint import saved_bytes
 from thalweg.train.inductor import no_compiler
 from thalweg.train.judging import outcomes
 from thalweg.train.mixing import as_trained
 from thalweg.train.passes import parts
-from thalweg.train.population import batches
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
 

@@ -55,7 +55,7 @@ class RunState:
         tensors: the model's, by its own names behind ``model/``; what the optimizer keeps, ``optimizer/0`` and so on;
             ``slow`` weights and the ``average``, where the recipe has them; where weights are pruned, which stay, by
             the parameters' names behind ``mask/``. Each of one run's shape.
-        facts: anything that JSON can hold; see `thalweg.train.population`.
+        facts: anything that JSON can hold; see `thalweg.train.company.Company`.
     """
 
     member: Member

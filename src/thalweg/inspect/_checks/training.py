@@ -15,7 +15,7 @@ from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, numbers_
 from thalweg.key import Key
 from thalweg.task import Split, apply
 from thalweg.task.reading import leaves
-from thalweg.train.population import batches
+from thalweg.train.epochs import batches
 
 __all__ = ["overfit", "signal"]
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from thalweg.recipe import Recipe
 from thalweg.task import Task
-from thalweg.train.population import Member, Population, steps_per_epoch
+from thalweg.train.epochs import steps_per_epoch
+from thalweg.train.population import Member, Population
 from thalweg.train.state import begin_all
 from thalweg.train.step import quiet_fallback
 

@@ -30,9 +30,9 @@ from thalweg.study.tickets.ticket import (
 from thalweg.task import Task
 from thalweg.train import Member, Population, Result, RunState, begin
 from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.made import model_of
 from thalweg.train.passes import trainable
-from thalweg.train.population import steps_per_epoch
 from thalweg.train.pruned import copied, rewound
 from thalweg.train.state import of_module, pruned
 from thalweg.train.step import quiet_fallback

@@ -29,9 +29,9 @@ from thalweg.study.tickets.ticket import KINDS, Terms, Ticket, identity, kinds_a
 from thalweg.task import Task, check, fingerprint
 from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.made import model_of
 from thalweg.train.planner import Plan, measure
-from thalweg.train.population import steps_per_epoch
 
 __all__ = ["Lottery", "lottery"]
 
