@@ -83,6 +83,8 @@ def tell(study: Study | Lottery) -> None:
     for warning in study.verdict["warnings"]:
         typer.echo(f"note: {warning}")
     typer.echo(f"report: {study.report}")
+    if all(row.get("mean") is None for row in study.verdict.get("recipes") or [{"mean": 0}]):
+        raise typer.Exit(1)  # no run of any recipe came to a score
 
 
 @contextmanager

@@ -232,7 +232,7 @@ class Store:
         return [Entry(*row) for row in self._database.execute(f"{query} WHERE arm = ?{order}", (arm,))]
 
     def add_run(self, run: RunRecord) -> None:
-        """Write a run with its curve and outcomes, all or nothing; the first record of a run stays."""
+        """Write a run with its curve and outcomes, all or nothing; the first record stays, unless it says failed."""
         with self._transaction():
             self._insert(run)
 
@@ -241,7 +241,14 @@ class Store:
             run.identity, run.recipe, run.seed, run.status, run.reason, run.executor, run.steps,
             run.cpu_seconds, run.state_bytes, _real(run.train), _real(run.valid), _real(run.test),
         )  # fmt: skip
-        cursor = self._database.execute(f"INSERT OR IGNORE INTO run VALUES ({'?,' * 11}?)", row)
+        # Behind all others, also behind what it takes the place of: see `runs_since`.
+        (last,) = self._database.execute("SELECT coalesce(max(rowid), 0) FROM run").fetchone()
+        self._database.execute("DELETE FROM run WHERE identity = ? AND status = 'failed'", (run.identity,))
+        cursor = self._database.execute(
+            "INSERT OR IGNORE INTO run (rowid, identity, recipe, seed, status, reason, executor, steps, cpu_seconds, "
+            f"state_bytes, train, valid, test) VALUES ({'?,' * 12}?)",
+            (last + 1, *row),
+        )
         if cursor.rowcount == 0:
             return
         if run.curve is not None:
@@ -266,6 +273,10 @@ class Store:
         """Return the identities of the runs that are there."""
         return {row[0] for row in self._database.execute("SELECT identity FROM run")}
 
+    def failed(self) -> set[str]:
+        """Return the identities of the runs that failed: whose next record, if there is one, takes its place."""
+        return {row[0] for row in self._database.execute("SELECT identity FROM run WHERE status = 'failed'")}
+
     def runs(self, *, curves: bool = False, outcomes: bool = False) -> dict[str, RunRecord]:
         """Return all runs by identity, with their curves and outcomes if asked for."""
         curve_of = self._curves() if curves else {}
@@ -284,7 +295,7 @@ class Store:
         """Return the runs that came after a place, with their curves, by identity, and the place to go on from.
 
         Args:
-            place: 0, or what an earlier call returned; rows are never changed.
+            place: 0, or what an earlier call returned; rows are never changed, and what takes a place comes last.
         """
         found = {}
         for row in self._database.execute("SELECT rowid, * FROM run WHERE rowid > ? ORDER BY rowid", (place,)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,8 +25,8 @@ __all__ = [
     "check_all",
     "checked_processes",
     "counted",
-    "diverged",
     "explain",
+    "lost",
     "one_thread",
     "size_of",
     "understood",
@@ -147,16 +148,20 @@ def size_of(
     return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
 
 
-def diverged(runs: Iterable[tuple[str, RunRecord]]) -> str:
-    """Return how many of the runs, each with its recipe's name, diverged; nothing if none did."""
-    found: dict[str, int] = {}
+def lost(runs: Iterable[tuple[str, RunRecord]]) -> list[str]:
+    """Return how many of the runs, each with its recipe's name, diverged, and how many failed: lines."""
+    found: dict[str, Counter[str]] = {"diverged": Counter(), "failed": Counter()}
     for name, run in runs:
-        if run.status == "diverged":
-            found[name] = found.get(name, 0) + 1
-    total = sum(found.values())
-    verb = "is counted as a failure" if total == 1 else "are counted as failures"
-    whose = ", ".join(f"{name} {count}" for name, count in found.items())
-    return f"{counted(total, 'run')} diverged and {verb}: {whose}" if found else ""
+        if run.status in found:
+            found[run.status][name] += 1
+    lines = []
+    for status, whose in found.items():
+        total = whose.total()
+        counts = ", ".join(f"{name} {count}" for name, count in whose.items())
+        counted_as = "is counted as a failure" if total == 1 else "are counted as failures"
+        what = f"diverged and {counted_as}" if status == "diverged" else "failed; the same command tries again"
+        lines += [f"{counted(total, 'run')} {what}: {counts}"] * bool(total)
+    return lines
 
 
 def counted(number: int, word: str) -> str:

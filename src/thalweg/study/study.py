@@ -18,7 +18,8 @@ from thalweg.study.before import (
     by_name,
     check_all,
     checked_processes,
-    diverged,
+    counted,
+    lost,
     one_thread,
     size_of,
     understood,
@@ -257,6 +258,8 @@ class _Work:
         self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
         self.plans, self.processes, self.store, self.show = plans, processes, store, Live(show, store)
         self.engine, self.told = engine, set[str]()  # of which runs it was said whether they diverged
+        self.again = store.failed()  # by an earlier command; this one tries them once more
+        self.reasons: set[str] = set()
         if isinstance(engine, Local):
             engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
 
@@ -300,9 +303,12 @@ class _Work:
             self.show.say(line)
         for line in sentences(self.plans, self.processes):
             self.show.say(line)
-        done = self.store.finished()
+        done = self.store.finished() - self.again
         left = [job for job in first.jobs.values() if job.identity not in done]
         total = self.protocol.runs(self.recipes)
+        if self.again:
+            count = len(self.again)
+            self.show.say(f"{counted(count, 'run')} failed, and {'is' if count == 1 else 'are'} tried again")
         if not done:
             self.show.say(size_of(self.task, self.recipes, self.protocol, self.plans, self.processes))
         else:
@@ -324,7 +330,7 @@ class _Work:
     def _make(self, planned: Planned, what: str, *, begins: bool = False) -> None:
         """Run and record the planned runs that are not recorded yet."""
         self.store.add_entries(planned.entries)
-        done = self.store.finished()
+        done = self.store.finished() - self.again
         jobs = [job for job in planned.jobs.values() if job.identity not in done]
         if not jobs:
             self.told |= planned.jobs.keys()
@@ -335,9 +341,11 @@ class _Work:
 
         def record(run: RunRecord) -> None:
             self.store.add_run(run)
+            self.again.discard(run.identity)
             self.show.ended(run.identity)
             self.show.run()
-            if run.status == "failed":
+            if run.status == "failed" and run.reason not in self.reasons:
+                self.reasons.add(run.reason)
                 self.show.say(f"{names[run.identity]}, seed {run.seed}, failed: {run.reason}")
 
         self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
@@ -350,6 +358,6 @@ class _Work:
         )  # fmt: skip
         runs = self.store.runs()
         new = planned.jobs.keys() - self.told
-        if line := diverged((name, runs[identity]) for identity, name in names.items() if identity in new):
+        for line in lost((name, runs[identity]) for identity, name in names.items() if identity in new):
             self.show.say(line)
         self.told |= planned.jobs.keys()

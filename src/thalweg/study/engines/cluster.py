@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -45,7 +46,7 @@ try:
     import ray
     ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
 except Exception as error:
-    print(" ".join(str(error).split())[:300])
+    print("trouble:", " ".join(str(error).split())[:300])
     sys.exit(1)
 """
 
@@ -65,10 +66,13 @@ def joined(ray: Any, address: str) -> Iterator[None]:
     arguments = {"include_dashboard": False} if ours else {}
     with ExitStack() as leaving:
         leaving.callback(ray.shutdown)
+        ended = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", **arguments)
         except Exception as error:
             raise InputError(f"no Ray cluster could be used at {address}: {first_line(error)}") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ended)  # Ray's own prints where its threads were
         # Without this Ray prints its own account of every process and node that dies, with their logs.
         vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
         if ours and sys.platform.startswith("linux"):
@@ -144,15 +148,37 @@ def _reach(address: str) -> None:
             trouble = f"no answer within {_REACHED_WITHIN:.0f} s"
         if trouble:
             raise InputError(f"there is no Ray cluster at {address}: {trouble}; look at its address, or start it")
+    _rehearse(address)
+
+
+def _rehearse(address: str) -> None:
+    """Join a cluster in a process of its own.
+
+    Raises:
+        InputError: that could not be.
+    """
     command = [sys.executable, "-c", _REHEARSAL, address]
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=_JOINED_WITHIN, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise InputError(f"there is no Ray cluster at {address}: something else answers there, or it hangs") from None
-    if done.returncode:
-        said = done.stdout.strip() or f"joining it ended with exit code {done.returncode}"
+    trouble = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        stuck = threading.Timer(_JOINED_WITHIN, process.kill)
+        stuck.start()
+        try:
+            for line in process.stdout:
+                if "InvalidAuthToken" in line:
+                    process.kill()
+                    raise InputError(
+                        f"the Ray cluster at {address} asks for a token; set RAY_AUTH_MODE=token, and have its "
+                        "~/.ray/auth_token on this machine or in RAY_AUTH_TOKEN"
+                    )
+                if line.startswith("trouble: "):
+                    trouble = line.removeprefix("trouble: ").strip()
+        finally:
+            stuck.cancel()
+    if process.returncode == -signal.SIGKILL:
+        raise InputError(f"there is no Ray cluster at {address}: something else answers there, or it hangs")
+    if process.returncode:
+        said = trouble or f"joining it ended with exit code {process.returncode}"
         raise InputError(f"no Ray cluster could be used at {address}: {said}")
 
 
@@ -212,7 +238,9 @@ class Nodes:
         self.used: dict[str, Node] = {}
         self.known: dict[str, Node] = {}
         self.asked: dict[Any, str] = {}
-        self._head = ray.get_runtime_context().gcs_address
+        context = ray.get_runtime_context()
+        self._head, self._own = context.gcs_address, context.get_node_id()
+        self._raylet = ""  # where that of this machine listens
         self._looked = self._met = time.monotonic()
         self._said = ""
 
@@ -284,7 +312,14 @@ class Nodes:
                 )
             return
         self._met = self._looked
+        if self._raylet and not answers(self._raylet):  # Ray would end this process in some seconds, without a word
+            raise InputError(
+                f"the node of the Ray cluster at {self.address} that this process belongs to is gone; what is "
+                "finished is recorded, and the same command goes on from there when the node is back"
+            )
         there = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
+        if own := there.get(self._own):
+            self._raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
         for identity in self.used.keys() - there.keys():
             del self.used[identity]
         for identity, node in there.items():
