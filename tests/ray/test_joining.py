@@ -50,6 +50,16 @@ def test_somebody_else_listens(linear_task, monkeypatch):
     assert seconds < 10
 
 
+def test_a_cluster_that_asks_for_a_token(linear_task, monkeypatch):
+    """Ray's client goes on asking for 20 s, and then says that it could not connect."""
+    line = "gcs_client.cc:210: Unauthenticated: RPC error: InvalidAuthToken: Authentication token is missing"
+    monkeypatch.setattr(ray_cluster, "_REHEARSAL", f"import time; print({line!r}, flush=True); time.sleep(60)")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        said, seconds = refused(linear_task, f"127.0.0.1:{other.getsockname()[1]}")
+    assert "asks for a token; set RAY_AUTH_MODE=token" in said
+    assert seconds < 5
+
+
 def test_a_name_that_is_looked_up_in_vain_for_long(linear_task, monkeypatch):
     monkeypatch.setattr(ray_cluster, "_REACHED_WITHIN", 4.0)
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: threading.Event().wait())
@@ -164,6 +174,23 @@ def test_a_cluster_whose_head_dies_is_given_up_with_one_sentence(monkeypatch):
 
     try:
         with pytest.raises(InputError, match="has not answered for 4 s; what is finished is recorded, and the same"):
+            collected(small_task(), chunks_of(1, epochs=100_000), own.address, on_epochs=kill)
+    finally:
+        own.shutdown()
+
+
+def test_where_the_node_of_this_process_dies_that_is_said_before_ray_ends_it():
+    from ray.cluster_utils import Cluster
+
+    own = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+
+    def kill(_):
+        if not killed:
+            killed.append(own.head_node.kill_raylet(check_alive=False))
+
+    killed = []
+    try:
+        with pytest.raises(InputError, match="that this process belongs to is gone; what is finished is recorded"):
             collected(small_task(), chunks_of(1, epochs=100_000), own.address, on_epochs=kill)
     finally:
         own.shutdown()
