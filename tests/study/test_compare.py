@@ -1,5 +1,6 @@
 """A study from the recipes to the verdict, on real data: what it leaves, what it refuses, how it goes on."""
 
+import os
 import sqlite3
 
 import numpy as np
@@ -252,6 +253,31 @@ def test_after_a_resume_all_runs_that_diverged_are_counted(tmp_path, capsys):
             database.execute(f"DELETE FROM {table} WHERE {column} = ?", names)
     database.close()
     assert said() == [first]
+
+
+def test_runs_that_failed_are_tried_again_by_the_same_command(finished, tmp_path, capsys):
+    """A licence server that is down, a disk that is away: what a study's processes meet, and its parent did not."""
+    parent, down = os.getpid(), tmp_path / "down"
+    down.touch()
+
+    class Licensed(nn.Sequential):
+        def forward(self, x):
+            if os.getpid() != parent and down.exists():
+                raise RuntimeError("the licence server is down")
+            return super().forward(x)
+
+    task = small_digits(lambda: Licensed(*mlp()))
+    out = tmp_path / "study"
+    lost = study(out, task, processes=2, progress=True)
+    assert [row["mean"] for row in lost.verdict["recipes"]] == [None] * 4
+    said = capsys.readouterr().err
+    assert said.count("the licence server is down") <= 4, "once, and when lanes are tried again; not for every run"
+    assert "52 runs failed; the same command tries again: sgd 26, adam 26" in said
+    down.unlink()
+    again = study(out, task, processes=2, progress=True)
+    assert "52 runs failed, and are tried again" in capsys.readouterr().err
+    assert not {run.status for run in kept(out).values()} & {"failed"}
+    assert again.verdict["sentences"] == finished[0].verdict["sentences"]
 
 
 def test_a_list_of_recipes_is_named_after_what_differs(tmp_path):

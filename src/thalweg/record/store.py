@@ -223,6 +223,11 @@ class Store:
                 [(e.arm, e.recipe, e.setting, e.repeat, e.run) for e in entries],
             )
 
+    def drop_entries(self, arm: str) -> None:
+        """Forget why the runs of an arm are made; the runs stay."""
+        with self._transaction():
+            self._database.execute("DELETE FROM entry WHERE arm = ?", (arm,))
+
     def entries(self, arm: str | None = None) -> list[Entry]:
         """Return the entries of one arm, or all, ordered by recipe, setting and repeat."""
         query = "SELECT entry.* FROM entry JOIN recipe ON recipe.name = entry.recipe"

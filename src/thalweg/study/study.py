@@ -307,6 +307,7 @@ class _Work:
         left = [job for job in first.jobs.values() if job.identity not in done]
         total = self.protocol.runs(self.recipes)
         if self.again:
+            self.store.drop_entries("chosen")  # of trials that are made again, others may be the best
             count = len(self.again)
             self.show.say(f"{counted(count, 'run')} failed, and {'is' if count == 1 else 'are'} tried again")
         if not done:
