@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,9 +13,12 @@ import numpy as np
 import torch
 
 from thalweg import optim
+from thalweg.errors import InputError
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Together
 from thalweg.task import Task
+from thalweg.task.memory import check_size, free, is_memory, size
+from thalweg.task.waiting import Waiting
 from thalweg.train.compiled import Size, Traced, compile_steps, forget, told, traced
 from thalweg.train.epochs import batches
 from thalweg.train.executors import EXECUTORS
@@ -23,7 +26,8 @@ from thalweg.train.footprint import saved_bytes
 from thalweg.train.inductor import no_compiler
 from thalweg.train.judging import outcomes
 from thalweg.train.mixing import as_trained
-from thalweg.train.passes import parts
+from thalweg.train.obstacle import obstacle
+from thalweg.train.passes import freeze, parts
 from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
 
@@ -102,27 +106,67 @@ def measure(
         processes: how many populations train at once.
         memory: bytes that they may take together; half of what is free if not given.
         seconds: how long it may take, about; a few steps are tried however little that is.
+
+    Raises:
+        InputError: there is no memory for one model.
     """
-    alone_step, alone_epoch = _time(task, together, "one by one", 2, seconds / 2)
+    waiting = Waiting()
+    check_size(task.name, freeze(task.model(0), together.freeze), state=2)
+    waiting.say(f"measuring how long runs on task {task.name} take", least=1)
+    alone_step, alone_epoch = _alone(task, together, seconds / 2)
     one_by_one = f"{alone_step * 1e6:.0f} µs a run and step"
+    alone = Plan("one by one", 1, alone_step, alone_epoch, f"one by one, at {one_by_one}")
     if together.alone:
         why = "blocks are computed again" if together.recompute != "none" else "its batches differ in length"
-        return Plan("one by one", 1, alone_step, alone_epoch, f"one by one, at {one_by_one}, because {why}")
+        return _because(alone, why)
     count, room = _fitting(task, together, processes, memory)
     if count < FEWEST:
-        reason = f"one by one, at {one_by_one}: {FEWEST} models together do not fit into {room / 2**20:,.0f} MiB"
-        return Plan("one by one", 1, alone_step, alone_epoch, reason)
-    try:
-        step, epoch = _time(task, together, "vmapped", count, seconds / 2)
-    except _REFUSED as error:
-        reason = f"one by one, at {one_by_one}, because vmap cannot take this model: {obstacle(error)}"
-        return Plan("one by one", 1, alone_step, alone_epoch, reason)
+        return replace(alone, reason=f"{alone.reason}: {FEWEST} models together do not fit into {size(room)}")
+    most = count
+    while True:
+        try:
+            step, epoch = _time(task, together, "vmapped", count, seconds / 2)
+            break
+        except _REFUSED as error:
+            why = "" if is_memory(error) else obstacle(error)
+        if why:
+            return _because(alone, f"vmap cannot take this model: {why}")
+        gc.collect()  # models, which may hold themselves; the exception, which held them, is gone
+        if count == FEWEST:
+            return _because(alone, f"memory runs out with {FEWEST} models together")
+        count = max(FEWEST, count // 2)
     ratio = alone_step / step
+    fewer = f"; with {most} memory runs out" if count < most else ""
     if ratio > 1:
-        reason = f"{count} together by vmap, {ratio:.1f} times faster than one by one at {one_by_one}"
+        reason = f"{count} together by vmap, {ratio:.1f} times faster than one by one at {one_by_one}{fewer}"
         return Plan("vmapped", count, step, epoch, reason)
-    reason = f"one by one, at {one_by_one}: {count} together by vmap would take {1 / ratio:.1f} times as long"
-    return Plan("one by one", count, alone_step, alone_epoch, reason)
+    reason = f"{alone.reason}: {count} together by vmap would take {1 / ratio:.1f} times as long{fewer}"
+    return replace(alone, together=count, reason=reason)
+
+
+def _because(plan: Plan, why: str) -> Plan:
+    return replace(plan, reason=f"{plan.reason}, because {why}")
+
+
+def _alone(task: Task, together: Together, seconds: float) -> tuple[float, float]:
+    """Return what `_time` does of runs one by one.
+
+    Raises:
+        InputError: there is no memory for one.
+    """
+    for runs in (2, 1):
+        try:
+            return _time(task, together, "one by one", runs, seconds)
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory(error):
+                raise
+        gc.collect()  # models, which may hold themselves
+    count = batches(len(task.train), together.batch_size)[0].stop
+    raise InputError(
+        f"memory runs out when one model of task {task.name} trains on a batch of {count} examples, with "
+        f"{size(free())} of it left; take smaller batches, let them pass in parts by accumulate, make the model "
+        "smaller, or use a machine with more memory"
+    )
 
 
 @quiet_fallback()
@@ -146,8 +190,8 @@ def look(task: Task, together: Together, like: Plan, *, processes: int = 1, memo
     return replace(like, together=count, reason=reason)
 
 
-_REFUSED = (RuntimeError, TypeError, ValueError, NotImplementedError, IndexError, AttributeError)
-"""What vmap raises at what it cannot take."""
+_REFUSED = (MemoryError, RuntimeError, TypeError, ValueError, NotImplementedError, IndexError, AttributeError)
+"""What vmap raises at what it cannot take, or where memory runs out."""
 
 
 def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Plan:
@@ -227,14 +271,6 @@ def _sizes(task: Task, together: Together) -> list[int]:
     return sorted({cut.stop - cut.start for cut in batches(len(task.train), together.batch_size)})
 
 
-def obstacle(error: Exception) -> str:
-    """Return what stood in the way: torch's own first sentence, or plainer words for its longest one."""
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    if ".item()" in text or "data-dependent control flow" in text:
-        return "its forward takes a number out of a tensor, by .item() or by an if on the tensor's values"
-    return text.partition(". ")[0][:200]
-
-
 def _time(task: Task, together: Together, executor: str, runs: int, budget: float) -> tuple[float, float]:
     """Return CPU seconds a run and step, and a run and evaluation, by steps that take ``budget`` seconds or so."""
     step = _Steps(task, together, executor, runs)
@@ -262,7 +298,9 @@ class _Steps:
 
 def _median_seconds(step: Callable[[int], None], least: int, budget: float) -> float:
     """Return the median CPU seconds of a call, the first left out, within ``budget`` seconds or so."""
+    waiting = Waiting()
     step(0)
+    waiting.say(f"measuring steps, of which one takes {waiting.seconds:.0f} s")
     taken: list[float] = []
     while len(taken) < least or (sum(taken) < budget and len(taken) < 30):
         started = time.process_time()
@@ -274,7 +312,7 @@ def _median_seconds(step: Callable[[int], None], least: int, budget: float) -> f
 def _fitting(task: Task, together: Together, processes: int, memory: float | None) -> tuple[int, float]:
     """Return how many runs are to train together, fewer than `FEWEST` if not so many fit, and the bytes for them."""
     weights, touched = _bytes(task, together)
-    room = (memory if memory is not None else MEMORY * _free()) / processes
+    room = memory / processes if memory is not None else MEMORY * free(processes)
     fits = int(room / (3 * weights + touched))
     return min(TOGETHER, max(4, 2 ** int(math.log2(max(1, CACHE / touched)))), fits), room
 
@@ -285,12 +323,3 @@ def _bytes(task: Task, together: Together) -> tuple[int, int]:
     size = batches(len(task.train), together.batch_size)[0].stop
     part = parts(size, together.accumulate, together.batch_size)[0]
     return weights, 4 * weights + saved_bytes(task, together, part.stop)
-
-
-def _free() -> int:
-    """Return the bytes of memory that can be had, those among them in which files are cached."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

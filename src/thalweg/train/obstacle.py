@@ -1,0 +1,55 @@
+"""Why vmap, or a compiler, cannot take a model, in words that say which operation."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from thalweg.task.memory import is_memory
+
+__all__ = ["obstacle"]
+
+LONGEST = 200
+"""Characters of torch's own sentence, where there are no plainer words."""
+
+PLAIN = (
+    (r"\.item\(\)|data-dependent control flow",
+     "its forward takes a number out of a tensor, by .item() or by an if on the tensor's values"),
+    (r"Batching rule not implemented for aten::(?P<name>\w+)\.out\b",
+     "its forward writes the result of {name} into a tensor that is there already, by out=, as spectral norm does"),
+    (r"Batching rule not implemented for (?:aten::)?(?P<name>[\w:]+)", "it has no way to take {name}"),
+    (r"Attempted to vmap over aten::_?(?P<name>[a-z_]+)",
+     "the size of what {name} returns in its forward depends on a tensor's values"),
+    (r"indexing with a boolean mask",
+     "its forward picks elements by a boolean mask, and how many depends on a tensor's values"),
+    (r"dynamic shape", "the size of a tensor in its forward depends on another tensor's values"),
+    (r"random(ness)? operation|randomness", "its forward draws random numbers other than by dropout"),
+    (r"may have escaped",
+     "a tensor is used outside its pass, as when torch.utils.checkpoint computes activations again"),
+    (r"must override the setup_context",
+     "it calls an autograd.Function without setup_context, as torch.utils.checkpoint is with use_reentrant=True"),
+    (r"generate_vmap_rule", "its forward calls an autograd.Function that says nothing of vmap by generate_vmap_rule"),
+    (r"data pointer of Tensor|storage of \w*Tensor",
+     "its forward takes values out of a tensor, by .numpy(), .tolist(), .data_ptr() or in a sparse one"),
+    (r"inplace arithmetic|in-place|vmap: (?P<name>\w+_)\(self",
+     "its forward writes in place into a tensor that is the same for all models, such as one made by torch.zeros"),
+)  # fmt: skip
+"""By what torch says of an operation, what that means."""
+
+
+def obstacle(error: BaseException) -> str:
+    """Return what stood in the way: plain words where they are known, else torch's own first sentence.
+
+    >>> obstacle(RuntimeError("Batching rule not implemented for aten::frexp.Tensor; we could not generate a rule"))
+    'it has no way to take frexp.Tensor'
+    >>> obstacle(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    'memory ran out'
+    """
+    if is_memory(error):
+        return "memory ran out"
+    text = str(error).strip()
+    for pattern, words in PLAIN:
+        if isinstance(error, RuntimeError | NotImplementedError) and (found := re.search(pattern, text)):
+            return words.format(**found.groupdict())
+    first = text.partition("\n")[0].partition(". ")[0] or type(error).__name__
+    return textwrap.shorten(first, LONGEST, placeholder=" …")
