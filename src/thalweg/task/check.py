@@ -14,8 +14,10 @@ from torch.nn.parameter import is_lazy
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.fingerprint import hash_weights
+from thalweg.task.memory import TooLargeError, check_size, free, in_bounds, is_memory, size
 from thalweg.task.reading import Split, apply, are_classes, first_line, leaves, type_name
 from thalweg.task.task import Task
+from thalweg.task.waiting import Waiting
 
 __all__ = ["check"]
 
@@ -26,9 +28,28 @@ def check(task: Task) -> None:
     Raises:
         InputError: one of them cannot do its part; the message says which, on what, and what to change.
     """
+    try:
+        _check(task)
+    except Exception as error:
+        if isinstance(error, TooLargeError) or not is_memory(error):
+            raise
+        raise TooLargeError(
+            f"memory ran out while task {task.name} was tried on {FEW} examples, with {size(free())} of it left; "
+            "make the model or the examples smaller, or use a machine with more"
+        ) from error
+
+
+LONG = 1.5
+"""Seconds from which it is said how long a model takes to make."""
+
+FEW = 8
+"""Examples that the model is trained on."""
+
+
+def _check(task: Task) -> None:
     module = _model(task)
     start = hash_weights(module)
-    few = _spread(task.train, 8)
+    few = _spread(task.train, FEW)
     with (Key(0) / "check").seeded():
         output = _forward(task, module.train(), few)
         if hash_weights(task.model(0)) != start:
@@ -57,7 +78,20 @@ def _shape(value: Any) -> str:
 
 def _model(task: Task) -> nn.Module:
     """Return the model of seed 0, which must be another object with the same weights each time."""
-    module, again = task.model(0), task.model(0)
+    waiting = Waiting()
+    try:
+        with in_bounds(task.name, waiting):
+            module = task.model(0)
+    except InputError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, TooLargeError) else error) from None
+    check_size(task.name, module)
+    if waiting.seconds >= LONG:
+        Waiting().say(
+            f"the model of task {task.name} takes {waiting.seconds:.0f} s to make, and is made several times to try "
+            "it and to measure how long runs take",
+            least=0,
+        )
+    again = task.model(0)
     who = f"the model of task {task.name}"
     for name, p in (*module.named_parameters(), *module.named_buffers()):
         if is_lazy(p):
