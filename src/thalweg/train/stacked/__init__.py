@@ -13,6 +13,8 @@ import torch.nn.functional as F
 
 from thalweg.train.stacked.attention import multi_head_attention_forward, scaled_dot_product_attention
 from thalweg.train.stacked.convolution import conv1d, conv2d
+from thalweg.train.stacked.embedding import embedding
+from thalweg.train.stacked.narrow import FILLED_UP
 from thalweg.train.stacked.norms import batch_norm
 from thalweg.train.stacked.pooling import avg_pool2d, max_pool2d
 from thalweg.train.stacked.recurrent import gru, lstm, rnn_relu, rnn_tanh
@@ -26,12 +28,14 @@ REPLACED: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.max_pool2d: max_pool2d,
     F.avg_pool2d: avg_pool2d,
     F.batch_norm: batch_norm,
+    F.embedding: embedding,
     F.scaled_dot_product_attention: scaled_dot_product_attention,
     F.multi_head_attention_forward: multi_head_attention_forward,
     torch._VF.lstm: lstm,  # noqa: SLF001
     torch._VF.gru: gru,  # noqa: SLF001
     torch._VF.rnn_tanh: rnn_tanh,  # noqa: SLF001
     torch._VF.rnn_relu: rnn_relu,  # noqa: SLF001
+    **FILLED_UP,
 }
 """From torch's function to ours."""
 
@@ -49,7 +53,8 @@ TAKES_DROPOUT = {
 def pays(ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
     """Return whether to call a replacement: always in a step that will be compiled, else if it is quicker or needed.
 
-    Needed is attention that drops, and batch norm of ``(N, C)``, for its bits.
+    Needed is attention that drops; batch norm of ``(N, C)`` and functions of narrow tensors for their bits; and
+    padding, whose vector is not to be trained.
     """
     if compiled:
         return True

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thalweg.train.stacked.attention import Dropout
+from thalweg.train.stacked.narrow import same_bits
 
 __all__ = ["gru", "lstm", "rnn_relu", "rnn_tanh"]
 
@@ -78,13 +79,14 @@ def _recurrent(layer: Layer, states: int, args: tuple[Any, ...], dropout: Dropou
 def _lstm_layer(x: Tensor, start: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
     w_in, w_hidden, *biases = weights
     h, c = start
+    sigmoid = same_bits(torch.sigmoid, h)
     outputs = []
     wide = F.linear(x, w_in, _sum(biases))
     for part in wide.unbind(0):
         gates = part + h @ w_hidden.t()
         i, f, g, o = gates.chunk(4, -1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
+        c = sigmoid(f) * c + sigmoid(i) * torch.tanh(g)
+        h = sigmoid(o) * torch.tanh(c)
         outputs.append(h)
     return torch.stack(outputs), [h, c]
 
@@ -92,14 +94,15 @@ def _lstm_layer(x: Tensor, start: list[Tensor], weights: list[Tensor]) -> tuple[
 def _gru_layer(x: Tensor, start: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
     w_in, w_hidden, *biases = weights
     (h,) = start
+    sigmoid = same_bits(torch.sigmoid, h)
     outputs = []
     wide = F.linear(x, w_in, biases[0] if biases else None)
     for part in wide.unbind(0):
         mine = F.linear(h, w_hidden, biases[1] if biases else None)
         r_in, z_in, n_in = part.chunk(3, -1)
         r_mine, z_mine, n_mine = mine.chunk(3, -1)
-        z = torch.sigmoid(z_in + z_mine)
-        n = torch.tanh(n_in + torch.sigmoid(r_in + r_mine) * n_mine)
+        z = sigmoid(z_in + z_mine)
+        n = torch.tanh(n_in + sigmoid(r_in + r_mine) * n_mine)
         h = n + z * (h - n)
         outputs.append(h)
     return torch.stack(outputs), [h]
