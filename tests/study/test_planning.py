@@ -1,7 +1,7 @@
 """How a study's runs are executed: each kind of them for itself, within a part of the work; kept, read and said."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from torch import nn
@@ -190,11 +190,31 @@ def test_a_kind_is_said_where_there_are_others():
     ]  # fmt: skip
 
 
+def test_it_is_said_that_steps_will_be_compiled(task, monkeypatch):
+    def to_compile(_task, together, plan, _seconds):
+        return replace(plan, compiles="pending", graphs=1 if together.batch_size == 32 else 3)
+
+    monkeypatch.setattr(planning, "to_compile", to_compile)
+    recipes = {"large": tw.Recipe(), "small": tw.Recipe(batch_size=32)}
+    large, small = sentences(make_plans(task, recipes, Protocol(), None, 2, compiles=True)[0], 2)
+    assert large.endswith("; 3 graphs are compiled when the study begins; 2 processes")
+    assert small.endswith("; 1 graph is compiled when the study begins; 2 processes")
+    plans, _ = make_plans(task, recipes, Protocol(), None, 1, compiles=False)
+    assert not any("compiled" in line for line in sentences(plans, 1))
+    ready = replace(PLAN, compiles="yes", graphs=3)
+    assert sentences({Together(): ready}, 1) == [PLAN.reason]
+
+
 def test_numbers_are_said_where_they_matter():
     sloped = [
         tw.Recipe(activation=activation.leaky_relu(slope=slope)).resolved().together() for slope in (0.1, 0.2, 0.3)
     ]
     assert sentences(dict.fromkeys(sloped, PLAN), 1) == ["8 together by vmap"]
+    pending = replace(PLAN, compiles="pending", graphs=2)
+    assert sentences({sloped[0]: PLAN, sloped[1]: pending}, 1) == [
+        "activation leaky_relu(slope=0.1): 8 together by vmap",
+        "activation leaky_relu(slope=0.2): 8 together by vmap; 2 graphs are compiled when the study begins",
+    ]  # fmt: skip
     other = Plan("vmapped", 8, 1e-4, 1e-4, "8 together by vmap; not compiled")
     assert sentences({sloped[0]: PLAN, sloped[1]: PLAN, sloped[2]: other}, 1) == [
         "activation leaky_relu(slope=0.1); activation leaky_relu(slope=0.2): 8 together by vmap",

@@ -180,13 +180,17 @@ def sentence(together: Together, plans: Mapping[Together, Plan], processes: int)
 
 
 def _executed(plan: Plan, processes: int) -> str:
-    return f"{plan.reason}; {processes} processes" if processes > 1 else plan.reason
+    graphs = "1 graph is" if plan.graphs == 1 else f"{plan.graphs} graphs are"
+    parts = [plan.reason]
+    parts += [f"{graphs} compiled when the study begins"] * (plan.compiles == "pending")
+    parts += [f"{processes} processes"] * (processes > 1)
+    return "; ".join(parts)
 
 
 def _distinct(together: Together, plans: Mapping[Together, Plan]) -> str:
     """Return what sets a kind apart; numbers of techniques where their kinds are executed in more than one way."""
     like = _like(together)
-    ways = {other.reason for kind, other in plans.items() if _like(kind) == like}
+    ways = {_executed(other, 1) for kind, other in plans.items() if _like(kind) == like}
     return _named(like, list(map(_like, plans))) if len(ways) == 1 else _named(together, list(plans))
 
 
