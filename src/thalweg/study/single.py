@@ -11,7 +11,7 @@ from safetensors.torch import save
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
-from thalweg.study.engines.lanes import Lane, Watch, lane_left, record_of, run_of
+from thalweg.study.engines.lanes import Lane, Watch, lane_left, not_kept, record_of, run_of
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.live import Live
 from thalweg.study.plan import check_schedules, identity
@@ -112,6 +112,8 @@ def train(
                 if ranges := recipe.ranges():
                     show.say(f"not searched, at their defaults: {', '.join(ranges)}")
                 if resolved.bucket != "none" and (caution := reads_padding(task)):
+                    show.say(caution)
+                if caution := not_kept(task):
                     show.say(caution)
                 live = Live(show, store)
                 live.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)

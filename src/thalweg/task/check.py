@@ -15,6 +15,7 @@ from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.fingerprint import hash_weights
 from thalweg.task.memory import TooLargeError, check_size, free, in_bounds, is_memory, size
+from thalweg.task.outside import check_outside
 from thalweg.task.reading import Split, apply, are_classes, first_line, leaves, type_name
 from thalweg.task.task import Task
 from thalweg.task.waiting import Waiting
@@ -63,6 +64,7 @@ def _check(task: Task) -> None:
         many = task.valid.at(torch.arange(min(256, len(task.valid))))
         with torch.no_grad():
             _metric(task, _forward(task, module.eval(), many), many.targets)
+    check_outside(task)
 
 
 def _spread(part: Split, count: int) -> Split:

@@ -36,16 +36,23 @@ BATCH = 256
 """Examples, at most, on which an initialisation or a way to prune may look."""
 
 
-def model_of(task: Task, recipe: Recipe, seed: int) -> nn.Module:
+def model_of(
+    task: Task, recipe: Recipe, seed: int, *, seen: Callable[[nn.Module], None] = lambda _: None
+) -> nn.Module:
     """Return a run's model at its initial weights: the task's, after surgery, filled and frozen as the recipe says.
 
     Layers keep their names in surgery, and a weight's first values follow from seed and name: they are the same with
     other norms, and with another activation but for its gain.
 
+    Args:
+        task, recipe, seed: the run's.
+        seen: gets the module as the task makes it.
+
     Raises:
         InputError: surgery finds nothing to replace, or what it must not touch; or there is nothing to fill.
     """
     module = task.model(seed)
+    seen(module)
     parts = {role: part for role in ("activation", "norm", "dropout") if (part := getattr(recipe, role)) is not None}
     if parts:
         kinds = {role: part.technique() if role == "dropout" else part for role, part in parts.items()}

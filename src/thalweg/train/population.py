@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from thalweg.task import Task
+from thalweg.task.outside import outside
 from thalweg.train.company import Company, Result
 from thalweg.train.epochs import batches
 from thalweg.train.state import Member, RunState, begin_all
@@ -37,13 +38,16 @@ def train(
         keep_weights: return each model's final state dict.
         on_epoch: called after every epoch.
     """
-    population = Population(
-        task, executor, len(members),
-        begin_all(task, [Member(one.recipe, one.seed, str(i)) for i, one in enumerate(members)]),
-        keep_weights=keep_weights,
-    )  # fmt: skip
-    found = {int(member.identity): result for member, result in population.run(on_epoch=lambda _: on_epoch())}
-    return [found[i] for i in range(len(members))]
+    named = [Member(one.recipe, one.seed, str(i)) for i, one in enumerate(members)]
+    # A module has to stay the same one where it carries more than its tensors, and a population's are made anew.
+    apart = executor == "one by one" and bool(outside(task).carried)
+    found: dict[str, Result] = {}
+    for group in [[one] for one in named] if apart else [named]:
+        states = begin_all(task, group, alike=executor != "one by one")
+        population = Population(task, executor, len(group), states, keep_weights=keep_weights)
+        ended = population.run(on_epoch=lambda _: on_epoch())
+        found |= {member.identity: result for member, result in ended}
+    return [found[one.identity] for one in named]
 
 
 class Population:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from thalweg.recipe import Recipe
 from thalweg.task import Task
+from thalweg.task.outside import check_alike
 from thalweg.train.made import masks_of, model_of
 
 __all__ = [
@@ -64,23 +66,34 @@ class RunState:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def begin(task: Task, member: Member) -> RunState:
-    """Return a run before its first step: its initial weights, and which of them stay, are all there is."""
-    module = model_of(task, member.recipe, member.seed)
+def begin(task: Task, member: Member, *, alike: bool = False) -> RunState:
+    """Return a run before its first step: its initial weights, and which of them stay, are all there is.
+
+    Args:
+        task: whose model.
+        member: which run.
+        alike: whether it is trained by the module of another run.
+
+    Raises:
+        RuntimeError: it is to be, and its module is another one outside parameters and buffers.
+    """
+    seen = {"seen": partial(check_alike, task)} if alike else {}
+    module = model_of(task, member.recipe, member.seed, **seen)
     return pruned(RunState(member, tensors=of_module(module)), masks_of(task, member.recipe, member.seed, module))
 
 
-def begin_all(task: Task, members: Sequence[Member]) -> list[RunState]:
+def begin_all(task: Task, members: Sequence[Member], *, alike: bool = False) -> list[RunState]:
     """Return runs before their first step; their tensors lie side by side, so that their memory is given back whole.
 
     Args:
         task: whose models.
         members: with the same shapes.
+        alike: whether one module is to stand for all of them; see `begin`.
     """
     blocks: dict[str, Tensor] = {}
     states = []
     for row, member in enumerate(members):
-        state = begin(task, member)
+        state = begin(task, member, alike=alike)
         tensors = {}
         for name, x in state.tensors.items():
             if name not in blocks:

@@ -18,6 +18,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
+from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.footprint import at_once, saved_bytes
@@ -36,8 +37,8 @@ class Vmapped(Rows):
     """All models at once: ``torch.func.vmap`` over the unmodified module.
 
     Raises:
-        RuntimeError: the module draws random numbers that have no key; or, on the first step, vmap cannot take
-            the module or the loss.
+        RuntimeError: the module draws random numbers that have no key, or keeps outside its parameters and buffers
+            what differs between runs; or, on the first step, vmap cannot take the module or the loss.
     """
 
     spare = 1
@@ -49,6 +50,8 @@ class Vmapped(Rows):
         super().__init__(task, states)
         if drawn(task).moves_generator:
             raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
+        if why := outside(task).obstacle:
+            raise RuntimeError(why)
         if self.together.recompute != "none":
             raise RuntimeError("vmap cannot compute blocks again, because torch.func takes no checkpoints")
         mine = set(self.names)

@@ -12,6 +12,7 @@ from typing import Any
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord
 from thalweg.task import Task
+from thalweg.task.outside import outside
 from thalweg.train import Member, Population, Result, RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.state import begin_all, packed, unpacked
@@ -27,6 +28,7 @@ __all__ = [
     "failed",
     "lane_left",
     "lanes_left",
+    "not_kept",
     "record_of",
     "train_chunk",
     "train_lane",
@@ -106,7 +108,7 @@ class Watch:
             if self.courses is not None:
                 self.courses(courses_of(population))
             self.told = now
-        if self.checkpoints is not None and now - self.kept >= self.seconds:
+        if self.checkpoints is not None and now - self.kept >= self.seconds and not not_kept(population.task):
             tensors, facts = packed(population.snapshot())
             self.checkpoints.save(
                 lane.name, tensors, {"executor": lane.executor, "slots": lane.slots, "states": facts}
@@ -160,7 +162,8 @@ def train_lane(task: Task, lane: Lane, watch: Watch, on_record: Callable[[RunRec
     """
 
     def ready(states: Sequence[RunState]) -> list[RunState]:
-        new = iter(begin_all(task, [state.member for state in states if not state.tensors]))
+        members = [state.member for state in states if not state.tensors]
+        new = iter(begin_all(task, members, alike=lane.executor != "one by one"))
         return [state if state.tensors else next(new) for state in states]
 
     population = Population(task, lane.executor, lane.slots, ready(lane.states))
@@ -220,6 +223,12 @@ def lanes_left(checkpoints: Checkpoints, done: set[str]) -> list[Lane]:
         else:
             checkpoints.remove(name)
     return found
+
+
+def not_kept(task: Task) -> str:
+    """Return why runs of a task have no checkpoints, in a sentence; empty where they have."""
+    why = outside(task).carried
+    return why and f"in the model of task {task.name}, {why}: runs keep no checkpoints, and begin anew after a kill"
 
 
 def lane_left(checkpoints: Checkpoints, name: str) -> Lane | None:

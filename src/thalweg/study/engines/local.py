@@ -32,6 +32,7 @@ from thalweg.study.engines.lanes import (
     is_memory,
     lane_left,
     lanes_left,
+    not_kept,
     said,
     state_of,
     train_lane,
@@ -121,6 +122,8 @@ class Local:
         self.on_record, self.on_epochs, self.plans = on_record, on_epochs, plans
         self.on_courses, self.meanwhile = on_courses, meanwhile
         wanted = {job.identity for job in jobs} - set(done)
+        if begins and self.checkpoints is not None and (caution := not_kept(self.task)):
+            self.say(caution)
         left = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
         for sentence in self.checkpoints.damaged if self.checkpoints is not None else ():
             self.say(sentence)
@@ -327,9 +330,8 @@ class Local:
         states = {identity: state for identity, state in kept.items() if identity in busy.left}
         # What entered after the checkpoint begins anew, in a lane of its own: it may stand elsewhere in its epoch.
         later = [run for identity, run in busy.left.items() if identity not in states]
-        self.say(
-            f"{len(busy.left)} run{'s' * (len(busy.left) != 1)}: {why}; they go on from where they were last kept"
-        )
+        then = "begin anew" if not_kept(self.task) else "go on from where they were last kept"
+        self.say(f"{len(busy.left)} run{'s' * (len(busy.left) != 1)}: {why}; they {then}")
         if states:
             self.lanes.append(replace(again, states=tuple(states.values())))
         else:

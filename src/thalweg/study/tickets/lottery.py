@@ -16,7 +16,7 @@ from thalweg.recipe import Recipe
 from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError
 from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
-from thalweg.study.engines.lanes import lane_left, said
+from thalweg.study.engines.lanes import lane_left, not_kept, said
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.plan import check_schedules
 from thalweg.study.planning import plan_facts, sentences
@@ -27,6 +27,7 @@ from thalweg.study.tickets.ends import leave_smallest
 from thalweg.study.tickets.engine import Forked
 from thalweg.study.tickets.ticket import KINDS, Terms, Ticket, identity, kinds_at, next_masks, next_units
 from thalweg.task import Task, check, fingerprint
+from thalweg.task.outside import outside
 from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.epochs import steps_per_epoch
@@ -177,6 +178,11 @@ def _check(task: Task, recipe: Recipe, terms: Terms) -> tuple[list[int], str]:
     steps = recipe.sizes()[1] * steps_per_epoch(task, recipe)
     if terms.rewind >= steps:
         raise InputError(f"rewind takes a step of the run, which has {steps}, and not its last: not {terms.rewind}")
+    if terms.rewind and (why := outside(task).carried):
+        raise InputError(
+            f"in the model of task {task.name}, {why}, so that it cannot go back to step {terms.rewind}; keep it in "
+            "a buffer, or take rewind = 0"
+        )
     module = model_of(task, recipe, terms.run_seeds()[0])
     masks = next_masks(module, terms, None)
     sizes = {name: mask.numel() for name, mask in masks.items()}
@@ -269,8 +275,8 @@ class _Work:
         return found
 
     def _announce(self, wanted: set[str]) -> None:
-        if self.task.note:
-            self.show.say(self.task.note)
+        for line in filter(None, (self.task.note, not_kept(self.task))):
+            self.show.say(line)
         for line in sentences({self.recipe.together(): self.plan}, self.processes):
             self.show.say(line)
         done = len(self.store.finished())

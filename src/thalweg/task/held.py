@@ -1,0 +1,236 @@
+"""What a module keeps outside its parameters and buffers, in a form that can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import random
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import count
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Held", "changed", "held"]
+
+Held = dict[str, tuple[Any, ...]]
+"""By dotted name, what is held there: its kind, ``"type"``, ``"none"``, ``"value"``, ``"tensor"``, ``"generator"``,
+``"alias"`` (a parameter or buffer, held a second time) or ``"object"``, and then what it is compared by."""
+
+OWN = frozenset(vars(nn.Module()))
+"""What torch keeps in every module."""
+
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+
+NUMBERS = (bool, int, float, complex)
+
+DEEP = 6
+"""How many containers and objects inside one another are looked into."""
+
+MANY = 1000
+"""How many items of one container are looked at one by one."""
+
+
+def held(module: nn.Module) -> Held:
+    """Return what a module keeps outside its parameters and buffers, and what all modules of its classes share.
+
+    Types of all its parts; attributes of its parts, and what is inside them; attributes of the user's own classes;
+    generators and numbers that their methods take from the file around them. Tensors, arrays and generators count by
+    value, functions by where they were written. It never raises on account of what it meets.
+
+    >>> class Scaled(nn.Linear):
+    ...     def __init__(self):
+    ...         super().__init__(2, 2)
+    ...         self.scale = [1.0, 2.0]
+    >>> changed(held(Scaled()), held(nn.Linear(2, 2)))
+    ['', 'scale']
+    """
+    reader = _Reader(module)
+    for name, part in module.named_modules():
+        reader.part(name, part)
+    for cls in dict.fromkeys(cls for part in module.modules() for cls in type(part).__mro__):
+        if not _is_torch(cls):
+            reader.shared(cls)
+    return reader.found
+
+
+def changed(one: Held, other: Held) -> list[str]:
+    """Return the names of what differs, in order."""
+    return [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
+
+
+def _is_torch(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in ("torch", "builtins", "typing", "abc")
+
+
+class _Reader:
+    """Reads one module.
+
+    Attributes:
+        found: what was read so far.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.found: Held = {}
+        self.modules = {id(part): name for name, part in module.named_modules()}
+        tensors = (*module.named_parameters(), *module.named_buffers())
+        self.tensors = {id(x): name for name, x in tensors}
+        self.met: set[int] = set()
+
+    def part(self, name: str, part: nn.Module) -> None:
+        """Read a module's type and attributes."""
+        self.found[name] = ("type", f"{type(part).__module__}.{type(part).__qualname__}")
+        # Those of torch's recurrent layers are kept in step with the parameters by torch itself.
+        ours = vars(part).items() if not (_is_torch(type(part)) and isinstance(part, nn.RNNBase)) else ()
+        for key, value in list(ours):
+            if key not in OWN:
+                self.read(f"{name}.{key}".lstrip("."), value, 0)
+
+    def shared(self, cls: type) -> None:
+        """Read a class's attributes, and what its methods take from around them."""
+        for key, value in list(vars(cls).items()):
+            if isinstance(value, FunctionType):
+                for name, around in _around(value, set()):
+                    self.read(name, around, 0)
+            elif not (key.startswith("__") or isinstance(value, _NEVER) or hasattr(value, "__get__")):
+                self.read(f"{cls.__name__}.{key}", value, 0)
+
+    def read(self, name: str, value: Any, depth: int) -> None:
+        """Read a value; what cannot be read counts by its type."""
+        try:
+            self.found[name] = self._leaf(value) or ("object", type(value).__qualname__)
+            if depth < DEEP:
+                self._inside(name, value, depth + 1)
+        except Exception:
+            self.found[name] = ("object", type(value).__qualname__)
+
+    def _leaf(self, value: Any) -> tuple[Any, ...] | None:
+        match value:
+            case None:
+                return ("none",)
+            case bool() | int() | float() | complex() | str() | bytes() | np.generic():
+                return ("value", type(value).__qualname__, repr(value))
+            case torch.dtype() | torch.device():
+                return ("value", type(value).__qualname__, repr(value))
+            case Tensor() if id(value) in self.tensors:
+                return ("alias", self.tensors[id(value)])
+            case Tensor():
+                return ("tensor", tuple(value.shape), str(value.dtype), _bytes_of(value))
+            case np.ndarray():
+                return ("tensor", value.shape, str(value.dtype), _hash(np.ascontiguousarray(value).tobytes()))
+            case nn.Module():
+                known = self.modules.get(id(value))
+                return ("type", f"{type(value).__module__}.{type(value).__qualname__}", known)
+            case FunctionType():
+                code = value.__code__
+                return ("value", value.__module__, value.__qualname__, code.co_code, code.co_firstlineno)
+            case MethodType():
+                return ("value", value.__func__.__module__, value.__func__.__qualname__)
+            case type() | ModuleType():
+                return ("value", repr(value))
+            case count():
+                return ("value", "count", repr(value))
+        if isinstance(value, GENERATORS):
+            return ("generator", _state_of(value))
+        if callable(value) and isinstance(getattr(value, "__name__", None), str):
+            return ("value", type(value).__qualname__, str(value.__module__), value.__name__)
+        if type(value) in (list, tuple, dict, set, frozenset):
+            try:
+                return ("value", type(value).__qualname__, _hash(marshal.dumps(value, 2)))
+            except ValueError:  # there is more than numbers and strings in it
+                return ("value", type(value).__qualname__, len(value))
+        if isinstance(value, list | tuple | Mapping | set | frozenset | deque):
+            return ("value", type(value).__qualname__, len(value))
+        return None
+
+    def _inside(self, name: str, value: Any, depth: int) -> None:
+        """Read what is inside a value, once."""
+        if self.found[name][-1:] and isinstance(self.found[name][-1], bytes):
+            return  # compared whole
+        for key, item in self._items(value):
+            self.read(f"{name}.{key}", item, depth)
+
+    def _items(self, value: Any) -> Iterable[tuple[Any, Any]]:
+        if isinstance(value, (str, bytes, Tensor, np.generic, *NUMBERS, *GENERATORS, *_NEVER)) or value is None:
+            return ()
+        if id(value) in self.met or (isinstance(value, nn.Module) and id(value) in self.modules):
+            return ()
+        self.met.add(id(value))
+        match value:
+            case Mapping():
+                return [(_word(key, i), item) for i, (key, item) in zip(range(MANY), value.items(), strict=False)]
+            case list() | tuple() | deque():
+                return list(zip(range(MANY), value, strict=False))
+            case nn.Module():
+                own = {key: x for key, x in vars(value).items() if key not in OWN}
+                return {**dict(value.named_parameters()), **dict(value.named_buffers()), **own,
+                        **dict(value.named_children())}.items()  # fmt: skip
+            case FunctionType():
+                cells = [cell.cell_contents for cell in value.__closure__ or ()]
+                return [*zip(value.__code__.co_freevars, cells, strict=False), *enumerate(value.__defaults__ or ())]
+            case partial():
+                return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+            case MethodType():
+                return [("self", value.__self__)]
+        return list(getattr(value, "__dict__", {}).items()) if not callable(value) or _is_plain(value) else ()
+
+
+_NEVER = (type, ModuleType)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a callable is an object with attributes of its own."""
+    return type(value).__module__ not in ("builtins", "functools")
+
+
+def _word(key: Any, place: int) -> str:
+    return str(key) if isinstance(key, str | int) else f"{type(key).__name__} {place}"
+
+
+def _around(function: FunctionType, met: set[CodeType]) -> Iterator[tuple[str, Any]]:
+    """Yield the generators and numbers that a function, and those of its file that it calls, take from around it."""
+    known = function.__globals__
+    todo = [function.__code__]
+    while todo:
+        code = todo.pop()
+        if code in met:
+            continue
+        met.add(code)
+        todo += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+        for name in code.co_names:
+            value = known.get(name)
+            if isinstance(value, FunctionType) and value.__globals__ is known:
+                todo.append(value.__code__)
+            elif value is torch.default_generator:
+                continue
+            elif isinstance(value, (*GENERATORS, *NUMBERS)):
+                yield name, value
+
+
+def _state_of(generator: Any) -> bytes:
+    """Return where a generator stands."""
+    if isinstance(generator, torch.Generator):
+        return _hash(generator.get_state().numpy().tobytes())
+    if isinstance(generator, random.Random):
+        return _hash(repr(generator.getstate()).encode())
+    numpy = isinstance(generator, np.random.RandomState)
+    state = generator.get_state(legacy=False) if numpy else generator.bit_generator.state
+    with np.printoptions(threshold=2**20):  # the words of a Mersenne twister
+        return _hash(repr(state).encode())
+
+
+def _bytes_of(x: Tensor) -> bytes:
+    try:
+        dense = x.detach().cpu().to_dense().reshape(-1).contiguous()
+        return _hash(dense.view(torch.uint8).numpy().tobytes())
+    except Exception:  # it has no values, as on the device "meta"
+        return b""
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -1,0 +1,292 @@
+"""Whether a run of a task is its parameters and buffers, or depends on what its model keeps outside them.
+
+One module stands for all runs that train together, and a checkpoint has parameters and buffers alone. So a few
+copies of the model are made and called, once, and compared by what they hold and what they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_leaves
+
+from thalweg.errors import InputError
+from thalweg.key import Key
+from thalweg.task.held import Held, changed, held
+from thalweg.task.reading import apply
+from thalweg.task.task import Task
+
+__all__ = ["Outside", "check_alike", "check_outside", "outside"]
+
+EXAMPLES = 4
+"""Of each of the two batches that pass."""
+
+SEEDS = 4
+"""Other seeds whose models are looked at; one, of large models."""
+
+LARGE = 10**6
+"""Parameters of a large model."""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is outside parameters and buffers that outputs depend on, or may; empty where nothing is.
+
+    Attributes:
+        random: what differs between models made under one seed.
+        shared: what all copies of the model share, and a forward pass changes; ``"?"`` where it has no name.
+        drawn: what differs between models of different seeds, in words.
+        carried: what a forward pass in training leaves for the next one, in words.
+        first: what is held by a model of the first seed, without its tensors and what differs under one seed.
+    """
+
+    random: str = ""
+    shared: str = ""
+    drawn: str = ""
+    carried: str = ""
+    first: frozenset[tuple[str, tuple[Any, ...]]] | None = None
+
+    @property
+    def obstacle(self) -> str:
+        """Why one module cannot stand for many runs; empty where it can."""
+        return self.drawn or self.carried
+
+
+_KNOWN: WeakKeyDictionary[Task, Outside] = WeakKeyDictionary()
+
+
+def outside(task: Task) -> Outside:
+    """Return what a task's runs depend on beside parameters and buffers; it is looked at once.
+
+    >>> import torch
+    >>> from thalweg import Task, accuracy
+    >>> class Cooling(torch.nn.Linear):
+    ...     heat = 1.0
+    ...     def forward(self, x):
+    ...         self.heat *= 0.9
+    ...         return super().forward(x) / self.heat
+    >>> x = torch.randn(60, 4)
+    >>> task = Task(model=lambda: Cooling(4, 2), data=(x, (x[:, 0] > 0).long()),
+    ...             loss=torch.nn.functional.cross_entropy, metric=accuracy)
+    >>> outside(task).carried
+    'heat changes in forward, and is no buffer'
+    """
+    if task not in _KNOWN:
+        try:
+            _KNOWN[task] = _Look(task).found()
+        except Exception:  # what cannot be made or called is refused elsewhere, in better words
+            _KNOWN[task] = Outside()
+    return _KNOWN[task]
+
+
+def check_outside(task: Task) -> None:
+    """Refuse a model that differs under one seed, or whose copies depend on one another.
+
+    Raises:
+        InputError: it names what, where that can be found.
+    """
+    seen, who = outside(task), f"the model of task {task.name}"
+    if seen.random:
+        raise InputError(
+            f"{who} begins with another {seen.random} each time, under one seed; draw it from torch's, numpy's or "
+            "Python's global generator, which are seeded"
+        )
+    if seen.shared == "?":
+        raise InputError(
+            f"{who} gives other outputs for the same examples, weights and random numbers; draw what it draws from "
+            "torch's global generator, which is seeded for each run, and keep what it keeps in buffers"
+        )
+    if seen.shared:
+        raise InputError(
+            f"{who} changes {seen.shared} in forward, which all its copies share, so that each run would depend on "
+            "the others; draw from torch's global generator, which is seeded for each run, and keep what changes in "
+            "buffers"
+        )
+
+
+def check_alike(task: Task, module: nn.Module) -> None:
+    """Refuse a model that cannot be trained by the module of another, since it is another outside its tensors.
+
+    Args:
+        task: whose model.
+        module: as the task made it, of any seed.
+
+    Raises:
+        RuntimeError: it names what differs.
+    """
+    first = outside(task).first
+    if first is None:
+        return
+    known, mine = dict(first), _comparable(held(module))
+    names = [name for name, value in mine.items() if known.get(name, value) != value]
+    if names:
+        raise RuntimeError(_drawn(names))
+
+
+def _comparable(found: Held) -> Held:
+    return {name: value for name, value in found.items() if value[0] not in ("tensor", "generator", "object")}
+
+
+class _Look:
+    """Looks at copies of a task's model.
+
+    Args:
+        task: whose model.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        count = len(task.train)
+        some = torch.linspace(0, count - 1, min(2 * EXAMPLES, count), dtype=torch.float64).long()
+        half = max(1, len(some) // 2)
+        self.batches = [task.train.at(some[:half]), task.train.at(some[-half:])]
+
+    def found(self) -> Outside:
+        """Return what there is."""
+        one, other = self.task.model(0), self.task.model(0)
+        first, again = held(one), held(other)
+        differs = changed(first, again)
+        made = [name for name in differs if "type" in (_kind(first, name), _kind(again, name))]
+        if made or (made := _unlike(one, _tensors(other))):
+            return Outside(random=_named(made, one))
+        self._pass(one.train(), 0)
+        after = held(one)
+        kept = {name: x.clone() for name, x in _tensors(one).items()}
+        output = self._pass(one, 1)
+        last = held(one)
+        shared = changed(again, held(other))  # which was not called yet
+        if any(_kind(again, name) == "generator" for name in shared):
+            return Outside(shared=_named([name for name in shared if _kind(again, name) == "generator"], one))
+        begun = first.keys() - set(differs)
+        same = frozenset((name, value) for name, value in _comparable(first).items() if name in begun)
+        if lost := _unlike(other, kept):
+            return Outside(carried=f"{lost[0]} changes its shape in forward, which is lost by a kill", first=same)
+        _copy(other, kept)
+        if not self._gives(other, one, output):
+            if not self._alike(kept):
+                return Outside(random=_named(differs, one)) if differs else Outside(shared=_named(shared, one) or "?")
+            moved = changed(after, last) or changed(first, after)
+            return Outside(carried=_carried([name for name in moved if name not in differs], one), first=same)
+        moved = [name for name in changed(after, last) if name not in differs and _counts(after, last, name)]
+        carried = _carried(moved, one) if moved else ""
+        return Outside(drawn=self._drawn(first, differs, kept, other, output), carried=carried, first=same)
+
+    def _pass(self, module: nn.Module, number: int) -> Any:
+        with (Key(0) / "outside" / number).seeded():
+            return apply(module, self.batches[number].inputs)
+
+    def _gives(self, module: nn.Module, like: nn.Module, output: Any) -> bool:
+        """Return whether a module's pass over the second batch gives, and leaves behind, what another's did."""
+        if not _close(self._pass(module.train(), 1), output):
+            return False
+        if not _close(list(_tensors(module).values()), list(_tensors(like).values())):
+            return False
+        mine, theirs = (self._pass(x.eval(), 0) for x in (module, like))
+        return _close(mine, theirs)
+
+    def _alike(self, kept: dict[str, Tensor]) -> bool:
+        """Return whether two fresh copies give the same."""
+        one, other = self.task.model(0), self.task.model(0)
+        _copy(one, kept)
+        _copy(other, kept)
+        return self._gives(other, one, self._pass(one.train(), 1))
+
+    def _drawn(
+        self, first: Held, differs: Iterable[str], kept: dict[str, Tensor], other: nn.Module, output: Any
+    ) -> str:
+        """Return what differs between models of different seeds, in words."""
+        large = sum(x.numel() for x in other.parameters()) > LARGE
+        for seed in range(1, 2 if large else 1 + SEEDS):
+            module = self.task.model(seed)
+            own = held(module)
+            names = [name for name in changed(first, own) if name not in differs]
+            if plain := [name for name in names if _counts(first, own, name)]:
+                return _drawn(plain)
+            if seed == 1:
+                twice = [name for name, value in first.items() if value[0] == "alias"]
+                if twice and not self._stands_in(other, module):
+                    return f"{twice[0]} holds {first[twice[0]][1]} a second time, where vmap does not find it"
+                if unlike := _unlike(module, kept):
+                    return f"{unlike[0]} has another shape from seed to seed"
+                if names:
+                    _copy(module, kept)
+                    if not self._gives(module, other, output):
+                        return _drawn(names)
+        return ""
+
+    def _stands_in(self, module: nn.Module, another: nn.Module) -> bool:
+        """Return whether a module gives what another does, where it is called with the other's tensors."""
+        tensors, inputs = _tensors(another), self.batches[0].inputs
+        with (Key(0) / "outside" / 0).seeded(), torch.no_grad():
+            found = apply(lambda *args, **named: functional_call(module.eval(), tensors, args, named), inputs)
+        return _close(found, self._pass(another.eval(), 0))
+
+
+def _kind(found: Held, name: str) -> str:
+    return str(found[name][0]) if name in found else ""
+
+
+def _counts(one: Held, other: Held, name: str) -> bool:
+    """Return whether outputs may depend on what changed, though none yet did: all but tensors, and what is new."""
+    kinds = {_kind(one, name), _kind(other, name)}
+    return "" not in kinds and not kinds <= {"tensor", "none", "object", "alias"}
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: x.detach() for name, x in (*module.named_parameters(), *module.named_buffers())}
+
+
+def _unlike(module: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
+    """Return the names of a module's tensors that others cannot be copied into."""
+    return [n for n, x in _tensors(module).items() if n not in tensors or tensors[n].shape != x.shape]
+
+
+def _copy(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Copy tensors into a module, as a run that goes on from a checkpoint does."""
+    for name, x in _tensors(module).items():
+        x.copy_(tensors[name])
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Return whether outputs are the same but for rounding."""
+    pairs = [[x.detach() for x in tree_leaves(output) if isinstance(x, Tensor)] for output in (one, other)]
+    if [x.shape for x in pairs[0]] != [x.shape for x in pairs[1]]:
+        return False
+    for a, b in zip(*pairs, strict=True):
+        least = 100 * torch.finfo(a.dtype).eps if a.is_floating_point() else 0.0
+        if not torch.allclose(a, b, rtol=0.0, atol=least * _largest(a), equal_nan=True):
+            return False
+    return True
+
+
+def _largest(x: Tensor) -> float:
+    return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max()) if x.numel() and x.is_floating_point() else 0.0
+
+
+def _named(names: Iterable[str], module: nn.Module) -> str:
+    """Return some names, at most three, one after the other; a whole part's stands for what is in it."""
+    heads: list[str] = []
+    for name in names:
+        if not any(name.startswith(f"{head}.") for head in heads):
+            heads.append(name)
+    some = [name or type(module).__name__ for name in heads[:3]]
+    return " and ".join(some) if len(some) < 3 else f"{', '.join(some[:-1])} and {some[-1]}"
+
+
+def _drawn(names: Iterable[str]) -> str:
+    name = next(iter(names)) or "its class"
+    return f"{name}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
+
+
+def _carried(names: Iterable[str], module: nn.Module) -> str:
+    found = _named(names, module)
+    many = " and " in found
+    if not found:
+        return "its forward leaves something for the next one, outside its buffers"
+    return f"{found} {'change' if many else 'changes'} in forward, and {'are' if many else 'is'} no buffer"
