@@ -23,7 +23,7 @@ PLAIN = (
     (r"indexing with a boolean mask",
      "its forward picks elements by a boolean mask, and how many depends on a tensor's values"),
     (r"dynamic shape", "the size of a tensor in its forward depends on another tensor's values"),
-    (r"random(ness)? operation|randomness", "its forward draws random numbers other than by dropout"),
+    (r"randomness", "its forward draws random numbers other than by dropout"),
     (r"may have escaped",
      "a tensor is used outside its pass, as when torch.utils.checkpoint computes activations again"),
     (r"must override the setup_context",
@@ -31,6 +31,8 @@ PLAIN = (
     (r"generate_vmap_rule", "its forward calls an autograd.Function that says nothing of vmap by generate_vmap_rule"),
     (r"data pointer of Tensor|storage of \w*Tensor",
      "its forward takes values out of a tensor, by .numpy(), .tolist(), .data_ptr() or in a sparse one"),
+    (r"does not require grad and does not have a grad_fn",
+     "gradients are taken in its forward or its loss, as by torch.autograd.grad"),
     (r"inplace arithmetic|in-place|vmap: (?P<name>\w+_)\(self",
      "its forward writes in place into a tensor that is the same for all models, such as one made by torch.zeros"),
 )  # fmt: skip
