@@ -20,11 +20,11 @@ def fit(name="knn", setting=0, **more):
 
 @pytest.fixture
 def old(tmp_path):
-    """A study whose file is of version 1, which had no baselines."""
+    """A study whose file is of version 1, which had no baselines and no checksums."""
     with Store(tmp_path, write=True) as store:
         store.begin({"task": {"name": "digits"}}, [RecipeRow("adam", "x")], [run()])
     with sqlite3.connect(tmp_path / "study.db") as database:
-        database.executescript("DROP TABLE baseline; PRAGMA user_version = 1;")
+        database.executescript("DROP TABLE baseline; DROP TABLE checksum; PRAGMA user_version = 1;")
     database.close()
     return tmp_path
 
@@ -67,8 +67,33 @@ def test_a_file_without_the_table_gets_it_when_it_is_written_to_and_keeps_its_ru
 
 def test_a_file_of_a_later_version_is_refused(old):
     with sqlite3.connect(old / "study.db") as database:
-        database.execute("PRAGMA user_version = 3")
+        database.execute("PRAGMA user_version = 4")
     database.close()
     for write in (False, True):
-        with pytest.raises(StoreError, match="its tables are version 3, these are 2"):
+        with pytest.raises(StoreError, match="its tables are version 4, these are 3"):
             Store(old, write=write)
+
+
+def test_what_an_older_file_holds_has_checksums_once_it_was_written_to(old):
+    Store(old, write=True).close()
+    with sqlite3.connect(old / "study.db") as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
+        database.execute("UPDATE study SET value = '2'")
+    database.close()
+    with pytest.raises(StoreError, match=r"is damaged \(fact task\)"):
+        Store(old)
+
+
+def test_a_version_that_a_bit_has_changed_hides_nothing(tmp_path):
+    with Store(tmp_path, write=True) as store:
+        store.begin({"task": 1}, [RecipeRow("adam", "x")], [run()])
+        store.add_baseline(fit())
+    for version in (1, 2):
+        with sqlite3.connect(tmp_path / "study.db") as database:
+            database.execute(f"PRAGMA user_version = {version}")
+        database.close()
+        with Store(tmp_path) as store:
+            assert (len(store.baselines()), store.finished()) == (1, {"a"})
+        with Store(tmp_path, write=True) as store:
+            assert store._database.execute("PRAGMA user_version").fetchone() == (3,)
+            assert (len(store.baselines()), store.finished()) == (1, {"a"})

@@ -1,19 +1,19 @@
--- One study is one file. Rows are written as they happen and never changed,
--- except study.verdict, which is written anew when the study is complete.
--- The table baseline came with version 2; a file of version 1 gets it when it is next written to.
+-- One study is one file. Rows are written as they happen and never changed, except study.verdict, which is written
+-- anew when the study is complete, and a run that failed, whose next record takes its place.
+-- The table baseline came with version 2 and checksum with 3; an older file gets them when it is next written to.
 
-CREATE TABLE study (            -- what the study is: one JSON value a line
+CREATE TABLE IF NOT EXISTS study (  -- what the study is: one JSON value a line
     name  TEXT PRIMARY KEY,     -- task, fingerprint, protocol, environment, plan, verdict
     value TEXT NOT NULL
 );
 
-CREATE TABLE recipe (           -- who is compared
+CREATE TABLE IF NOT EXISTS recipe (  -- who is compared
     name     TEXT PRIMARY KEY,  -- unique in the study: "adam", "adam + cosine"
     position INTEGER NOT NULL,  -- the order in which the user named them
     declared TEXT NOT NULL      -- TOML, ranges included
 );
 
-CREATE TABLE run (              -- one (task, resolved recipe, seed) trained once
+CREATE TABLE IF NOT EXISTS run (  -- one (task, resolved recipe, seed) trained once
     identity    TEXT PRIMARY KEY,
     recipe      TEXT NOT NULL,  -- TOML, resolved: every hyperparameter has its value
     seed        INTEGER NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE run (              -- one (task, resolved recipe, seed) trained onc
     test        REAL
 );
 
-CREATE TABLE curve (            -- one row an epoch; epoch 0 is the untrained model
+CREATE TABLE IF NOT EXISTS curve (  -- one row an epoch; epoch 0 is the untrained model
     run        TEXT NOT NULL REFERENCES run (identity),
     epoch      INTEGER NOT NULL,
     step       INTEGER NOT NULL,
@@ -37,12 +37,12 @@ CREATE TABLE curve (            -- one row an epoch; epoch 0 is the untrained mo
     PRIMARY KEY (run, epoch)
 ) WITHOUT ROWID;
 
-CREATE TABLE outcome (          -- the metric of every test example, little-endian float32
+CREATE TABLE IF NOT EXISTS outcome (  -- the metric of every test example, little-endian float32
     run  TEXT PRIMARY KEY REFERENCES run (identity),
     test BLOB NOT NULL
 );
 
-CREATE TABLE entry (            -- why a run was made; one run can serve several arms
+CREATE TABLE IF NOT EXISTS entry (  -- why a run was made; one run can serve several arms
     arm      TEXT NOT NULL CHECK (arm IN ('tuning', 'defaults', 'chosen', 'sensitivity')),
     recipe   TEXT NOT NULL REFERENCES recipe (name),
     setting  INTEGER NOT NULL,  -- tuning: trial (0 = defaults); sensitivity: which rate; else 0
@@ -51,7 +51,7 @@ CREATE TABLE entry (            -- why a run was made; one run can serve several
     PRIMARY KEY (arm, recipe, setting, repeat)
 ) WITHOUT ROWID;
 
-CREATE TABLE baseline (         -- one classical model fitted once, at one setting
+CREATE TABLE IF NOT EXISTS baseline (  -- one classical model fitted once, at one setting
     name        TEXT NOT NULL,  -- "knn"
     setting     INTEGER NOT NULL,  -- its place among those tried; 0 = the usual one
     repeat      INTEGER NOT NULL,  -- which of the reporting seeds it was drawn with; 0 where it draws nothing
@@ -63,4 +63,11 @@ CREATE TABLE baseline (         -- one classical model fitted once, at one setti
     test        REAL,
     outcomes    BLOB,           -- the metric of every test example, little-endian float32
     PRIMARY KEY (name, setting, repeat)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS checksum (  -- one of every record; see checksums.py
+    kind TEXT NOT NULL,         -- 'table' or the table that the record is in
+    name BLOB NOT NULL,         -- its key as text, with commas
+    crc  INTEGER NOT NULL,      -- CRC-32 of what is read of it; of a run, its curve and outcomes too
+    PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thalweg.record.checksums import forget, sign, unsign
 from thalweg.record.lock import Lock, StoreError
+from thalweg.record.opening import AGAIN, INSTEAD, check_version, has, is_anything, looked_at, made, refusal, to_read
 from thalweg.record.rows import BaselineRecord, Curve, Entry, RecipeRow, RunRecord
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ __all__ = ["SCHEMA", "BaselineRecord", "Curve", "Entry", "RecipeRow", "RunRecord
 SCHEMA = 1
 """Version of what is kept of a run; part of every run's identity."""
 
-TABLES = 2
-"""Version of the tables; kept in SQLite's ``user_version``. A file of version 1 lacks the table ``baseline``."""
-
-INSTEAD = "put a copy of it back, or begin anew with another --out"
-"""What to do about a file that cannot be read."""
-
 
 class Store:
     """The records in ``directory/study.db``.
@@ -41,10 +36,13 @@ class Store:
     Args:
         directory: the study's directory.
         write: take the directory's lock and create what is missing; otherwise only read.
-        checked: look first whether the file is whole, which takes about 5 ms for 600 runs.
+        checked: look first whether the file is whole and its records are what was written, which takes about 20 ms
+            for 600 runs.
 
     Attributes:
         anew: whether there was a file, but nothing in it, so that what is written begins a study.
+        forgotten: a sentence on records that were damaged, and that are made again when the study goes on: a writer
+            begins without them; empty where there were none.
 
     Raises:
         StoreError: there is no study to read, another process is writing, the file is damaged, is not a study or is
@@ -54,37 +52,42 @@ class Store:
     def __init__(self, directory: Path | str, *, write: bool = False, checked: bool = True) -> None:
         self.directory = Path(directory)
         self.path = self.directory / "study.db"
-        self.anew = False
+        self.anew, self.forgotten = False, ""
         self._lock: Lock | None = None
+        held = self._is_there() and self.path.stat().st_size > 0
         try:
-            if write and self._is_there():
-                # What is no study is refused before anything is written beside it.
-                self._connect(checked=checked).close()
-            self._lock = Lock(self.directory) if write else None
-            self._database = self._open_to_write() if write else self._open_to_read(checked)
+            if not write:
+                self._database = self._open_to_read(checked)
+                return
+            # What is no study, or cannot be gone on with, is refused before anything is written beside it.
+            damaged = self._is_there() and self._looked_at(checked)
+            self._lock = Lock(self.directory)
+            self._database = made(self.path)
+            if damaged:
+                self._forget_damaged()
         except BaseException as error:
             self._unlock()
             if isinstance(error, sqlite3.OperationalError):  # the system's fault, such as a full disk, not the file's
-                raise StoreError(f"{self.path} cannot be opened: {error}") from error
-            if isinstance(error, sqlite3.DatabaseError):
-                torn = error.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
-                what = "is damaged" if torn else f"cannot be used as a study: {error}"
+                raise refusal(self.path, error, "opened", held=held) from error
+            if isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError):  # also of what SQLite says itself
+                whole = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) != sqlite3.SQLITE_CORRUPT
+                what = f"cannot be used as a study: {error}" if whole else "is damaged"
                 raise StoreError(f"{self.path} {what}; {INSTEAD}") from error
             raise
 
     def _open_to_read(self, checked: bool) -> sqlite3.Connection:
         if not self._is_there():
             raise StoreError(f"{self.directory} holds no study: there is no study.db in it")
-        database = sqlite3.connect(self.path, isolation_level=None)
+        database = to_read(self.path)
         try:
-            database.execute("PRAGMA query_only = 1")
-            if not self._is_anything(database):
+            if not is_anything(database):
                 raise StoreError(
                     f"{self.directory} holds no study yet: its study.db is empty; the command that made it begins it"
                 )
-            self._check_version(database)
-            if checked:
-                self._check_whole(database)
+            check_version(database, self.path)
+            said = looked_at(database, self.path)[1] if checked else ""
+            if said:
+                raise StoreError(f"{said}; {AGAIN}")
         except BaseException:
             database.close()
             raise
@@ -93,55 +96,20 @@ class Store:
     def _is_there(self) -> bool:
         return os.path.exists(self.path)  # noqa: PTH110 – Path.exists raises for names that are too long
 
-    @staticmethod
-    def _is_anything(database: sqlite3.Connection) -> bool:
-        return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    def _looked_at(self, checked: bool) -> bool:
+        """Return whether a file holds damaged records that can be made again; refuse it if it holds others."""
+        with closing(to_read(self.path)) as database:
+            if is_anything(database):
+                check_version(database, self.path)
+                return checked and bool(looked_at(database, self.path)[0])
+        self.anew = checked
+        return False
 
-    def _connect(self, *, checked: bool = False) -> sqlite3.Connection:
-        """Open the file, which is a study or still empty."""
-        database = sqlite3.connect(self.path, isolation_level=None)
-        try:
-            if self._is_anything(database):
-                self._check_version(database)
-                if checked:
-                    self._check_whole(database)
-            elif checked:
-                self.anew = True
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _open_to_write(self) -> sqlite3.Connection:
-        database = self._connect()
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version != TABLES:
-                script = resources.files("thalweg.record").joinpath("schema.sql").read_text()
-                if version == 1:
-                    script = script[script.index("CREATE TABLE baseline") :]
-                database.executescript(f"BEGIN; {script} PRAGMA user_version = {TABLES}; COMMIT;")
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _check_whole(self, database: sqlite3.Connection) -> None:
-        """Refuse a file that was cut short or written over."""
-        if database.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
-            raise StoreError(f"{self.path} is damaged; {INSTEAD}")
-
-    def _check_version(self, database: sqlite3.Connection) -> None:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            raise StoreError(f"{self.path} is not a study of thalweg")
-        if version not in (1, TABLES):
-            other = "a newer" if version > TABLES else "another"
-            raise StoreError(
-                f"{self.path} was written by {other} version of thalweg "
-                f"(its tables are version {version}, these are {TABLES})"
-            )
+    def _forget_damaged(self) -> None:
+        with self._transaction():
+            records, said = looked_at(self._database, self.path)  # once more: now nobody else writes
+            forget(self._database, records)
+        self.forgotten = f"{said}; what is damaged is forgotten and made again" if records else ""
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -175,9 +143,7 @@ class Store:
             with suppress(sqlite3.Error):  # a full disk may have ended it already
                 self._database.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                refused = error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
-                intact = "; what was recorded before is intact" if refused else ""
-                raise StoreError(f"{self.path} cannot be written: {error}{intact}") from error
+                raise refusal(self.path, error, "written", held=True) from error
             raise
 
     # -- the study -----------------------------------------------------------------------------------
@@ -190,6 +156,7 @@ class Store:
     def _put(self, name: str, value: Any) -> None:
         text = json.dumps(value, allow_nan=False)
         self._database.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (name, text))
+        sign(self._database, "study", (name,))
 
     def get(self, name: str) -> Any:
         """Return one of the study's facts, or None."""
@@ -205,6 +172,7 @@ class Store:
                 "INSERT INTO recipe VALUES (?, ?, ?)",
                 [(row.name, position, row.declared) for position, row in enumerate(recipes)],
             )
+            sign(self._database, "recipe")
             for run in runs:
                 self._insert(run)
 
@@ -222,11 +190,13 @@ class Store:
                 "INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?)",
                 [(e.arm, e.recipe, e.setting, e.repeat, e.run) for e in entries],
             )
+            sign(self._database, "entry")
 
     def drop_entries(self, arm: str) -> None:
         """Forget why the runs of an arm are made; the runs stay."""
         with self._transaction():
             self._database.execute("DELETE FROM entry WHERE arm = ?", (arm,))
+            unsign(self._database, "entry")
 
     def entries(self, arm: str | None = None) -> list[Entry]:
         """Return the entries of one arm, or all, ordered by recipe, setting and repeat."""
@@ -273,6 +243,7 @@ class Store:
         if run.outcomes is not None:
             blob = run.outcomes.astype("<f4").tobytes()
             self._database.execute("INSERT INTO outcome VALUES (?, ?)", (run.identity, blob))
+        sign(self._database, "run", (run.identity,))
 
     def finished(self) -> set[str]:
         """Return the identities of the runs that are there."""
@@ -319,10 +290,11 @@ class Store:
         row = (fit.name, fit.setting, fit.repeat, fit.declared, fit.reason, fit.cpu_seconds, *scores, blob)
         with self._transaction():
             self._database.execute(f"INSERT OR IGNORE INTO baseline VALUES ({'?,' * 9}?)", row)
+            sign(self._database, "baseline")
 
     def baselines(self) -> list[BaselineRecord]:
         """Return all fits, ordered by name, setting and repeat; none from a file that is older than they are."""
-        if self._database.execute("PRAGMA user_version").fetchone()[0] == 1:
+        if not has(self._database, "baseline"):
             return []
         found = []
         for row in self._database.execute("SELECT * FROM baseline ORDER BY name, setting, repeat"):
