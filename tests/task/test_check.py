@@ -28,6 +28,14 @@ def layers(*parts):
     return lambda: nn.Sequential(*(part() for part in parts))
 
 
+def tagger():
+    return Of(lambda m, x: m["a"](x[..., None]), a=nn.Linear(1, 5))
+
+
+def tagged(output, targets):
+    return F.cross_entropy(output.transpose(1, 2), targets)
+
+
 def metric(outcomes):
     return tw.Metric("mine", outcomes, True)
 
@@ -272,6 +280,14 @@ SICK = {
     "wrong type": (tiny(data=(words, classes)), "cannot take its inputs (shape (8, 4), int64): RuntimeError"),
     "wrong keywords": (tiny(data=({"a": x}, classes)), "cannot take its inputs (shape (8, 4), float32): TypeError"),
     "raises": (tiny(model=lambda: Loud(4, 2)), "cannot take its inputs (shape (8, 4), float32): RuntimeError: first"),
+    "one layer of another type": (
+        tiny(model=lambda: Of(lambda m, x: m["b"](m["a"](x).double()), a=nn.Linear(4, 4), b=linear().double())),
+        "model float32, and layers.b.weight was made as float64: leave conversions out, or give the task dtype=",
+    ),
+    "a layer of small numbers": (
+        tiny(model=lambda: Of(lambda m, x: m["a"](x.bfloat16()).float(), a=linear().bfloat16())),
+        "float32, and layers.a.weight was made as bfloat16: leave conversions out",
+    ),
     "no axis of examples": (
         tiny(model=lambda: Of(lambda m, x: m["a"](x).mean(0), a=linear())),
         "has shape (2,), float32 for 8 examples; its first axis must count the examples",
@@ -353,6 +369,10 @@ SICK = {
     "accuracy of one output": (
         tiny(model=lambda: nn.Linear(4, 1), loss=lambda o, y: F.binary_cross_entropy_with_logits(o[:, 0], y.float())),
         "the metric accuracy cannot take the model's output (shape (12, 1), .* (shape (12,), int64): accuracy",
+    ),
+    "accuracy of a class at each place": (
+        tiny(model=tagger, data=(x, words), loss=tagged),
+        "for a class at each place, give a Metric of your own, such as lambda output, y: (output.argmax(-1) == y)",
     ),
     "a number a class": (
         tiny(metric=metric(lambda o, y: o.mean(0))),

@@ -39,3 +39,29 @@ def test_only_accuracy_is_better_when_higher():
 def test_accuracy_refuses_what_is_not_scores_and_classes(output, targets):
     with pytest.raises(InputError, match=r"accuracy compares scores \(N, classes\) with classes \(N,\), not shape"):
         tw.accuracy.outcomes(output, targets)
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (5, 3, 4)])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_accuracy_suggests_what_fits_a_class_at_each_place(shape, axis):
+    targets = classes.reshape(shape).clone()
+    output = torch.nn.functional.one_hot(targets, 7).float()
+    output[0] = output[0].roll(1, -1)
+    with pytest.raises(InputError, match="for a class at each place") as caught:
+        tw.accuracy.outcomes(output.movedim(-1, axis), targets)
+    suggested = eval(str(caught.value).partition("such as ")[2])
+    assert suggested(output.movedim(-1, axis), targets).tolist() == [0] + [1] * (len(targets) - 1)
+
+
+def test_what_accuracy_suggests_leaves_out_places_that_are_masked():
+    targets = torch.tensor([[0, 1, -100], [1, -100, -100]])
+    output = torch.tensor([[[9.0, 0, 0]] * 3] * 2)
+    with pytest.raises(InputError) as caught:
+        tw.accuracy.outcomes(output, targets)
+    suggested = eval(str(caught.value).partition("such as ")[2])
+    assert suggested(output, targets).tolist() == [0.5, 0.0]
+
+
+def test_accuracy_suggests_what_fits_one_score():
+    with pytest.raises(InputError, match=r"for one score an example, give .*\(\(output > 0\) == \(y > 0\)\)"):
+        tw.accuracy.outcomes(x[:, :1], classes)

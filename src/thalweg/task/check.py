@@ -122,7 +122,8 @@ def _forward(task: Task, module: nn.Module, few: Split) -> Any:
         output = apply(module, few.inputs)
     except Exception as error:
         raise InputError(
-            f"the model of task {task.name} cannot take its inputs ({shapes}): {first_line(error)}"
+            f"the model of task {task.name} cannot take its inputs ({shapes}): "
+            f"{first_line(error)}{_recast(task) if 'type' in str(error) else ''}"
         ) from error
     if isinstance(output, Tensor) and (output.dim() == 0 or len(output) != len(few)):
         raise InputError(
@@ -132,6 +133,18 @@ def _forward(task: Task, module: nn.Module, few: Split) -> Any:
     if not all(torch.equal(x, before) for x, before in zip(leaves(few.inputs), kept, strict=True)):
         raise InputError(f"the model of task {task.name} writes into its inputs; have it work on a copy")
     return output
+
+
+def _recast(task: Task) -> str:
+    """Return what of the model was of another type before it was made one of the task's; empty if nothing was."""
+    with (Key(0) / "init").seeded():
+        module = task.factory()
+    ours, named = str(task.dtype).removeprefix("torch."), (*module.named_parameters(), *module.named_buffers())
+    name, x = next(((n, x) for n, x in named if x.is_floating_point() and x.dtype != task.dtype), ("", None))
+    if x is None:
+        return ""
+    remedy = "leave conversions out" + f", or give the task dtype={x.dtype}" * (x.dtype == torch.float64)
+    return f"; a task makes all numbers of its model {ours}, and {name} was made as {type_name(x)}: {remedy}"
 
 
 def _loss(task: Task, output: Any, targets: Tensor) -> Tensor:

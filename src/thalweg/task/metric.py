@@ -41,10 +41,26 @@ def _correct(output: Tensor, targets: Tensor) -> Tensor:
     if output.dim() != 2 or targets.dim() != 1 or output.shape[1] < 2:
         raise InputError(
             f"accuracy compares scores (N, classes) with classes (N,), not shape {tuple(output.shape)} with "
-            f"{tuple(targets.shape)}; for one score an example, give a Metric of your own, "
-            "such as lambda output, y: ((output > 0) == (y > 0)).float()"
+            f"{tuple(targets.shape)}; {_instead(output, targets)}"
         )
     return (output.argmax(-1) == targets).float()
+
+
+def _instead(output: Tensor, targets: Tensor) -> str:
+    """Return which metric fits: scores of classes at each place of an example, or one score an example."""
+    per_place = output.dim() == targets.dim() + 1 > 2 and not targets.is_floating_point()
+    for axis, places in ((-1, output.shape[:-1]), (1, output.shape[:1] + output.shape[2:])):
+        if per_place and places == targets.shape:
+            right, own = f"output.argmax({axis}) == y", "flatten(1).mean(1)" if targets.dim() > 2 else "mean(1)"
+            if (targets < 0).any() and targets.dim() == 2:
+                found = f"(({right}) & (y >= 0)).sum(1) / (y >= 0).sum(1)"
+            else:
+                found = f"({right}).float().{own}"
+            return f"for a class at each place, give a Metric of your own, such as lambda output, y: {found}"
+    return (
+        "for one score an example, give a Metric of your own, such as lambda output, y: "
+        "((output > 0) == (y > 0)).float()"
+    )
 
 
 def _squared(output: Tensor, targets: Tensor) -> Tensor:
