@@ -218,6 +218,24 @@ def test_recurrent_layers(kind, bias, layers, bidirectional, batch_first):
     agrees(lambda x: module(x[:, 0]), [x])
 
 
+@pytest.mark.parametrize("padding", [0, 3, -1])
+@pytest.mark.parametrize("by_frequency", [True, False])
+def test_the_vector_of_padding_has_no_gradient_in_any_row(padding, by_frequency):
+    tables, words = double(4, 6, 3), torch.arange(4 * 24).view(4, 12, 2) % 7 % 6
+
+    def looked_up(table, words):
+        return F.embedding(words, table, padding, scale_grad_by_freq=by_frequency).sin()
+
+    alone = [with_gradients(lambda x, w=w: looked_up(x, w), [x])[1][0] for x, w in zip(tables, words, strict=True)]
+    with Stacked() as mode:
+        found = tables.clone().requires_grad_()
+        y = vmap(looked_up)(found, words)
+        (y * double(12, 2, 3, seed=7)).sum().backward()
+    assert mode.calls == 1
+    torch.testing.assert_close(found.grad, torch.stack(alone), rtol=1e-12, atol=1e-12)
+    assert not found.grad[:, padding].any()
+
+
 def test_what_is_left_to_torch():
     x, w = double(2, 3, 8, 8), double(4, 3, 3, 3)
     packed = nn.utils.rnn.pack_padded_sequence(double(5, 2, 3), torch.tensor([5, 3]))

@@ -53,8 +53,9 @@ TAKES_DROPOUT = {
 def pays(ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
     """Return whether to call a replacement: always in a step that will be compiled, else if it is quicker or needed.
 
-    Needed is attention that drops; batch norm of ``(N, C)`` and functions of narrow tensors for their bits; and
-    padding, whose vector is not to be trained.
+    Needed is attention that drops; batch norm of ``(N, C)``, functions of narrow tensors, and convolution of a single
+    image, which torch computes as one product of all models' weights, for their bits; and padding, whose vector is
+    not to be trained.
     """
     if compiled:
         return True
@@ -62,4 +63,6 @@ def pays(ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0)
     if ours is batch_norm:
         return bool(args[0].dim() == 2)
-    return ours not in (conv1d, conv2d, max_pool2d, avg_pool2d)
+    if ours in (conv1d, conv2d):
+        return bool(args[0].shape[0] == 1)
+    return ours not in (max_pool2d, avg_pool2d)
