@@ -3,6 +3,9 @@
 import contextlib
 import multiprocessing
 import resource
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -121,3 +124,45 @@ def test_a_study_that_cannot_begin_for_want_of_room_begins_when_there_is(tmp_pat
     with Store(tmp_path, write=True) as store:
         store.add_run(heavy(0))
         assert_holds(store, 1)
+
+
+MOUNT = "mount -t tmpfs -o size={size} none {place}"
+WRITE = "import sys; from thalweg.record import Store; Store(sys.argv[1], write=True).put('text', 'x' * 100_000)"
+READ = "import sys; from thalweg.record import Store; print(len(Store(sys.argv[1]).finished()))"
+
+
+def unshared(script):
+    """Run a shell script in a name space of its own, in which it may mount; skip where there is none."""
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*words, "mount -t tmpfs none /mnt"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    return subprocess.run([*words, script], capture_output=True, text=True, check=False)
+
+
+def test_a_real_disk_that_is_full_is_said_to_be(tmp_path):
+    """In memory: too small to open a study on it, and then to write one."""
+    python = f"{sys.executable} -c"
+    done = unshared(f"""
+        {MOUNT.format(size="16k", place=tmp_path)} && {python} "{WRITE}" {tmp_path}/a
+        mount -o remount,size=200k {tmp_path} && {python} "{WRITE}" {tmp_path}/a
+        dd if=/dev/zero of={tmp_path}/b 2> /dev/null; {python} "{READ}" {tmp_path}/a; {python} "{WRITE}" {tmp_path}/a
+    """)
+    first, second, third = [line for line in done.stderr.splitlines() if "StoreError: " in line]
+    assert first.endswith("a/study.db cannot be opened: disk I/O error (the disk is full)")
+    assert second.endswith(
+        "a/study.db cannot be written: database or disk is full; what was recorded before is intact"
+    )
+    assert third == second
+    assert done.stdout == "0\n", "it can be read"
+
+
+def test_a_study_is_read_where_nothing_can_be_written_and_the_sentence_says_why_it_cannot(tmp_path):
+    with Store(tmp_path / "study", write=True) as store:
+        store.add_run(heavy(0))
+    python = f"{sys.executable} -c"
+    done = unshared(f"""
+        mount --bind {tmp_path} {tmp_path} && mount -o remount,ro,bind {tmp_path}
+        {python} "{READ}" {tmp_path}/study; {python} "{WRITE}" {tmp_path}/study
+    """)
+    assert done.stdout == "1\n"
+    assert done.stderr.splitlines()[-1].endswith("study cannot be written: Read-only file system")

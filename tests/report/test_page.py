@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +20,6 @@ from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Study = Callable[..., Path]
 
@@ -203,6 +205,18 @@ def test_a_page_that_cannot_be_written_is_one_sentence(study: Study) -> None:
     directory = study()
     (directory / "report.html").mkdir()
     with pytest.raises(StoreError, match=r"report\.html cannot be written"):
+        report.write(directory)
+
+
+def test_a_page_where_nothing_can_be_written_or_removed_is_one_sentence(study: Study, monkeypatch) -> None:
+    directory = study()
+
+    def refused(*given, **named):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("write_text", "unlink"):
+        monkeypatch.setattr(Path, name, refused)
+    with pytest.raises(StoreError, match=r"report\.html cannot be written: Read-only file system$"):
         report.write(directory)
 
 

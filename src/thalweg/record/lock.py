@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -9,11 +10,20 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Lock", "StoreError", "is_held"]
+__all__ = ["INTACT", "Lock", "StoreError", "is_held", "unwritable"]
+
+INTACT = "; what was recorded before is intact"
+"""The end of a sentence on a disk that is full."""
 
 
 class StoreError(ValueError):
     """A study directory that cannot be used; the message is one sentence that says why."""
+
+
+def unwritable(place: Path, error: OSError) -> StoreError:
+    """Return in a sentence why a place cannot be written; a disk that is full takes nothing from what is on it."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return StoreError(f"{place} cannot be written: {error.strerror or error}{INTACT if full else ''}")
 
 
 _HELD: set[Path] = set()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from thalweg.record import checksums
 from thalweg.record.checksums import Record
-from thalweg.record.lock import StoreError
+from thalweg.record.lock import INTACT, StoreError
 
 __all__ = [
     "AGAIN", "INSTEAD", "TABLES", "check_version", "has", "is_anything", "looked_at", "made", "refusal", "to_read",
@@ -135,5 +135,5 @@ def refusal(path: Path, error: sqlite3.OperationalError, what: str, *, held: boo
             disk = os.statvfs(path.parent)
             full = disk.f_bavail * disk.f_frsize < ROOM
     for_room = full or code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
-    intact = "; what was recorded before is intact" if held and for_room else ""
+    intact = INTACT if held and for_room else ""
     return StoreError(f"{path} cannot be {what}: {error}{' (the disk is full)' if full else ''}{intact}")

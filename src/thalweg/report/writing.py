@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -17,7 +18,7 @@ import vl_convert
 from markupsafe import Markup
 
 from thalweg.cache import kept
-from thalweg.record import StoreError
+from thalweg.record import unwritable
 from thalweg.report.look import COLOURS, CONFIG, DASHES
 
 __all__ = ["escaped", "libraries", "put", "rendered", "style"]
@@ -78,8 +79,9 @@ def put(page: str, path: Path) -> Path:
         unfinished.write_text(page, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        with suppress(OSError):  # as it may not be, where nothing can be written
+            unfinished.unlink()
+        raise unwritable(path, error) from error
     return path
 
 

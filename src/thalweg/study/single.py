@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
-from thalweg.record import RecipeRow, RunRecord, Store, StoreError
+from thalweg.record import RecipeRow, RunRecord, Store, StoreError, unwritable
 from thalweg.study.engines.lanes import Lane, Watch, lane_left, not_kept, record_of, run_of
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.live import Live
@@ -144,7 +144,7 @@ def train(
     except StoreError as error:
         raise InputError(str(error)) from error
     except OSError as error:
-        raise InputError(f"{directory} cannot be written: {error.strerror}") from error
+        raise InputError(str(unwritable(directory, error))) from error
 
 
 @quiet_fallback()

@@ -182,6 +182,8 @@ def conduct(
                 with Store(directory, write=True) as store:
                     if store.anew:
                         show.say(f"{store.path} is empty: the study begins anew")
+                    if store.forgotten:
+                        show.say(store.forgotten)
                     if store.get("plan") is None:
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from thalweg.record import StoreError
+from thalweg.record import StoreError, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ class Checkpoints:
             except FileNotFoundError:  # another process began here, and took the temporary file for a leftover
                 self._write(label, content)
         except OSError as error:
-            raise StoreError(f"{self.directory} cannot be written: {error.strerror or error}") from error
+            raise unwritable(self.directory, error) from error
         for file in [file for file in there if not file.damaged][KEPT - 1 :]:
             with suppress(OSError):  # the next call tries again
                 file.path.unlink()

@@ -58,7 +58,7 @@ class Reader:
             return
         self.held = is_held(self.directory)
         try:
-            with Store(self.directory, checked=False) as store:
+            with Store(self.directory, checked=self._place == 0) as store:
                 self._take(store)
         except StoreError as error:
             self.problem = str(error)

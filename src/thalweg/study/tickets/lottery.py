@@ -13,7 +13,7 @@ from typing import Any
 from thalweg.errors import InputError, unknown
 from thalweg.prune._masks import counts
 from thalweg.recipe import Recipe
-from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError
+from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError, unwritable
 from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.engines.lanes import lane_left, not_kept, said
@@ -124,6 +124,8 @@ def lottery(
             if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                 plan = measure(task, resolved.together(), processes=processes)
             with Store(directory, write=True) as store:
+                if store.forgotten:
+                    show.say(store.forgotten)
                 if store.get("lottery") is None:
                     if store.recipes():
                         raise InputError(f"{directory} holds another run or study; choose another --out")
@@ -148,7 +150,7 @@ def lottery(
         except StoreError as error:
             raise InputError(str(error)) from error
         except OSError as error:
-            raise InputError(f"{directory} cannot be written: {error.strerror or error}") from error
+            raise InputError(str(unwritable(directory, error))) from error
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------
