@@ -68,11 +68,9 @@ def has_the_same_bits(kind, width, batch, populations, rows=ROWS):
         assert all(x[:rows].isfinite().all() for x in whole)
         for size in populations:
             start = shift % (rows - size + 1)
-            for x, all_of_them in zip(
-                take(models, examples, slice(start, start + size + models.spare)), whole, strict=True
-            ):
-                theirs = all_of_them[start : start + size]
-                assert torch.equal(x[:size], theirs), (take.__name__, size, start)
+            some = take(models, examples, slice(start, start + size + models.spare))
+            for x, of_all in zip(some, whole, strict=True):
+                assert torch.equal(x[:size], of_all[start : start + size]), (take.__name__, size, start)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,13 +97,13 @@ def test_rows_of_all_sizes_have_the_same_bits_in_every_population(kind, width):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_row_has_the_gradients_that_it_has_alone(kind):
-    (alone, batch), (stacked, _) = (begun(kind, 5, 6, name, 3, torch.float64) for name in ("one by one", "vmapped"))
-    steps = [2] * len(stacked.parameters)
-    losses = (
-        alone.differentiate(batch.at(slice(0, 3)), steps[:3]),
-        stacked.differentiate(batch.at(torch.arange(len(steps)).clamp(max=2)), steps),
-    )
-    torch.testing.assert_close(losses[1][:3], losses[0], rtol=1e-9, atol=1e-12)
+    found = []
+    for executor in ("one by one", "vmapped"):
+        models, batch = begun(kind, 5, 6, executor, 3, torch.float64)
+        losses = models.differentiate(batch, [2] * len(models.parameters))
+        found.append((losses[:3], models.gradients[:3]))
+    for alone, stacked in zip(*found, strict=True):
+        torch.testing.assert_close(stacked, alone, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", range(1, 34))
