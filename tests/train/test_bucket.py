@@ -1,6 +1,7 @@
 """Batches of texts of about one length: the same examples, less padding, and the same run in any company."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from thalweg import InputError, Key, optim, wrapper
 from thalweg.inspect import range_test
 from thalweg.loss import squared_error
 from thalweg.recipe import Recipe
+from thalweg.task.outside import outside
 from thalweg.train import Member, train
 from thalweg.train import step as steps
 from thalweg.train.bucket import bucketed, reads_padding, trimmed
@@ -123,7 +125,8 @@ def test_training_sees_less_than_half_of_the_padding_and_evaluation_sees_all():
             return super().forward(x)
 
     task, places = task_of_texts(Seeing), {}
-    assert not steps.drawn(task).moves_generator  # which passes once to see
+    assert not steps.drawn(task).moves_generator  # which passes once to see, as does the next
+    assert not outside(task).carried
     for bucket in ("none", "length"):
         seen[True].clear()
         run(task, bucket=bucket)
@@ -133,6 +136,50 @@ def test_training_sees_less_than_half_of_the_padding_and_evaluation_sees_all():
     own = 2 * int(task.lengths.sum())
     assert places["none"] == 2 * len(task.train) * LONGEST
     assert places["length"] - own < 0.2 * (places["none"] - own)
+
+
+@pytest.mark.parametrize("make", [task_of_texts, task_of_tags])
+def test_each_part_of_a_batch_is_cut_to_its_own_longest(make):
+    seen = []
+
+    def model():
+        module = make().factory()
+        module.register_forward_pre_hook(lambda _, given: seen.append(given[0]) if module.training else None)
+        return module
+
+    whole = make()
+    task = tw.Task(
+        model=model, loss=whole.loss, metric=whole.metric, padding=0, train=(whole.train.inputs, whole.train.targets),
+        valid=(whole.valid.inputs, whole.valid.targets), test=(whole.test.inputs, whole.test.targets),
+    )  # fmt: skip
+    assert steps.drawn(task).masks == (make == task_of_texts)  # which passes once to see, as does the next
+    assert not outside(task).carried
+    places = []
+    for accumulate in (1, 5):
+        seen.clear()
+        run(task, accumulate=accumulate)
+        assert all((x[:, -1] != 0).any() for x in seen)
+        places.append(sum(x.numel() for x in seen))
+    assert places[1] < places[0]
+
+
+def test_a_model_is_tried_on_the_shortest_part_that_can_come_up():
+    class Wide(Mean):
+        def forward(self, x):
+            if x.shape[1] < 4:
+                raise ValueError("too short for a kernel of 4")
+            return super().forward(x)
+
+    task = task_of_texts(Wide)
+    order = task.lengths.sort().values
+    short = int((order < 4).sum())
+    assert short >= 1
+    size = 10 * short
+    fits = member(batch_size=size).recipe
+    assert len(task.train) % size == 0 or len(task.train) % size > short, "else the last batch may be of short ones"
+    check_passes(task, fits)
+    with pytest.raises(InputError, match=r"cannot take a batch cut to its longest example, of length [123] and"):
+        check_passes(task, replace(fits, accumulate=10))
 
 
 # -- the run -------------------------------------------------------------------------------------------

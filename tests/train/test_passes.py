@@ -1,19 +1,26 @@
 """A batch in parts, in bfloat16, with frozen parameters: the same run, by every way to train it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from small import small_digits
 from thalweg import optim, wrapper
 from thalweg.errors import InputError
+from thalweg.loss import cross_entropy
 from thalweg.recipe import Recipe
+from thalweg.task.outside import outside
+from thalweg.technique import Choice
 from thalweg.train import Member, train
 from thalweg.train.compiled import compile_steps, count_compiled
-from thalweg.train.passes import check_passes, freeze, part_keys, parts, trainable
+from thalweg.train.epochs import batches
+from thalweg.train.passes import check_passes, fewest, freeze, part_keys, parts, trainable
 from thalweg.train.population import Population
 from thalweg.train.state import begin, packed, unpacked
 from thalweg.train.step import OneByOne, drawn
@@ -55,6 +62,14 @@ def same(one, other):
 # -- parts ---------------------------------------------------------------------------------------------
 
 
+@given(st.integers(2, 70), st.integers(1, 40), st.integers(1, 40))
+def test_the_fewest_that_pass_at_once_are_known(count, batch_size, accumulate):
+    accumulate = min(accumulate, batch_size)
+    sizes = [cut.stop - cut.start for cut in batches(count, batch_size)]
+    cuts = [cut for size in sizes for cut in parts(size, accumulate, batch_size)]
+    assert fewest(count, Recipe(batch_size=batch_size, accumulate=accumulate)) == min(c.stop - c.start for c in cuts)
+
+
 @pytest.mark.parametrize(("accumulate", "batch_size"), [(1, 1), (2, 3), (4, 64), (5, 36), (36, 36), (7, 13)])
 def test_parts_cover_a_batch_with_sizes_one_apart_and_none_of_one_example(accumulate, batch_size):
     for count in range(1, batch_size + 1):
@@ -94,6 +109,37 @@ def test_parts_pass_one_after_the_other():
         seen.clear()
         runs(task, executor, accumulate=4)
         assert max(seen) == 9
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.CrossEntropyLoss(reduction="sum"), lambda o, y: nn.functional.cross_entropy(o, y, reduction="sum") / 36],
+    ids=["a sum", "by a constant"],
+)
+def test_a_sum_over_examples_does_not_pass_in_parts(loss):
+    """It would be trained by a gradient that is smaller by the number of parts."""
+    task = small_digits(mlp(), loss=loss)
+    check_passes(task, member().recipe)
+    for recipe in (member(accumulate=4).recipe, Recipe(accumulate=Choice([1, 2]))):
+        with pytest.raises(
+            InputError, match=r"^accumulate: the loss of task small digits is a sum over .* the mean, or"
+        ):
+            check_passes(task, recipe)
+        check_passes(task, replace(recipe, loss=cross_entropy()))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.functional.cross_entropy,
+        nn.CrossEntropyLoss(weight=torch.arange(1.0, 11)),
+        lambda o, y: nn.functional.cross_entropy(o, y) + 0.1 * (o @ o.T).logsumexp(1).mean(),
+        lambda o, y: nn.functional.cross_entropy(o.view(36, 10), y),
+    ],
+    ids=["a mean", "weighted", "of pairs", "of whole batches"],
+)
+def test_other_losses_pass_in_parts(loss):
+    check_passes(small_digits(mlp(), loss=loss), member(accumulate=4).recipe)
 
 
 def test_batch_norm_sees_the_parts():
@@ -169,7 +215,8 @@ def test_bf16_takes_every_kind_of_layer_together():
         plain, half = (runs(task, executor, precision=p)[0] for p in ("float32", "bf16"))
         assert half.curve.train_loss[1:] == pytest.approx(plain.curve.train_loss[1:], rel=0.1)
         watched = small_digits(lambda: Watching(64, 10))
-        assert not drawn(watched).masks  # which passes once to see
+        assert not drawn(watched).masks  # which passes once to see, as does the next
+        assert not outside(watched).carried
         kinds.clear()
         runs(watched, executor, precision="bf16")
         assert set(kinds) == {(True, torch.bfloat16), (False, torch.float32)}, "evaluation is in float32"

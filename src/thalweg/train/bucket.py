@@ -1,5 +1,7 @@
 """Batches of texts that are about as long, each cut to its longest one, so that less padding is computed.
 
+Where a batch passes in parts, each part is cut to its own longest one.
+
 A model that makes the same of a text however much padding follows it, by a mask or by packed sequences, learns what
 it would have learnt from whole batches of the same examples. Evaluation always sees all padding.
 
@@ -42,7 +44,6 @@ from thalweg.recipe import Recipe
 from thalweg.task import Task, apply
 from thalweg.task.padding import Padding, along, items, lengths, like
 from thalweg.task.reading import Inputs, first_line
-from thalweg.technique import Choice
 
 __all__ = ["bucketed", "check_bucket", "reads_padding", "trimmed"]
 
@@ -90,7 +91,7 @@ def trimmed(inputs: Any, targets: Tensor, padding: Padding, longest: int | None 
     return like(inputs, named), targets[:, :end].contiguous() if None in cut else targets
 
 
-def check_bucket(task: Task, recipe: Recipe) -> None:
+def check_bucket(task: Task, recipe: Recipe, least: int) -> None:
     """Refuse a task without padding, and a model or loss that cannot take a batch which is cut.
 
     Tried are the shortest batch that can come up, and one a place shorter than the longest.
@@ -98,13 +99,12 @@ def check_bucket(task: Task, recipe: Recipe) -> None:
     Args:
         task: whose model.
         recipe: resolved or not.
+        least: how many examples pass at once where they are fewest.
 
     Raises:
         InputError: with the reason.
     """
     order = task.lengths.argsort(stable=True)
-    sizes = recipe.batch_size.values if isinstance(recipe.batch_size, Choice) else (recipe.batch_size,)
-    least = min(rest if (rest := len(order) % size) > 1 else min(size, len(order)) for size in sizes)
     shortest, whole = int(task.lengths[order[least - 1]]), _length(task)
     batch = task.train.at(order[:8])
     for length in sorted({shortest, whole - 1}) if shortest < whole else ():

@@ -25,7 +25,7 @@ from thalweg.task.reading import apply
 from thalweg.technique import Ingredient
 from thalweg.train.augment_check import check_augment
 from thalweg.train.mixing import Mixed
-from thalweg.train.passes import freeze, parts
+from thalweg.train.passes import fewest, freeze
 
 __all__ = ["check_made", "loss_of", "masks_of", "model_of", "step_loss_of"]
 
@@ -134,7 +134,7 @@ def check_made(task: Task, recipe: Recipe) -> None:
         _check_classes(recipe.loss.name, task, module)
     if recipe.penalty is not None:
         places(module)
-    if _least(len(task.train), recipe) == 1:
+    if fewest(len(task.train), recipe) == 1:
         _check_alone(module, task)
 
 
@@ -150,15 +150,6 @@ def _check_classes(name: str, task: Task, module: nn.Module) -> None:
         output = apply(module.eval(), task.train.at(slice(0, FEW)).inputs)
     if isinstance(output, Tensor) and output.dim() > 1 and (wrong := outside(name, output, task.train.targets)):
         raise wrong
-
-
-def _least(count: int, recipe: Recipe) -> int:
-    """Return how many examples pass the model at once where they are fewest; see `parts` and `batches`."""
-    batch_size, accumulate = recipe.sizes()[0], recipe.together().accumulate
-    whole, rest = min(batch_size, count), count % batch_size
-    sizes = [whole, rest] if rest > 1 else [whole]  # a last batch of one is left out
-    found: int = min(part.stop - part.start for size in sizes for part in parts(size, accumulate, batch_size))
-    return found
 
 
 def _check_alone(module: nn.Module, task: Task) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -14,13 +15,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from thalweg.errors import InputError
+from thalweg.key import Key
 from thalweg.recipe import Recipe, Together
-from thalweg.task import Task
+from thalweg.recipe.roles import values_of
+from thalweg.task import Task, apply
 from thalweg.train.bucket import check_bucket
 from thalweg.train.dropout import _GOLDEN, _mix, _signed
 from thalweg.train.recompute import blocks
 
-__all__ = ["InFloat32", "autocast", "check_passes", "freeze", "part_keys", "parts", "trainable"]
+__all__ = ["InFloat32", "autocast", "check_passes", "fewest", "freeze", "part_keys", "parts", "trainable"]
 
 
 def parts(count: int, accumulate: int, batch_size: int) -> list[slice]:
@@ -42,6 +45,24 @@ def parts(count: int, accumulate: int, batch_size: int) -> list[slice]:
     many = min(accumulate, max(1, count // least))
     cuts = [-(-i * count // many) for i in range(many + 1)]
     return [slice(start, stop) for start, stop in pairwise(cuts)]
+
+
+def fewest(count: int, recipe: Recipe) -> int:
+    """Return how many examples pass the model at once where they are fewest.
+
+    Args:
+        count: of the training examples.
+        recipe: resolved or not.
+
+    >>> fewest(64, Recipe(batch_size=20, accumulate=4)), fewest(61, Recipe(batch_size=20, accumulate=4))
+    (2, 5)
+    """
+    found = []
+    for batch_size, accumulate in product(values_of(recipe.batch_size), values_of(recipe.accumulate)):
+        whole, rest = min(batch_size, count), count % batch_size
+        sizes = [whole, rest] if rest > 1 else [whole]  # a last batch of one is left out
+        found += [cut.stop - cut.start for size in sizes for cut in parts(size, accumulate, batch_size)]
+    return min(found)
 
 
 def part_keys(keys: Tensor, part: int) -> Tensor:
@@ -128,17 +149,42 @@ def check_passes(task: Task, recipe: Recipe) -> None:
 
     Raises:
         InputError: names to freeze that name nothing, or everything; blocks to recompute where the model has none;
-            bf16 for a task whose numbers are not float32; batches of about one length for a task that does not say
-            what is padding, or whose model cannot take a batch that is cut.
+            bf16 for a task whose numbers are not float32; parts for a loss that is a sum over examples; batches of
+            about one length for a task that does not say what is padding, or whose model cannot take a batch that is
+            cut.
     """
     if recipe.precision == "bf16" and task.dtype != torch.float32:
         name = str(task.dtype).removeprefix("torch.")
         raise InputError(
             f"precision bf16 is for tasks of float32; {task.name} is of {name}, which autocast leaves as it is"
         )
+    if max(values_of(recipe.accumulate)) > 1 and _adds_up(task, recipe.loss or task.loss):
+        raise InputError(
+            f"accumulate: the loss of task {task.name} is a sum over a batch's examples, and parts of it, each of "
+            "which counts by its share of them, would make a smaller one; take the mean, or leave accumulate out"
+        )
     if recipe.freeze != "none":
         freeze(task.model(0), recipe.freeze)
     if recipe.recompute == "blocks":
         blocks(task.model(0))
     if recipe.bucket == "length":
-        check_bucket(task, recipe)
+        check_bucket(task, recipe, fewest(len(task.train), recipe))
+
+
+def _adds_up(task: Task, loss: Any) -> bool:
+    """Return whether the loss of a few examples is the sum of the losses of their halves, and not the mean."""
+    count = min(8, len(task.train) // 2 * 2)
+    batch = task.train.at(torch.arange(count))
+
+    def part(cut: slice) -> float:
+        some = tree_map(lambda x: x[cut] if isinstance(x, Tensor) and x.shape[:1] == (count,) else x, output)
+        with (Key(0) / "accumulate").seeded():
+            return float(loss(some, batch.targets[cut]))
+
+    with (Key(0) / "accumulate").seeded(), torch.no_grad():
+        output = apply(task.model(0).eval(), batch.inputs)
+        try:
+            whole, *halves = (part(slice(*ends)) for ends in ((0, count), (0, count // 2), (count // 2, count)))
+        except Exception:
+            return False  # it takes whole batches alone, or something else is wrong with it
+    return math.isfinite(whole) and whole != 0 and math.isclose(whole, sum(halves), rel_tol=1e-3)

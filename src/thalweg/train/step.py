@@ -192,8 +192,6 @@ class OneByOne(Rows):
     def _backward(self, row: int, batch: Split | Batch, step: int, key: Tensor) -> Tensor:
         self.modules[row].train()
         mine = batch.at(row)
-        if self.together.bucket == "length":
-            mine = Split(*trimmed(mine.inputs, mine.targets, self.task.padding))
         cuts = self.parts(len(mine))
         with (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext():
             losses = [
@@ -215,6 +213,8 @@ class OneByOne(Rows):
     def _backward_part(self, row: int, part: Split, key: Tensor, share: float) -> Tensor:
         """Add a part's share to the gradients, and return its share of the loss."""
         module, draws = self.modules[row], self.drawn.moves_generator
+        if self.together.bucket == "length":
+            part = Split(*trimmed(part.inputs, part.targets, self.task.padding))
         masks = KeyedDropout(key, self.drawn.hidden)
         with masks, autocast(self.together, self.parameters.device), recomputed(self.blocks[row], masks, draws=draws):
             loss = self.loss(apply(module, part.inputs), part.targets)
