@@ -67,12 +67,12 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
     cut, trims, augments = recipe.accumulate != 1, recipe.bucket != "none", bool(recipe.augment.parts)
     rows, loss = ("part", "piece") if cut else ("rows", name)
     own = ("x", "y") if trims or augments else (f"at(inputs, {rows})", f"targets[{rows}]")
-    if (trims or augments) and cut:
+    if augments and cut:
         own = ("at(x, part)", "y[part]")
     key = "_mix(mask_key + _signed(step * _GOLDEN))"
     more = ", REPLACED" if task.get("hidden") else ""
     masks = f"KeyedDropout(part_keys({key}, i){more})" if cut else f"KeyedDropout({key}{more})"
-    lines, around = [], []
+    lines, around = [f"x, y = trimmed(at(inputs, {rows}), targets[{rows}], task.padding)"] * trims, []
     if recipe.recompute != "none":
         lines.append(f"masks = {masks}")
         masks = "masks"
@@ -86,8 +86,6 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
     line = f"{loss} = {minimised}(predict(model, {own[0]}), {own[1]})"
     lines.append(f"with {', '.join(around)}:\n    {line}" if around else line)
     before = ["model.zero_grad(set_to_none=False)"]
-    if trims:
-        before.append("x, y = trimmed(at(inputs, rows), targets[rows], task.padding)")
     if augments:
         before.append("x, y = seen(inputs, targets, rows, epoch)")
     if cut:
@@ -98,7 +96,7 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
             f"{name} += piece.detach()",
         ]
         inside = textwrap.indent("\n".join(lines), "    ")
-        every = "torch.arange(len(rows))" if trims or augments else "rows"
+        every = "torch.arange(len(rows))" if augments else "rows"
         pieces = f"[{every}[cut] for cut in parts(len(rows), ACCUMULATE, BATCH_SIZE)]"
         numbered = f"for i, part in enumerate({pieces}):" if has_masks(task, recipe) else f"for part in {pieces}:"
         lines = [f"{numbered}\n{inside}"]
