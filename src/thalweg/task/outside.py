@@ -6,7 +6,7 @@ copies of the model are made and called, once, and compared by what they hold an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -75,7 +75,7 @@ def outside(task: Task) -> Outside:
     >>> task = Task(model=lambda: Cooling(4, 2), data=(x, (x[:, 0] > 0).long()),
     ...             loss=torch.nn.functional.cross_entropy, metric=accuracy)
     >>> outside(task).carried
-    'heat changes in forward, and is no buffer'
+    'heat, which is no buffer, changes in forward'
     """
     if task not in _KNOWN:
         try:
@@ -124,9 +124,8 @@ def check_alike(task: Task, module: nn.Module) -> None:
     if first is None:
         return
     known, mine = dict(first), _comparable(held(module))
-    names = [name for name, value in mine.items() if known.get(name, value) != value]
-    if names:
-        raise RuntimeError(_drawn(names))
+    if names := [name for name, value in mine.items() if known.get(name, value) != value]:
+        raise RuntimeError(_drawn(mine, names))
 
 
 def _comparable(found: Held) -> Held:
@@ -207,7 +206,7 @@ class _Look:
             own = held(module)
             names = [name for name in changed(first, own) if name not in differs]
             if plain := [name for name in names if _counts(first, own, name)]:
-                return _drawn(plain)
+                return _drawn(own, plain)
             if seed == 1:
                 twice = [name for name, value in first.items() if value[0] == "alias"]
                 if twice and not self._stands_in(other, module):
@@ -217,7 +216,7 @@ class _Look:
                 if names:
                     _copy(module, kept)
                     if not self._gives(module, other, output):
-                        return _drawn(names)
+                        return _drawn(own, names)
         return ""
 
     def _stands_in(self, module: nn.Module, another: nn.Module) -> bool:
@@ -279,9 +278,10 @@ def _named(names: Iterable[str], module: nn.Module) -> str:
     return " and ".join(some) if len(some) < 3 else f"{', '.join(some[:-1])} and {some[-1]}"
 
 
-def _drawn(names: Iterable[str]) -> str:
-    name = next(iter(names)) or "its class"
-    return f"{name}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
+def _drawn(found: Held, names: Sequence[str]) -> str:
+    if types := [name for name in names if _kind(found, name) == "type"]:
+        return f"{types[0] or 'the model'} is of another type from seed to seed"
+    return f"{names[0]}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
 
 
 def _carried(names: Iterable[str], module: nn.Module) -> str:
@@ -289,4 +289,4 @@ def _carried(names: Iterable[str], module: nn.Module) -> str:
     many = " and " in found
     if not found:
         return "its forward leaves something for the next one, outside its buffers"
-    return f"{found} {'change' if many else 'changes'} in forward, and {'are' if many else 'is'} no buffer"
+    return f"{found}, which {'are no buffers, change' if many else 'is no buffer, changes'} in forward"

@@ -10,6 +10,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, wrong
 from thalweg.inspect._checks.subject import Pass, Subject, difference, outputs_of, spread
+from thalweg.task.outside import outside
 
 __all__ = ["modes"]
 
@@ -23,6 +24,7 @@ def modes(subject: Subject) -> Finding:
     for training in (True, False):
         if (found := _switched(subject, subject.model().train(training), kinds)) is not None:
             return found
+    outer = outside(subject.task)
     module = subject.model().eval()
     kept = {name: x.clone() for name, x in module.named_buffers()}
     with torch.no_grad():
@@ -32,7 +34,7 @@ def modes(subject: Subject) -> Finding:
     if max(difference(same[0], same[1]), difference(same[1], same[2])) > 1e-6:
         return wrong(
             "passes over the same examples with the same random numbers differ: the model keeps something from one "
-            "call to the next, in an attribute",
+            f"call to the next, in an attribute{f' ({outer.carried})' if outer.carried else ''}",
             "Begin each forward pass anew, such as with a hidden state of 0; what is to be learned from data, keep "
             "in a buffer, and write it in training alone.",
         )
@@ -46,6 +48,13 @@ def modes(subject: Subject) -> Finding:
             f"in evaluation, the forward pass writes {listed(written)}",
             "Norms are to keep what they learned in training: have eval() reach them, and pass "
             "training=self.training.",
+        )
+    if outer.obstacle:
+        lost = ", and after a kill begin anew" if outer.carried else ""
+        return note(
+            f"{outer.obstacle.partition(';')[0]}: runs train one by one{lost}",
+            "Register what differs or changes as a buffer in __init__, and write it in place: each run then has its "
+            "own, which is kept. Make layers of one type for all seeds.",
         )
     awake = subject.model().train()
     still = [n for n, m in awake.named_modules() if isinstance(m, kinds) and not m.training and _acts(m)]
