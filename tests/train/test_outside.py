@@ -9,6 +9,7 @@ import torch
 from outsiders import CARRIED, DRAWN, FINE, RANDOM, SHARED, Net, net, task
 from torch import nn
 
+import exported
 import thalweg as tw
 from thalweg.errors import InputError
 from thalweg.inspect import check as looked_over
@@ -114,6 +115,40 @@ def test_a_study_records_what_each_run_gives_alone(tmp_path, kinds, name):
         np.testing.assert_array_equal(run.outcomes, result.outcomes)
     for key, run in runs.items():
         np.testing.assert_array_equal(run.outcomes, others[key].outcomes)
+
+
+FILE = """
+import torch
+from torch import nn
+import thalweg as tw
+
+class Features(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.B, self.tau, self.out = torch.randn(10, 8), 1.0, nn.Linear(8, 2)
+
+    def forward(self, x):
+        if self.training:
+            self.tau = max(0.1, 0.97 * self.tau)
+        return self.out(torch.cos(x @ self.B / self.tau))
+
+X = torch.randn(120, 10, generator=torch.Generator().manual_seed(0))
+nll = tw.Metric("nll", lambda output, y: nn.functional.cross_entropy(output, y, reduction="none"), False)
+task = tw.Task(model=Features, data=(X, (X[:, 0] > 0).long()), loss=nn.functional.cross_entropy, metric=nll)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_comes_to_what_the_study_recorded(tmp_path):
+    (tmp_path / "mine.py").write_text(FILE)
+    recipes = [Recipe(tw.optim.adam(), epochs=3, batch_size=18)]
+    out = tmp_path / "study"
+    tw.compare(
+        tw.load_task(f"{tmp_path}/mine.py:task"), recipes, trials=1, seeds=1, out=out, processes=1, progress=False
+    )
+    assert exported.run(tw.export(out, "adam"), tmp_path) == pytest.approx(
+        exported.chosen(out)["adam"].test, rel=1e-5
+    )
 
 
 def test_members_that_end_at_different_times_are_each_as_alone():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import random
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -34,6 +35,9 @@ DEEP = 6
 
 MANY = 1000
 """How many items of one container are looked at one by one."""
+
+ALL = 50_000
+"""How many things are looked at."""
 
 
 def held(module: nn.Module) -> Held:
@@ -102,6 +106,8 @@ class _Reader:
 
     def read(self, name: str, value: Any, depth: int) -> None:
         """Read a value; what cannot be read counts by its type."""
+        if len(self.found) >= ALL:
+            return
         try:
             self.found[name] = self._leaf(value) or ("object", type(value).__qualname__)
             if depth < DEEP:
@@ -177,15 +183,19 @@ class _Reader:
                 return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
             case MethodType():
                 return [("self", value.__self__)]
-        return list(getattr(value, "__dict__", {}).items()) if not callable(value) or _is_plain(value) else ()
+        return list(vars(value).items()) if _is_open(type(value)) and hasattr(value, "__dict__") else ()
 
 
 _NEVER = (type, ModuleType)
 
+_PLAIN = ("types", "argparse", "collections")
+"""Of Python's own modules, those whose objects are there to hold attributes."""
 
-def _is_plain(value: Any) -> bool:
-    """Return whether a callable is an object with attributes of its own."""
-    return type(value).__module__ not in ("builtins", "functools")
+
+def _is_open(cls: type) -> bool:
+    """Return whether objects are looked into: not what Python or torch keep for themselves, as a logger does."""
+    root = cls.__module__.partition(".")[0]
+    return root in _PLAIN or not (root in sys.stdlib_module_names or cls.__module__.startswith("torch._"))
 
 
 def _word(key: Any, place: int) -> str:
