@@ -119,6 +119,7 @@ HARM = {
     "no outcomes": ("DELETE FROM outcome WHERE run = ?", "run adam, seed 3"),
     "a point": ("UPDATE curve SET valid = 0.5 WHERE epoch = 1 AND run = ?", "run adam, seed 3"),
     "a text for a number": ("UPDATE curve SET valid = 'x' WHERE epoch = 1 AND run = ?", "run adam, seed 3"),
+    "no text": ("UPDATE curve SET step = CAST(x'ff' AS TEXT) WHERE epoch = 1 AND run = ?", "run adam, seed 3"),
     "a point less": ("DELETE FROM curve WHERE epoch = 2 AND run = ?", "run adam, seed 3"),
     "a point of another": ("UPDATE curve SET run = '?' WHERE epoch = 2 AND run = ?", "run adam, seed 3; run ?"),
     "a point of nobody": ("UPDATE curve SET run = CAST(run AS BLOB) WHERE epoch = 2 AND run = ?", "run adam, seed 3"),
@@ -193,6 +194,37 @@ def test_what_says_which_study_it_is_cannot_be_made_again(whole, tmp_path, state
         Store(tmp_path, write=write)
     assert str(refused.value) == f"{tmp_path}/study.db is damaged{named}; {INSTEAD}"
     assert sorted(tmp_path.iterdir()) == before, "nothing is written, and nobody holds the lock"
+
+
+def test_rows_that_are_out_of_order_are_written_anew_and_none_is_lost(whole, tmp_path):
+    """As where a bit of an index has flipped: SQLite finds it, and each row is what was written."""
+    file, expected = whole
+    changed(tmp_path, file, "CREATE TABLE other (x TEXT PRIMARY KEY)")
+    path = tmp_path / "study.db"
+    with sqlite3.connect(path) as database:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        places = [database.execute(query, (name,)).fetchone()[0] for name in INDEXES]
+        size = database.execute("PRAGMA page_size").fetchone()[0]
+    database.close()
+    harmed, lost = bytearray(path.read_bytes()), slice((places[0] - 1) * size, places[0] * size)
+    harmed[lost] = harmed[(places[1] - 1) * size : places[1] * size]  # it has no rows
+    path.write_bytes(harmed)
+    named = "study.db is damaged (the order of its rows)"
+    with pytest.raises(StoreError) as refused:
+        Store(tmp_path)
+    assert str(refused.value) == f"{tmp_path}/{named}; {AGAIN}"
+    before = path.read_bytes()
+    with Store(tmp_path, write=True) as store:
+        assert store.forgotten.endswith("was damaged (the order of its rows) and is written anew; nothing is lost")
+        assert content(store) == expected
+        assert list(store.runs_since(0)[0]) == [one.identity for one in RUNS]
+    assert path.read_bytes() != before
+    assert {file.name for file in tmp_path.iterdir()} == {"lock", "study.db"}
+    with Store(tmp_path, write=True) as store:
+        assert store.forgotten == ""
+
+
+INDEXES = ("sqlite_autoindex_run_1", "sqlite_autoindex_other_1")
 
 
 @pytest.mark.parametrize("write", [False, True])

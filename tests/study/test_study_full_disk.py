@@ -103,7 +103,8 @@ def test_a_study_whose_checkpoints_do_not_fit_is_one_sentence_and_goes_on(alone,
         patch.setattr(Checkpoints, "save", save)
         code, out, err = typed(line, seconds=0)
     assert (code, out) == (2, "")
-    assert err.splitlines()[-1] == f"thalweg: {tmp_path} cannot be written: File too large; what was recorded before is intact"
+    last = f"thalweg: {tmp_path} cannot be written: File too large; what was recorded before is intact"
+    assert err.splitlines()[-1] == last
     assert "Traceback" not in err
     assert Checkpoints(tmp_path).names()
     assert typed(line)[0] == 0

@@ -147,7 +147,9 @@ def _of_runs(database: sqlite3.Connection, key: tuple[Any, ...]) -> dict[bytes, 
     """
     where = " WHERE run = ?" if key else ""
     found: dict[bytes, list[int]] = {}
-    query = f"SELECT run, crc(epoch, step, train_loss, valid) FROM curve{where} GROUP BY run"
+    # A text that is none in UTF-8 cannot be handed over.
+    numbers = [f"iif(typeof({x}) = 'text', CAST({x} AS BLOB), {x})" for x in ("epoch", "step", "train_loss", "valid")]
+    query = f"SELECT run, crc({', '.join(numbers)}) FROM curve{where} GROUP BY run"
     for run, crc in database.execute(query, key):
         found.setdefault(_bytes(run), []).append(_crc((run, crc)))
     for run, blob in database.execute(f"SELECT run, test FROM outcome{where}", key):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import resources
 from pathlib import Path
 
 from thalweg.record import checksums
 from thalweg.record.checksums import Record
 from thalweg.record.lock import INTACT, StoreError
+from thalweg.record.mending import copied, is_whole
 
 __all__ = [
     "AGAIN", "INSTEAD", "TABLES", "check_version", "has", "is_anything", "looked_at", "made", "refusal", "to_read",
@@ -89,9 +90,9 @@ def check_version(database: sqlite3.Connection, path: Path) -> None:
 
 
 def looked_at(database: sqlite3.Connection, path: Path) -> tuple[list[Record], str]:
-    """Return the records that are damaged but can be made again, and a sentence that names them.
+    """Return the records that are damaged but can be made again, and a sentence that names them; empty without any.
 
-    Takes about 20 ms for 600 runs.
+    Rows that are out of order are records that are lost only where checksums say so. Takes about 20 ms for 600 runs.
 
     Raises:
         StoreError: the file was cut short or written over, or records are damaged that cannot be made again.
@@ -100,10 +101,15 @@ def looked_at(database: sqlite3.Connection, path: Path) -> tuple[list[Record], s
     try:
         if whole:
             database.execute("BEGIN")  # to see one state of it, whoever writes meanwhile
-        torn = database.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok"
         unsigned = not has(database, "checksum")
-        if torn or (unsigned and database.execute("PRAGMA user_version").fetchone()[0] == TABLES):
+        if unsigned and database.execute("PRAGMA user_version").fetchone()[0] == TABLES:
             raise StoreError(f"{path} is damaged; {INSTEAD}")
+        if not is_whole(database):
+            if unsigned:  # so that nobody knows what of it is right
+                raise StoreError(f"{path} is damaged; {INSTEAD}")
+            with closing(copied(path)) as copy:
+                records, said = looked_at(copy, path)
+                return records, said or f"{path} is damaged (the order of its rows)"
         records = [] if unsigned else checksums.damaged(database)
         if not records:
             return [], ""

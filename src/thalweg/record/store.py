@@ -17,6 +17,7 @@ import numpy as np
 
 from thalweg.record.checksums import forget, sign, unsign
 from thalweg.record.lock import Lock, StoreError
+from thalweg.record.mending import mend
 from thalweg.record.opening import AGAIN, INSTEAD, check_version, has, is_anything, looked_at, made, refusal, to_read
 from thalweg.record.rows import BaselineRecord, Curve, Entry, RecipeRow, RunRecord
 
@@ -62,9 +63,10 @@ class Store:
             # What is no study, or cannot be gone on with, is refused before anything is written beside it.
             damaged = self._is_there() and self._looked_at(checked)
             self._lock = Lock(self.directory)
+            mended = damaged and mend(self.path)
             self._database = made(self.path)
             if damaged:
-                self._forget_damaged()
+                self._forget_damaged(mended)
         except BaseException as error:
             self._unlock()
             if isinstance(error, sqlite3.OperationalError):  # the system's fault, such as a full disk, not the file's
@@ -101,15 +103,19 @@ class Store:
         with closing(to_read(self.path)) as database:
             if is_anything(database):
                 check_version(database, self.path)
-                return checked and bool(looked_at(database, self.path)[0])
+                return checked and bool(looked_at(database, self.path)[1])
         self.anew = checked
         return False
 
-    def _forget_damaged(self) -> None:
+    def _forget_damaged(self, mended: bool) -> None:
         with self._transaction():
             records, said = looked_at(self._database, self.path)  # once more: now nobody else writes
-            forget(self._database, records)
-        self.forgotten = f"{said}; what is damaged is forgotten and made again" if records else ""
+            if records:
+                forget(self._database, records)
+        if records:
+            self.forgotten = f"{said}; what is damaged is forgotten and made again"
+        elif mended:
+            self.forgotten = f"{self.path} was damaged (the order of its rows) and is written anew; nothing is lost"
 
     def _unlock(self) -> None:
         if self._lock is not None:
