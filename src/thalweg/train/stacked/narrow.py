@@ -39,7 +39,7 @@ def _filled_up(function: Callable[..., Tensor]) -> Callable[..., Any]:
         tensors = [x for x in args if isinstance(x, Tensor)]
         if not tensors or not all(map(_is_narrow, tensors)):
             return NotImplemented
-        shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+        shape = torch.broadcast_shapes(*(x.shape for x in tensors))  # type: ignore[no-untyped-call]
         free = STEP // min(x.itemsize for x in tensors) - shape.numel()
         if free <= 0:
             return NotImplemented
