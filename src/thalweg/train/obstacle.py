@@ -43,7 +43,7 @@ def obstacle(error: BaseException) -> str:
     """Return what stood in the way: plain words where they are known, else torch's own first sentence.
 
     >>> obstacle(RuntimeError("Batching rule not implemented for aten::frexp.Tensor; we could not generate a rule"))
-    'it has no way to take frexp.Tensor'
+    'it has no way to take frexp'
     >>> obstacle(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     'memory ran out'
     """

@@ -57,7 +57,7 @@ def fewest(count: int, recipe: Recipe) -> int:
     >>> fewest(64, Recipe(batch_size=20, accumulate=4)), fewest(61, Recipe(batch_size=20, accumulate=4))
     (2, 5)
     """
-    found = []
+    found: list[int] = []
     for batch_size, accumulate in product(values_of(recipe.batch_size), values_of(recipe.accumulate)):
         whole, rest = min(batch_size, count), count % batch_size
         sizes = [whole, rest] if rest > 1 else [whole]  # a last batch of one is left out
