@@ -36,3 +36,12 @@ def test_activations_of_narrow_tensors_write_where_they_are_to():
             assert call(ours) is ours
         assert mode.calls == 1
         torch.testing.assert_close(ours, expected, rtol=1e-14, atol=1e-14)
+
+
+def test_tensors_that_are_named_are_left_to_torch():
+    x, place = double(3).abs(), torch.zeros(3).double()
+    with Stacked() as mode:
+        torch.pow(x, exponent=x)
+        torch.sigmoid(x, out=place)
+    assert mode.calls == 0
+    assert place.all()

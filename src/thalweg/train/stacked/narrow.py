@@ -23,7 +23,14 @@ STEP = 128
 
 def same_bits(function: Callable[[Tensor], Tensor], like: Tensor) -> Callable[[Tensor], Tensor]:
     """Return a function of `FILLED_UP` as it is to be called with tensors that are as wide as another."""
-    return FILLED_UP[function] if _is_narrow(like) else function
+    if not _is_narrow(like):
+        return function
+
+    def narrow(x: Tensor) -> Tensor:
+        found = FILLED_UP[function](x)
+        return function(x) if found is NotImplemented else found
+
+    return narrow
 
 
 def _is_narrow(x: Tensor) -> bool:
@@ -37,7 +44,7 @@ def _filled_up(function: Callable[..., Tensor]) -> Callable[..., Any]:
     @wraps(function)
     def narrow(*args: Any, **kwargs: Any) -> Any:
         tensors = [x for x in args if isinstance(x, Tensor)]
-        if not tensors or not all(map(_is_narrow, tensors)):
+        if not tensors or not all(map(_is_narrow, tensors)) or any(isinstance(x, Tensor) for x in kwargs.values()):
             return NotImplemented
         shape = torch.broadcast_shapes(*(x.shape for x in tensors))  # type: ignore[no-untyped-call]
         free = STEP // min(x.itemsize for x in tensors) - shape.numel()
