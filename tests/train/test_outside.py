@@ -2,6 +2,7 @@
 
 import random
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from thalweg.inspect import check as looked_over
 from thalweg.recipe import Recipe, Together
 from thalweg.record import Store
 from thalweg.study.engines.lanes import not_kept
-from thalweg.task import check
+from thalweg.study.tickets.chain import Chain
+from thalweg.study.tickets.ticket import Terms, Ticket
+from thalweg.task import check, fingerprint
 from thalweg.task.held import changed, held
 from thalweg.task.outside import Outside, check_alike, outside
 from thalweg.train import Member, train
+from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.planner import measure
 from thalweg.train.state import beginnings
@@ -179,6 +183,17 @@ def test_what_few_seeds_draw_is_seen_when_one_of_them_begins(tmp_path):
 def test_a_ticket_cannot_go_back_to_what_is_not_kept(tmp_path):
     with pytest.raises(InputError, match="tau, which is no buffer, changes in forward, so that it cannot go back"):
         tw.lottery(task(CARRIED["a temperature"][1]), rounds=1, rewind=2, out=tmp_path / "out", progress=False)
+
+
+def test_a_ticket_of_another_seed_is_not_trained_by_a_module_that_is_unlike_it(tmp_path):
+    one = task(net(lambda self, h: self.scale * h, scale=lambda _: 9.0 if random.random() < 0.03 else 1.0))
+    odd = next(seed for seed in range(100) if one.model(seed).scale == 9.0)
+    given = one, Recipe(batch_size=18, epochs=1).resolved(), Terms(rounds=1, seeds=1), fingerprint(one)
+    more = {"together": 4, "checkpoints": Checkpoints(tmp_path), "tell": lambda _: None}
+    for executor in ("one by one", "vmapped"):
+        chain = Chain(*given, [Ticket(0, odd)], executor=executor, **more)
+        with pytest.raises(RuntimeError, match="scale") if executor == "vmapped" else nullcontext():
+            chain.begin(chain.tickets[0], "ticket", 0)
 
 
 # -- what is held ------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.made import model_of
 from thalweg.train.passes import trainable
 from thalweg.train.pruned import copied, rewound
-from thalweg.train.state import of_module, pruned
+from thalweg.train.state import pruned
 from thalweg.train.step import quiet_fallback
 
 __all__ = ["Chain"]
@@ -134,13 +134,13 @@ class Chain:
 
     def begin(self, ticket: Ticket, kind: str, level: int, name: str = "") -> RunState:
         """Return a run before its first step at a level."""
-        seed = ticket.seed
+        seed, alike = ticket.seed, self.executor != "one by one"
         member = Member(self.recipe, seed, name)
         if kind == "ticket" and level == 0:
-            return begin(self.task, member)
+            return begin(self.task, member, alike=alike)
         if kind == "fresh weights":
-            first = of_module(model_of(self.task, self.recipe, fresh_seed(seed, level)))
-            return pruned(RunState(member, tensors=first), ticket.masks)
+            other = begin(self.task, replace(member, seed=fresh_seed(seed, level)), alike=alike)
+            return pruned(RunState(member, tensors=other.tensors), ticket.masks)
         masks = ticket.masks if level else {}
         if kind == "random mask":
             masks = prune.shuffled(ticket.masks, Key(seed) / "lottery" / level)
