@@ -260,9 +260,3 @@ def failed(run: Run, reason: str) -> RunRecord:
 def said(error: BaseException) -> str:
     """Return an exception as one line."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-
-
-def is_memory(error: BaseException) -> bool:
-    """Return whether an exception says that memory ran out."""
-    text: Any = str(error)
-    return isinstance(error, MemoryError) or ("alloc" in text and "memory" in text)

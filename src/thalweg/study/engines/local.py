@@ -29,7 +29,6 @@ from thalweg.study.engines.lanes import (
     Run,
     Watch,
     failed,
-    is_memory,
     lane_left,
     lanes_left,
     not_kept,
@@ -40,6 +39,7 @@ from thalweg.study.engines.lanes import (
 from thalweg.study.engines.queues import Queue, company_of, queues
 from thalweg.study.plan import Job
 from thalweg.task import Task
+from thalweg.task.memory import is_memory
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, compiled, not_compiled
 from thalweg.train.step import FEWEST
