@@ -8,7 +8,7 @@ import pytest
 from test_store import run
 from test_versions import fit
 
-from thalweg.record import Entry, RecipeRow, Store, StoreError
+from thalweg.record import Entry, RecipeRow, Store, StoreError, checksums
 
 FACTS = {"task": {"name": "digits"}, "protocol": {"seeds": 2}, "plan": {"together": 16}}
 RECIPES = [RecipeRow("adam", "lr = [0.1, 1.0]\n" * 4), RecipeRow("sgd", "lr = [0.01, 0.1]\n" * 4)]
@@ -249,3 +249,19 @@ def test_whoever_reads_while_another_writes_sees_no_damage(tmp_path):
         store.add_entries(ENTRIES)
         store.drop_entries("tuning")
         Store(tmp_path).close()
+
+
+def test_a_run_that_is_recorded_while_another_looks_is_no_damage(tmp_path, monkeypatch):
+    sums = checksums._sums
+
+    def slowly(database, kind, key=()):
+        found = sums(database, kind, key)
+        if kind == "run" and not key:
+            store.add_run(RUNS[1])
+        return found
+
+    with Store(tmp_path, write=True) as store:
+        store.begin(FACTS, RECIPES, RUNS[:1])
+        monkeypatch.setattr(checksums, "_sums", slowly)
+        with Store(tmp_path) as reader:
+            assert len(reader.finished()) == 2
