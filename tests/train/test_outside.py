@@ -13,7 +13,8 @@ from torch import nn
 import exported
 import thalweg as tw
 from thalweg.errors import InputError
-from thalweg.inspect import check as looked_over
+from thalweg.inspect._checks.modes import modes
+from thalweg.inspect._checks.subject import Subject
 from thalweg.recipe import Recipe, Together
 from thalweg.record import Store
 from thalweg.study.engines.lanes import not_kept
@@ -90,7 +91,7 @@ def test_a_plan_and_a_check_say_what_stands_in_the_way():
         plan = measure(one, Together(batch_size=18), seconds=0)
         assert (plan.executor, plan.together) == ("one by one", 1)
         assert f"because vmap cannot take this model: {words}" in plan.reason
-        finding = looked_over(one)["modes"]
+        finding = modes(Subject(one, Recipe(batch_size=18, epochs=1).resolved()))
         assert words in finding.what, finding
         assert finding.level == ("wrong" if one is counting else "note")
 
@@ -105,7 +106,7 @@ STUDIED = [
 @pytest.mark.parametrize(("kinds", "name"), STUDIED)
 def test_a_study_records_what_each_run_gives_alone(tmp_path, kinds, name):
     one = task(kinds[name][1])
-    recipes = [Recipe(tw.optim.adam(), epochs=2, batch_size=18)]
+    recipes = [Recipe(tw.optim.adam(), epochs=1, batch_size=18)]
     for processes in (1, 2):
         tw.compare(
             one, recipes, trials=1, seeds=3, out=tmp_path / f"{processes}", processes=processes, progress=False
