@@ -37,8 +37,8 @@ class Store:
     Args:
         directory: the study's directory.
         write: take the directory's lock and create what is missing; otherwise only read.
-        checked: look first whether the file is whole and its records are what was written, which takes about 20 ms
-            for 600 runs.
+        checked: look first whether the file is whole and its records are what was written, which takes about 35 ms
+            for 600 runs of 30 epochs.
 
     Attributes:
         anew: whether there was a file, but nothing in it, so that what is written begins a study.
