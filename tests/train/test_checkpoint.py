@@ -491,7 +491,7 @@ def test_files_that_may_not_grow_are_said_in_one_sentence(tmp_path, limit):
     process, pipe = child(limited, tmp_path, limit)
     process.join()
     ((sentence, there),) = received(pipe)
-    assert sentence == f"{tmp_path} cannot be written: File too large"
+    assert sentence == f"{tmp_path} cannot be written: File too large; what was recorded before is intact"
     assert len(there) == 1, "the earlier generation alone"
     assert_same(Checkpoints(tmp_path).load("lane-3"), state(0))
 

@@ -224,7 +224,9 @@ class Store:
         )  # fmt: skip
         # Behind all others, also behind what it takes the place of: see `runs_since`.
         (last,) = self._database.execute("SELECT coalesce(max(rowid), 0) FROM run").fetchone()
-        self._database.execute("DELETE FROM run WHERE identity = ? AND status = 'failed'", (run.identity,))
+        failed = "SELECT identity FROM run WHERE identity = ? AND status = 'failed'"
+        for table, column in (("curve", "run"), ("outcome", "run"), ("run", "identity")):
+            self._database.execute(f"DELETE FROM {table} WHERE {column} IN ({failed})", (run.identity,))
         cursor = self._database.execute(
             "INSERT OR IGNORE INTO run (rowid, identity, recipe, seed, status, reason, executor, steps, cpu_seconds, "
             f"state_bytes, train, valid, test) VALUES ({'?,' * 12}?)",
