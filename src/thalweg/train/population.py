@@ -43,8 +43,11 @@ def train(
     apart = executor == "one by one" and bool(outside(task).carried)
     found: dict[str, Result] = {}
     for group in [[one] for one in named] if apart else [named]:
-        states = begin_all(task, group, alike=executor != "one by one")
-        population = Population(task, executor, len(group), states, keep_weights=keep_weights)
+        population = Population(
+            task, executor, len(group),
+            begin_all(task, group, alike=executor != "one by one"),  # which nobody else keeps while they train
+            keep_weights=keep_weights,
+        )  # fmt: skip
         ended = population.run(on_epoch=lambda _: on_epoch())
         found |= {member.identity: result for member, result in ended}
     return [found[one.identity] for one in named]
