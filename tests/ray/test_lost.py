@@ -29,12 +29,14 @@ from thalweg.study.engines.lanes import Chunk, failed
 def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_the_bit(joined, second, tmp_path):
     to_be_shot, arrived = second.node_id, tmp_path / "arrived"
 
-    def linger(_, steps=[0]):  # noqa: B006 – each process counts its own
+    def linger(_):
         import ray
 
-        steps[0] += 1
+        # Counted where models are not looked into: one that keeps a count trains alone.
+        calls = int(os.environ.get("LINGERED", "0")) + 1
+        os.environ["LINGERED"] = str(calls)
         here = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "no node"
-        if steps[0] > 17 * 3 and here == to_be_shot:  # some calls are those by which models are looked at
+        if calls > 17 * 3 and here == to_be_shot:
             arrived.touch()
             threading.Event().wait()
 
