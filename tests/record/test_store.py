@@ -50,7 +50,8 @@ def test_the_first_record_of_a_run_stays(tmp_path):
 def test_a_failed_record_gives_way_to_the_next_one_which_comes_last(tmp_path):
     failed = {"status": "failed", "reason": "out of memory", "curve": None, "outcomes": None}
     with Store(tmp_path, write=True) as store:
-        for name in "abc":
+        store.add_entries([Entry("chosen", "one", 0, at, name) for at, name in enumerate("abc")])
+        for name in "abcd":
             store.add_run(run(name, **(failed if name != "b" else {})))
         assert store.failed() == {"a", "c"}
         _, place = store.runs_since(0)
@@ -65,8 +66,8 @@ def test_a_failed_record_gives_way_to_the_next_one_which_comes_last(tmp_path):
         }
         assert new["a"].curve.step.tolist() == [0, 5, 10]
         assert store.runs_since(place) == ({}, place)
-        assert store.failed() == {"c"}
-        assert list(store.runs_since(0)[0]) == ["b", "c", "a"]
+        assert store.failed() == {"c"}, "and not d, which nothing asks for"
+        assert list(store.runs_since(0)[0]) == ["b", "d", "c", "a"]
         kept = store.runs(outcomes=True)
         assert (kept["b"].test, kept["a"].outcomes.tolist()) == (0.7, [1.0, 0.0, 1.0])
     Store(tmp_path).close()

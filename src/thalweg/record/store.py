@@ -258,8 +258,9 @@ class Store:
         return {row[0] for row in self._database.execute("SELECT identity FROM run")}
 
     def failed(self) -> set[str]:
-        """Return the identities of the runs that failed: whose next record, if there is one, takes its place."""
-        return {row[0] for row in self._database.execute("SELECT identity FROM run WHERE status = 'failed'")}
+        """Return the identities of the runs that failed and are still asked for: whose next record takes their place."""
+        query = "SELECT identity FROM run WHERE status = 'failed' AND identity IN (SELECT run FROM entry)"
+        return {row[0] for row in self._database.execute(query)}
 
     def runs(self, *, curves: bool = False, outcomes: bool = False) -> dict[str, RunRecord]:
         """Return all runs by identity, with their curves and outcomes if asked for."""
