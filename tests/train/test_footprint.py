@@ -42,7 +42,7 @@ def in_groups(task, runs, monkeypatch, executor="vmapped"):
     for bytes_ in (2**40, 1):
         monkeypatch.setattr(footprint, "PASS", bytes_)
         models = EXECUTORS[executor](task, beginnings(task, len(runs), runs[0].recipe), len(runs))
-        assert (len(models.passes(len(models.parameters), 45)) > 1) == (bytes_ == 1)
+        assert (len(models.passes(len(models.parameters))) > 1) == (bytes_ == 1)
         found.append(train(task, runs, executor, keep_weights=True))
     return found
 
@@ -56,6 +56,21 @@ def test_models_that_pass_in_groups_come_to_the_same_bits(model, count, monkeypa
 @pytest.mark.parametrize("roles", [{"accumulate": 3}, {"wrapper": tw.wrapper.sam()}, {"average": tw.average.swa()}])
 def test_groups_do_not_change_how_a_batch_passes_or_what_goes_around_a_step(roles, monkeypatch):
     same(*in_groups(small_digits(MODELS["batch norm"]), members(9, **roles), monkeypatch))
+
+
+def test_an_epochs_last_batch_brings_no_more_models_together(monkeypatch):
+    task, runs, seen = small_digits(MODELS["gelu"]), members(8, batch_size=50), set()
+    assert len(task.train) % 50 == 30
+    monkeypatch.setattr(footprint, "PASS", 6 * saved_bytes(task, runs[0].recipe.together(), 50))
+
+    class Seeing(EXECUTORS["vmapped"]):
+        def _some(self, weights, rest, batch, keys, gradients):
+            seen.add((batch.width, len(weights) - self.spare))
+            return super()._some(weights, rest, batch, keys, gradients)
+
+    monkeypatch.setitem(EXECUTORS, "vmapped", Seeing)
+    train(task, runs, "vmapped")
+    assert seen == {(50, 4), (30, 4)}
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ class Compiled(Vmapped):
     def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         parts = self.parts(batch.width)
-        if len(parts) > 1 or len(self.passes(len(self.parameters), parts[0].stop)) > 1:
+        if len(parts) > 1 or len(self.passes(len(self.parameters))) > 1:
             return super().differentiate(batch, steps)
         self._switch(training=True)
         keys = step_keys(self.mask_keys, steps)
@@ -228,7 +228,7 @@ def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _P
     """
     models = Compiled(task, beginnings(task, slots, together.recipe().resolved()))
     pieces = {cut.stop - cut.start for size in sizes for cut in models.parts(size)}
-    wanted: list[Size] = [("step", models.passes(slots, size)[0][1], size) for size in sorted(pieces)]
+    wanted: list[Size] = [("step", models.passes(slots)[0][1], size) for size in sorted(pieces)]
     wanted += [("evaluate", models.passes(slots, CHUNK)[0][1], CHUNK)] * models.fills_up()
     for size in wanted:
         if size not in models.graphs:

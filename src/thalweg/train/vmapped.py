@@ -95,25 +95,27 @@ class Vmapped(Rows):
         self._switch(training=True)
         found = [
             (own, self._some(weights[some], rest_of(rest, some), batch.at(some), keys[some], gradients[some]))
-            for some, own in self.passes(len(weights), self.parts(batch.width)[0].stop)
+            for some, own in self.passes(len(weights))
         ]
         if len(found) == 1:
             return found[0][1]
         after = {name: torch.cat([after[name][:own] for own, (_, after) in found]) for name in rest}
         return torch.cat([losses[:own] for own, (losses, _) in found]), after
 
-    def passes(self, count: int, examples: int) -> list[tuple[slice, int]]:
+    def passes(self, count: int, examples: int = 0) -> list[tuple[slice, int]]:
         """Return which of so many models pass together, so that those that wait have no activations.
 
         Args:
             count: of models, with those that are spare.
-            examples: of each.
+            examples: of each; in a step, where they are not given, as many as pass of a full batch, so that an
+                epoch's last batch brings no more models together than the others.
 
         Returns:
             Slices of rows, each with spare ones at its end, and how many of its rows are to be used. What a slice
             says of its spare rows is overwritten by the next.
         """
         real = count - self.spare
+        examples = examples or self.parts(min(self.together.batch_size, len(self.task.train)))[0].stop
         some = at_once(saved_bytes(self.task, self.together, examples), real, alike=not self.spare)
         groups = -(-real // some)
         # As even as can be: in fives and fours rather than fives and a one, which would be a population of two.
