@@ -63,6 +63,7 @@ _OF_STAGES = {
     "geometry": "M = ", "field": "d = ",
     "level": r"x \leftarrow ", "grain": r"x \leftarrow ", "last": r"x \leftarrow ",
     "colour": "C = ", "kernel": "w = ", "separable": "w = ", "hole": r"\mathrm{erased} = ",
+    "veil": r"\mathrm{veil} = ",
     "whole": r"\mathrm{picture} \leftarrow ", "chosen": r"\mathrm{steps} = ", "mixture": r"\mathrm{steps} = ",
     "mix": r"\lambda = ", "word": r"\mathrm{word} \leftarrow ", "letters": r"\mathrm{word} \leftarrow ",
     "order": r"\mathrm{partner} = ", "gap": r"\mathrm{inserted} = ", "mask": r"\mathrm{word} \leftarrow ",

@@ -7,6 +7,10 @@ the sample's number, and from nothing else: not from the batch, the number of wo
 from thalweg.augment._adapted import adapted
 from thalweg.augment._affine import affine
 from thalweg.augment._augmix import augmix
+from thalweg.augment._auto import auto
+from thalweg.augment._auto_cifar10 import auto_cifar10
+from thalweg.augment._auto_contrast import auto_contrast
+from thalweg.augment._auto_svhn import auto_svhn
 from thalweg.augment._blur import blur
 from thalweg.augment._brightness import brightness
 from thalweg.augment._case import case
@@ -19,6 +23,7 @@ from thalweg.augment._elastic import elastic
 from thalweg.augment._equalise import equalise
 from thalweg.augment._flip import flip
 from thalweg.augment._flip_vertical import flip_vertical
+from thalweg.augment._fog import fog
 from thalweg.augment._gamma import gamma
 from thalweg.augment._grey import grey
 from thalweg.augment._grid_distortion import grid_distortion
@@ -33,11 +38,13 @@ from thalweg.augment._mixup import mixup
 from thalweg.augment._motion_blur import motion_blur
 from thalweg.augment._noise import noise
 from thalweg.augment._normalise import normalise
+from thalweg.augment._ocr import ocr
 from thalweg.augment._pad import pad
 from thalweg.augment._perspective import perspective
 from thalweg.augment._posterise import posterise
 from thalweg.augment._ppdb import ppdb
 from thalweg.augment._quarter_turns import quarter_turns
+from thalweg.augment._rain import rain
 from thalweg.augment._rand import rand
 from thalweg.augment._random_deletion import random_deletion
 from thalweg.augment._random_erasing import random_erasing
@@ -47,10 +54,13 @@ from thalweg.augment._random_swap import random_swap
 from thalweg.augment._resize import resize
 from thalweg.augment._salt_and_pepper import salt_and_pepper
 from thalweg.augment._saturation import saturation
+from thalweg.augment._shadow import shadow
 from thalweg.augment._sharpen import sharpen
 from thalweg.augment._shot_noise import shot_noise
+from thalweg.augment._snow import snow
 from thalweg.augment._solarise import solarise
 from thalweg.augment._ssr import ssr
+from thalweg.augment._sun_flare import sun_flare
 from thalweg.augment._synonym import synonym
 from thalweg.augment._technique import AugmentTechnique, Policy
 from thalweg.augment._trivial import trivial
@@ -59,15 +69,16 @@ from thalweg.augment._vectors import vectors
 
 TEXT = (
     synonym, ppdb, vectors, masked, masked_insertion, random_insertion, random_swap, random_deletion, keyboard, typo,
-    case,
+    case, ocr,
 )  # fmt: skip
 """Those of texts."""
 
 IMAGE = (
     flip, flip_vertical, quarter_turns, ssr, affine, perspective, crop, centre_crop, random_resized_crop, resize, pad,
-    elastic, grid_distortion, brightness, contrast, gamma, posterise, solarise, invert, equalise, saturation, hue,
-    grey, sharpen, blur, motion_blur, noise, shot_noise, salt_and_pepper, jpeg, cutout, random_erasing, grid_mask,
-    rand, trivial, augmix, mixup, cutmix, normalise,
+    elastic, grid_distortion, brightness, contrast, gamma, posterise, solarise, invert, equalise, auto_contrast,
+    saturation, hue, grey, sharpen, blur, motion_blur, noise, shot_noise, salt_and_pepper, jpeg, fog, rain, snow,
+    shadow, sun_flare, cutout, random_erasing, grid_mask, rand, trivial, augmix, auto, auto_cifar10, auto_svhn, mixup,
+    cutmix, normalise,
 )  # fmt: skip
 """Those of pictures."""
 
@@ -75,11 +86,12 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 """Every augmentation by name."""
 
 __all__ = [
-    "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "blur", "brightness", "case",
-    "centre_crop", "contrast", "crop", "cutmix", "cutout", "elastic", "equalise", "flip", "flip_vertical", "gamma",
-    "grey", "grid_distortion", "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion",
-    "mixup", "motion_blur", "noise", "normalise", "pad", "perspective", "posterise", "ppdb", "quarter_turns",
-    "rand", "random_deletion", "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize",
-    "salt_and_pepper", "saturation", "sharpen", "shot_noise", "solarise", "ssr", "synonym", "trivial", "typo",
-    "vectors",
+    "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "auto", "auto_cifar10",
+    "auto_contrast", "auto_svhn", "blur", "brightness", "case", "centre_crop", "contrast", "crop", "cutmix",
+    "cutout", "elastic", "equalise", "flip", "flip_vertical", "fog", "gamma", "grey", "grid_distortion",
+    "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise",
+    "normalise", "ocr", "pad", "perspective", "posterise", "ppdb", "quarter_turns", "rain", "rand", "random_deletion",
+    "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize", "salt_and_pepper",
+    "saturation", "shadow", "sharpen", "shot_noise", "snow", "solarise", "ssr", "sun_flare", "synonym", "trivial",
+    "typo", "vectors",
 ]  # fmt: skip

@@ -67,12 +67,25 @@ def _factor(u: Sequence[float], values: dict[str, Any]) -> str:
     return f"×{1 + _either_way(u[0], values['limit']):.2f}"
 
 
+def _falling(what: str) -> Callable[[Sequence[float], dict[str, Any]], str]:
+    def said(u: Sequence[float], values: dict[str, Any]) -> str:
+        count = floor(between(u[0], 0.0, values["count"] + 1.0))
+        return f"{count:.0f} {what} at {_either_way(u[1], values['slant']):.0f}°"
+
+    return said
+
+
+def _at(share: float, x: float, y: float) -> str:
+    return f"{100 * share:.0f} % at {100 * x:.0f} % across and {100 * y:.0f} % down"
+
+
 _AMOUNTS: dict[str, Callable[[Sequence[float], dict[str, Any]], str]] = {
     "ssr": _ssr,
     "affine": _affine,
     "brightness": lambda u, values: _percent(_either_way(u[0], values["limit"])),
     "contrast": _factor,
     "saturation": _factor,
+    "sharpen": lambda u, values: _percent(between(u[0], 0.0, values["limit"])),
     "gamma": lambda u, values: f"exponent {log_between(u[0], 1 / values['limit'], values['limit']):.2f}",
     "hue": lambda u, values: f"turned {_either_way(u[0], values['limit']):.1f}°",
     "blur": lambda u, values: f"sigma {between(u[0], 0.1, values['limit']):.2f} pixels",
@@ -82,6 +95,11 @@ _AMOUNTS: dict[str, Callable[[Sequence[float], dict[str, Any]], str]] = {
     "motion_blur": lambda u, values: (
         f"{between(u[0], 1.0, values['limit']):.1f} pixels at {between(u[1], 0.0, 180.0):.0f}°"
     ),
+    "fog": lambda u, values: f"takes {100 * between(u[0], 0.0, values['limit']):.0f} % of the light",
+    "rain": _falling("drops"),
+    "snow": _falling("flakes"),
+    "shadow": lambda u, values: _at(between(u[0], values["limit"] / 2, values["limit"]), u[1], u[2]),
+    "sun_flare": lambda u, values: _at(between(u[0], values["limit"] / 2, values["limit"]), u[1], u[2] / 2),
     "posterise": lambda _, values: f"{values['bits']} bits",
     "solarise": lambda _, values: f"from {100 * values['threshold']:.0f} % up",
 }

@@ -36,16 +36,17 @@ class AugmentTechnique(Technique):
             ``x``, 0 to 1, to another, which is then cut to 0 to 1; ``grain``: the same, from a number ``n`` of each
             level's own too; ``last``: the same, and not cut. ``colour``: a matrix of red, green and blue.
             ``kernel``: weights of neighbours; ``separable``: those along one side, for both. ``hole``: whether a
-            pixel of a row and column is erased. ``whole``: a picture. ``chosen``: other steps, for each sample; and
-            ``mixture``: chains of such with weights. ``mix``: the share that a picture keeps where it is mixed with
-            another of the batch.
+            pixel of a row and column is erased. ``veil``: what passes of a picture's light, and what is added to it
+            (`thalweg.augment.image._veils`), from numbers ``n`` too where there is ``nodes``. ``whole``: a picture.
+            ``chosen``: other steps, for each sample; and ``mixture``: chains of such with weights. ``mix``: the share
+            that a picture keeps where it is mixed with another of the batch.
             For texts: ``word``, from a word to another, whose casing and form follow; ``letters``, from a word to how
             it is written; ``order``, from the other words to the one to change places with; ``gap``, from the
             text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one.
         sized: for geometry that changes the size, the function from height, width and the hyperparameters to the
             output's.
-        nodes: for fields, the function from height, width and the hyperparameters to how many rows and columns of
-            nodes there are.
+        nodes: for fields and veils, the function from height, width and the hyperparameters to how many rows and
+            columns of numbers ``n`` there are.
     """
 
     medium: str = "image"

@@ -16,7 +16,7 @@ from thalweg.augment._sharpen import sharpen
 from thalweg.augment._solarise import solarise
 from thalweg.augment._technique import AugmentTechnique
 
-__all__ = ["COUNT", "Chosen", "Mixture", "mixture", "picked"]
+__all__ = ["COUNT", "SHEAR", "Chosen", "Mixture", "mixture", "part_of_affine", "picked"]
 
 
 class Chosen(NamedTuple):
@@ -34,7 +34,8 @@ class Mixture(NamedTuple):
     chains: list[tuple[float, list[Chosen]]]
 
 
-def _affine(place: int, **limits: float) -> Callable[[float], Chosen]:
+def part_of_affine(place: int, **limits: float) -> Callable[[float], Chosen]:
+    """Return what makes a map of a strength from -1 to 1, by one of the random numbers of `affine`."""
     values = {"shift": 0.0, "scale": 0.0, "rotate": 0.0, "shear": 0.0, "border": "constant", **limits}
 
     def of(strength: float) -> Chosen:
@@ -43,7 +44,9 @@ def _affine(place: int, **limits: float) -> Callable[[float], Chosen]:
     return of
 
 
-_SHEAR = math.degrees(math.atan(0.3))
+SHEAR = math.degrees(math.atan(0.3))
+"""How far published policies lean a picture at most, in degrees."""
+
 _OPERATIONS: tuple[Callable[[float], Chosen | None], ...] = (
     lambda _: None,
     lambda _: Chosen(equalise, {}, []),
@@ -53,11 +56,11 @@ _OPERATIONS: tuple[Callable[[float], Chosen | None], ...] = (
     lambda s: Chosen(contrast, {"limit": 0.9}, [(1 + s) / 2]),
     lambda s: Chosen(brightness, {"limit": 0.45}, [(1 + s) / 2]),
     lambda s: Chosen(sharpen, {"limit": 0.9}, [abs(s)]),
-    _affine(0, shear=_SHEAR),
-    _affine(1, shear=_SHEAR),
-    _affine(4, rotate=30.0),
-    _affine(5, shift=0.3),
-    _affine(6, shift=0.3),
+    part_of_affine(0, shear=SHEAR),
+    part_of_affine(1, shear=SHEAR),
+    part_of_affine(4, rotate=30.0),
+    part_of_affine(5, shift=0.3),
+    part_of_affine(6, shift=0.3),
 )
 COUNT = len(_OPERATIONS)
 """How many there are to choose from."""

@@ -19,7 +19,7 @@ from thalweg.augment.image._plane import Plane
 if TYPE_CHECKING:
     from thalweg.augment._program import Step
 
-__all__ = ["Field", "bells", "field_of", "knots", "meshed", "places", "smoothed"]
+__all__ = ["Field", "bells", "field_of", "graded", "knots", "meshed", "places", "smoothed"]
 
 _REACH = 3
 """Nodes outside the picture: three standard deviations of what is spread from them."""
@@ -135,6 +135,19 @@ def meshed(moves: np.ndarray, height: int, width: int) -> Field:
     return Field(own, _Spread(_hat, high, -0.5, rows), _Spread(_hat, wide, -0.5, columns), height, width)
 
 
+def graded(values: np.ndarray, spacing: float, first: float, height: int, width: int) -> np.ndarray:
+    """Return numbers of a grid at all pixels, smooth from each to the next, float32, ``(height, width)``.
+
+    Args:
+        values: ``(rows, columns)``.
+        spacing: how far apart they are, in pixels.
+        first: where the first is, along both sides.
+        height, width: of the picture.
+    """
+    down, across = (_Spread(_ease, spacing, first, count) for count in values.shape)
+    return Field(values, down, across, height, width).grid()
+
+
 def knots(height: int, width: int, *, cells: int, **_: Any) -> tuple[int, int]:  # noqa: ARG001
     """Return how many moves `meshed` takes along height and width."""
     return cells + 1, cells + 1
@@ -180,6 +193,12 @@ def _bell(t: np.ndarray) -> np.ndarray:
 
 def _hat(t: np.ndarray) -> np.ndarray:
     found: np.ndarray = (1 - np.abs(t)).clip(0)
+    return found
+
+
+def _ease(t: np.ndarray) -> np.ndarray:
+    t = np.abs(t).clip(0, 1)
+    found: np.ndarray = 1 - t * t * (3 - 2 * t)
     return found
 
 

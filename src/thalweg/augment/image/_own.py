@@ -9,6 +9,7 @@ import numpy as np
 
 from thalweg.augment._draws import fields
 from thalweg.augment.image._opencv import opencv
+from thalweg.augment.image._veils import veil_of
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +53,15 @@ def hole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarra
         255 * step.values["fill"]
     )
     return found
+
+
+def veil(image: np.ndarray, step: Step, drawn: list[float], key: tuple[int, int, int]) -> np.ndarray:
+    cv2, (height, width), channels = opencv(), image.shape[:2], channels_of(image)
+    keep, light = (
+        cv2.merge([part] * channels).reshape(height, -1) for part in veil_of(step, drawn, key, height, width)
+    )
+    found = cv2.multiply(image.reshape(height, -1), keep, dtype=cv2.CV_32F)
+    return cv2.add(found, light * np.float32(255), dtype=cv2.CV_8U).reshape(image.shape)  # type: ignore[no-any-return]
 
 
 def whole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:
@@ -124,7 +134,8 @@ def per_channel(step: Step, name: str, channels: int) -> tuple[float, ...]:
 
 
 STAGES = {
-    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole,
+    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "veil": veil,
+    "whole": whole,
     "foreign": whole, "last": last,
 }  # fmt: skip
 """What carries each of them out: from a picture, the step, its random numbers, and the seed, epoch and sample."""

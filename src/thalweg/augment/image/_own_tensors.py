@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thalweg.augment._draws import fields
 from thalweg.augment.image._own import per_channel
+from thalweg.augment.image._veils import veil_of
 
 if TYPE_CHECKING:
     from thalweg.augment._program import Step
@@ -77,6 +78,14 @@ def hole(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
     return images.masked_fill(erased, round(255 * step.values["fill"]) / 255)
 
 
+def veil(images: Tensor, step: Step, drawn: np.ndarray, key: _Key) -> Tensor:
+    keys = zip(*(x.tolist() for x in key), strict=True)
+    pairs = zip(drawn.tolist(), keys, strict=True)
+    veils = np.stack([veil_of(step, us, own, *images.shape[-2:]) for us, own in pairs])
+    keep, light = _like(veils, images).unbind(1)
+    return (images * keep[:, None] + light[:, None]).clamp(0.0, 1.0)
+
+
 def whole(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
     pairs = zip(_levels(images), drawn.tolist(), strict=True)
     done = np.stack([step.technique.formula(image, *us, **step.values) for image, us in pairs])
@@ -101,7 +110,8 @@ def last(images: Tensor, step: Step, drawn: np.ndarray, _: Any) -> Tensor:
 
 
 STAGES = {
-    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "whole": whole,
+    "colour": colour, "separable": separable, "kernel": kernel, "grain": grain, "hole": hole, "veil": veil,
+    "whole": whole,
     "foreign": whole, "last": last, "chosen": chosen, "mixture": chosen,
 }  # fmt: skip
 """What carries each of them out: from pictures, the step, their random numbers, and their seeds, epochs, samples."""
