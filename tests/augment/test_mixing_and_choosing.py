@@ -117,7 +117,7 @@ def test_a_mixture_has_the_weights_of_its_parts():
     assert len({image.tobytes() for image in [augment.augmix()(flat, sample=i) for i in range(20)]}) > 10
 
 
-@pytest.mark.parametrize("name", ["trivial", "rand", "augmix"])
+@pytest.mark.parametrize("name", ["trivial", "rand", "augmix", "auto", "auto_cifar10"])
 @pytest.mark.parametrize("shape", [(), (1,)], ids=["flat", "layered"])
 def test_policies_that_choose_leave_colours_out_on_grey_pictures(name, shape):
     picture = photos()[0][100:124, 200:230].mean(-1).astype(np.uint8)

@@ -69,7 +69,7 @@ def _factor(u: Sequence[float], values: dict[str, Any]) -> str:
 
 def _falling(what: str) -> Callable[[Sequence[float], dict[str, Any]], str]:
     def said(u: Sequence[float], values: dict[str, Any]) -> str:
-        count = floor(between(u[0], 0.0, values["count"] + 1.0))
+        count = floor(between(u[0], values["count"] / 5, values["count"] + 1.0))
         return f"{count:.0f} {what} at {_either_way(u[1], values['slant']):.0f}°"
 
     return said
@@ -95,7 +95,7 @@ _AMOUNTS: dict[str, Callable[[Sequence[float], dict[str, Any]], str]] = {
     "motion_blur": lambda u, values: (
         f"{between(u[0], 1.0, values['limit']):.1f} pixels at {between(u[1], 0.0, 180.0):.0f}°"
     ),
-    "fog": lambda u, values: f"takes {100 * between(u[0], 0.0, values['limit']):.0f} % of the light",
+    "fog": lambda u, values: f"takes {100 * between(u[0], values['limit'] / 5, values['limit']):.0f} % of the light",
     "rain": _falling("drops"),
     "snow": _falling("flakes"),
     "shadow": lambda u, values: _at(between(u[0], values["limit"] / 2, values["limit"]), u[1], u[2]),

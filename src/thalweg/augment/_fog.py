@@ -12,13 +12,14 @@ from thalweg.technique import Uniform
     nodes=octaves,
 )
 def fog(n, u1, height, width, *, limit=0.7, light=0.9, p=0.5):
-    """Fog that takes up to ``limit`` of the light, more here and less there, and has the level ``light`` itself.
+    """Fog that takes from a fifth of ``limit`` up to ``limit`` of the light, more here and less there.
 
-    What passes of a level falls exponentially with how thick the fog is (Koschmieder's law: t x + light (1 - t)); the
-    thickness is a plasma fractal. ``rain`` and ``snow`` have an even mist behind what falls.
+    What passes of a level, t, falls exponentially with how thick the fog is, and the fog adds a level of its own
+    (Koschmieder's law: t x + (1 - t) ``light``); the thickness is a plasma fractal. ``rain`` and ``snow`` have an even
+    mist behind what falls.
 
     Use it for pictures taken out of doors, by vehicles above all.
 
     Source: Hendrycks & Dietterich 2019, section 3, who add the fractal and divide; albumentations: ``RandomFog``.
     """
-    return mist(between(u1, 0.0, limit), plasma(n, height, width), light)
+    return mist(between(u1, limit / 5, limit), plasma(n, height, width), light)

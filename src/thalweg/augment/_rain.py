@@ -12,15 +12,15 @@ from thalweg.technique import LogUniform, Uniform
     nodes=per_drop,
 )
 def rain(n, u1, u2, height, width, *, count=800, slant=20.0, length=0.15, light=0.85, p=0.5):
-    """Up to ``count`` drops, bright lines of the level ``light`` that all fall at one slant, before a grey mist.
+    """From a fifth of ``count`` up to ``count`` drops: bright lines that fall at one slant, before a grey mist.
 
-    The slant is up to ``slant`` degrees either way. Near drops are longer, up to ``length`` of the shorter side, and
-    hide more; the more there are, the thicker is the mist of those too far to be told apart.
+    Their level is ``light``, the slant up to ``slant`` degrees either way. Near drops are longer, up to ``length`` of
+    the shorter side, and hide more; the more there are, the thicker is the mist of those too far to be told apart.
 
     Use it for pictures taken out of doors, by vehicles above all.
 
     Source: Garg & Nayar 2007, sections 3 and 5; albumentations: ``RandomRain``.
     """
-    drops = floor(between(u1, 0.0, count + 1.0))
+    drops = floor(between(u1, count / 5, count + 1.0))
     far = mist(hidden(drops, 0.0005), 1.0, 0.55)
     return in_front(far, streaks(n, drops, between(u2, -slant, slant), length, height, width), light)

@@ -13,7 +13,7 @@ from thalweg.technique import Uniform
 def shadow(
     u1, u2, u3, u4, u5, u6, u7, u8, u9, height, width, *, limit=0.6, least=0.3, most=0.8, soft=0.03, p=0.5,
 ):  # fmt: skip
-    """A shadow of five corners, which takes half of ``limit`` to all of it from the light; its middle is anywhere.
+    """A shadow of five corners, which takes from half of ``limit`` up to ``limit`` of the light; its middle is anywhere.
 
     Its corners lie on an ellipse of ``least`` to ``most`` of the picture about it, and its edge is ``soft`` of the
     shorter side wide. ``cutout`` hides all.

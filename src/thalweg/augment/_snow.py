@@ -12,15 +12,15 @@ from thalweg.technique import LogUniform, Uniform
     nodes=per_drop,
 )
 def snow(n, u1, u2, height, width, *, count=1000, slant=45.0, diameter=0.03, light=1.0, p=0.5):
-    """Up to ``count`` flakes of the level ``light``, the near ones large and out of focus, before a bright mist.
+    """From a fifth of ``count`` up to ``count`` flakes, near ones large and out of focus, before a bright mist.
 
-    They fall up to ``slant`` degrees either way from straight down, and smear a little; the nearest have a
-    ``diameter`` in shares of the shorter side. The more there are, the thicker is the mist.
+    Their level is ``light``. They fall up to ``slant`` degrees either way from straight down, and smear a little; the
+    nearest have a ``diameter`` in shares of the shorter side. The more there are, the thicker is the mist.
 
     Use it for pictures taken out of doors, by vehicles above all.
 
     Source: Hendrycks & Dietterich 2019, section 3, who blur thresholded noise; albumentations: ``RandomSnow``.
     """
-    number = floor(between(u1, 0.0, count + 1.0))
+    number = floor(between(u1, count / 5, count + 1.0))
     far = mist(hidden(number, 0.0004), 1.0, 0.85)
     return in_front(far, flakes(n, number, between(u2, -slant, slant), diameter, height, width), light)

@@ -13,8 +13,8 @@ from thalweg.technique import LogUniform, Uniform
 def sun_flare(u1, u2, u3, height, width, *, limit=1.0, diameter=0.2, p=0.5):
     """The sun in the upper half: a bright middle, a halo, and ghosts of the lens.
 
-    Half of ``limit`` to all of it is white in the middle, whose ``diameter`` is a share of the shorter side. Ghosts lie
-    on the line through the picture's middle, and are weak.
+    From half of ``limit`` up to ``limit`` of the middle's light is white; its ``diameter`` is a share of the shorter
+    side. Ghosts lie on the line through the picture's middle, and are weak.
 
     Use it for cameras that look towards the light: vehicles, watch-towers.
 

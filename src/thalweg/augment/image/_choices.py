@@ -16,7 +16,7 @@ from thalweg.augment._sharpen import sharpen
 from thalweg.augment._solarise import solarise
 from thalweg.augment._technique import AugmentTechnique
 
-__all__ = ["COUNT", "SHEAR", "Chosen", "Mixture", "mixture", "part_of_affine", "picked"]
+__all__ = ["COUNT", "Chosen", "Mixture", "mixture", "part_of_affine", "picked"]
 
 
 class Chosen(NamedTuple):
@@ -44,9 +44,7 @@ def part_of_affine(place: int, **limits: float) -> Callable[[float], Chosen]:
     return of
 
 
-SHEAR = math.degrees(math.atan(0.3))
-"""How far published policies lean a picture at most, in degrees."""
-
+_SHEAR = math.degrees(math.atan(0.3))
 _OPERATIONS: tuple[Callable[[float], Chosen | None], ...] = (
     lambda _: None,
     lambda _: Chosen(equalise, {}, []),
@@ -56,8 +54,8 @@ _OPERATIONS: tuple[Callable[[float], Chosen | None], ...] = (
     lambda s: Chosen(contrast, {"limit": 0.9}, [(1 + s) / 2]),
     lambda s: Chosen(brightness, {"limit": 0.45}, [(1 + s) / 2]),
     lambda s: Chosen(sharpen, {"limit": 0.9}, [abs(s)]),
-    part_of_affine(0, shear=SHEAR),
-    part_of_affine(1, shear=SHEAR),
+    part_of_affine(0, shear=_SHEAR),
+    part_of_affine(1, shear=_SHEAR),
     part_of_affine(4, rotate=30.0),
     part_of_affine(5, shift=0.3),
     part_of_affine(6, shift=0.3),

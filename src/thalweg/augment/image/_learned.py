@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from thalweg.augment._auto_contrast import auto_contrast
@@ -13,7 +14,7 @@ from thalweg.augment._posterise import posterise
 from thalweg.augment._saturation import saturation
 from thalweg.augment._sharpen import sharpen
 from thalweg.augment._solarise import solarise
-from thalweg.augment.image._choices import SHEAR, Chosen, part_of_affine
+from thalweg.augment.image._choices import Chosen, part_of_affine
 
 __all__ = ["Pair", "learned"]
 
@@ -23,16 +24,25 @@ Pair = tuple[tuple[str, float, int], tuple[str, float, int]]
 _SHIFT = 150 / 331
 """Of the picture's side: 150 pixels of the 331 that pictures had where ImageNet's policy was learned."""
 
+
+def _sheared(place: int) -> Callable[[float], Chosen]:
+    def of(share: float) -> Chosen:
+        degrees = math.degrees(math.atan(0.3 * abs(share)))
+        return part_of_affine(place, shear=degrees)(math.copysign(1.0, share))
+
+    return of
+
+
 _OPERATIONS: dict[str, Callable[[float], Chosen]] = {
-    "shear_x": part_of_affine(0, shear=SHEAR),
-    "shear_y": part_of_affine(1, shear=SHEAR),
+    "shear_x": _sheared(0),
+    "shear_y": _sheared(1),
     "translate_x": part_of_affine(5, shift=_SHIFT),
     "translate_y": part_of_affine(6, shift=_SHIFT),
     "rotate": part_of_affine(4, rotate=30.0),
     "auto_contrast": lambda _: Chosen(auto_contrast, {}, []),
     "equalise": lambda _: Chosen(equalise, {}, []),
     "invert": lambda _: Chosen(invert, {}, []),
-    "solarise": lambda share: Chosen(solarise, {"threshold": 1 - share}, []),
+    "solarise": lambda share: Chosen(solarise, {"threshold": (1 - share) * 256 / 255}, []),
     "posterise": lambda share: Chosen(posterise, {"bits": 8 - round(4 * share)}, []),
     "contrast": lambda share: Chosen(contrast, {"limit": 0.9}, [share]),
     "saturation": lambda share: Chosen(saturation, {"limit": 0.9}, [share]),
