@@ -24,7 +24,7 @@ from clock import met, table
 
 PEERS = Path(__file__).parent.parent / ".venv-peers/bin/python"
 WORDNET = Path("/usr/share/wordnet")
-TARGETS = {"synonym": 5, "keyboard": 5, "typo": 5, "vectors": 20, "masked": 10}
+TARGETS = {"synonym": 5, "keyboard": 5, "typo": 5, "ocr": 5, "vectors": 20, "masked": 10}
 OPENED, OPENINGS = "Opened on both sides, so that no reading of files is timed: quicker foxes jumped over dogs", 10
 TEXTS, ROUNDS, WORDS, WIDTH = 60, 5, 20000, 100
 LEXNAMES = (
@@ -108,6 +108,7 @@ def theirs(paths: dict[str, str]) -> dict[str, Callable[[list[str]], Any]]:
         "synonym": naw.SynonymAug(aug_src="wordnet", **often),
         "keyboard": nac.KeyboardAug(**letters),
         "typo": nac.RandomCharAug(action="swap", **letters),
+        "ocr": nac.OcrAug(**{**letters, "aug_char_min": 1}),
         "vectors": naw.WordEmbsAug(model_type="word2vec", model_path=paths["vectors"], top_k=5, **often),
         "masked": naw.ContextualWordEmbsAug(
             paths["model"], model_type="bert", action="substitute", top_k=10, **often
@@ -136,6 +137,7 @@ def ours(paths: dict[str, str]) -> dict[str, Callable[[list[str]], Any]]:
         "synonym": augment.synonym(path=str(WORDNET)),
         "keyboard": augment.keyboard(),
         "typo": augment.typo(),
+        "ocr": augment.ocr(),
         "vectors": augment.vectors(path=paths["vectors"]),
         "masked": augment.masked(path=paths["model"]),
     }
