@@ -92,9 +92,10 @@ def rain(u, n, values):
     count = int(values["count"] / 5 + u[0] * (0.8 * values["count"] + 1))
     angle = np.radians(values["slant"] * (2 * u[1] - 1))
     reach = values["length"] * HEIGHT
-    layer, wide, parts = np.zeros((HEIGHT, WIDTH)), 0.0045 * HEIGHT, int(np.ceil(reach)) + 1
+    layer, wide = np.zeros((HEIGHT, WIDTH)), 0.0045 * HEIGHT
     for across, down, near in n[:, :count].T:
         size = 0.25 + 0.75 * near**2
+        parts = int(np.ceil(reach * size)) + 1
         for along in (np.arange(parts) + 0.5) / parts:
             x = across * (WIDTH + 2 * reach) - reach - 0.5 + np.sin(angle) * reach * size * along
             y = down * (HEIGHT + reach) - reach - 0.5 + np.cos(angle) * reach * size * along

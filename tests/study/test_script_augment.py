@@ -40,7 +40,10 @@ texts = tw.Task(model=lambda: nn.EmbeddingBag(16, 2, padding_idx=0), encode=enco
 RECIPES = {
     "moves": {"augment": augment.flip() >> augment.quarter_turns()},
     "levels, by sam": {"augment": augment.ssr() >> augment.brightness(), "wrapper": wrapper.sam(0.05)},
-    "chosen, in parts": {"augment": augment.trivial(), "accumulate": 3},
+    "chosen, in parts": {
+        "augment": augment.trivial() >> augment.auto_cifar10() >> augment.fog() >> augment.rain(count=50),
+        "accumulate": 3,
+    },
     "mixes": {"augment": augment.flip() >> augment.mixup(alpha=1.0)},
 }
 

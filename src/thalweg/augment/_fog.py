@@ -15,8 +15,8 @@ def fog(n, u1, height, width, *, limit=0.7, light=0.9, p=0.5):
     """Fog that takes from a fifth of ``limit`` up to ``limit`` of the light, more here and less there.
 
     What passes of a level, t, falls exponentially with how thick the fog is, and the fog adds a level of its own
-    (Koschmieder's law: t x + (1 - t) ``light``); the thickness is a plasma fractal. ``rain`` and ``snow`` have an even
-    mist behind what falls.
+    (Koschmieder's law: t x + (1 - t) ``light``); the thickness is a plasma fractal. ``rain`` and ``snow`` have an
+    even mist behind what falls.
 
     Use it for pictures taken out of doors, by vehicles above all.
 

@@ -13,10 +13,10 @@ from thalweg.technique import Uniform
 def shadow(
     u1, u2, u3, u4, u5, u6, u7, u8, u9, height, width, *, limit=0.6, least=0.3, most=0.8, soft=0.03, p=0.5,
 ):  # fmt: skip
-    """A shadow of five corners, which takes from half of ``limit`` up to ``limit`` of the light; its middle is anywhere.
+    """A shadow of five corners, anywhere, which takes from half of ``limit`` up to ``limit`` of the light.
 
-    Its corners lie on an ellipse of ``least`` to ``most`` of the picture about it, and its edge is ``soft`` of the
-    shorter side wide. ``cutout`` hides all.
+    The corners lie on an ellipse of ``least`` to ``most`` of the picture about its middle, and its edge is ``soft``
+    of the shorter side wide. ``cutout`` hides all.
 
     Use it for roads and fields, where trees and walls cast shadows that mean nothing.
 

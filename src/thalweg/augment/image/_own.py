@@ -56,12 +56,13 @@ def hole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarra
 
 
 def veil(image: np.ndarray, step: Step, drawn: list[float], key: tuple[int, int, int]) -> np.ndarray:
-    cv2, (height, width), channels = opencv(), image.shape[:2], channels_of(image)
-    keep, light = (
-        cv2.merge([part] * channels).reshape(height, -1) for part in veil_of(step, drawn, key, height, width)
-    )
-    found = cv2.multiply(image.reshape(height, -1), keep, dtype=cv2.CV_32F)
-    return cv2.add(found, light * np.float32(255), dtype=cv2.CV_8U).reshape(image.shape)  # type: ignore[no-any-return]
+    cv2, (keep, light) = opencv(), veil_of(step, drawn, key, *image.shape[:2])
+    light, passed = light * np.float32(255), np.empty_like(light)
+    found = []
+    for channel in cv2.split(image):
+        cv2.multiply(channel, keep, dst=passed, dtype=cv2.CV_32F)
+        found.append(cv2.add(passed, light, dtype=cv2.CV_8U))
+    return cv2.merge(found).reshape(image.shape)  # type: ignore[no-any-return]
 
 
 def whole(image: np.ndarray, step: Step, drawn: list[float], _: Any) -> np.ndarray:

@@ -55,7 +55,8 @@ def veil_of(step: Step, drawn: Any, key: tuple[int, int, int], height: int, widt
 
 def in_front(veil: Veil, opacity: Any, level: float) -> Veil:
     """Return a veil with something in front of it, which hides a share of what is behind and has a level."""
-    return Veil(veil.keep * (1 - opacity), veil.light * (1 - opacity) + level * opacity)
+    rest = 1 - opacity
+    return Veil(veil.keep * rest, level + (veil.light - level) * rest)
 
 
 def mist(share: Any, thickness: Any, level: float) -> Veil:
@@ -64,7 +65,7 @@ def mist(share: Any, thickness: Any, level: float) -> Veil:
     Koschmieder 1924, Theorie der horizontalen Sichtweite: what passes is an exponential function of the thickness.
     """
     keep = np.exp(np.log1p(-np.float32(share)) * np.asarray(thickness, np.float32))
-    return Veil(keep, np.float32(level) * (1 - keep))
+    return Veil(keep, np.float32(level) - np.float32(level) * keep)
 
 
 def hidden(count: Any, each: float) -> float:
@@ -92,8 +93,8 @@ def plasma(n: np.ndarray, height: int, width: int) -> np.ndarray:
         own = (2 * n[0, at : at + count] - 1).reshape(2**k + 1, 2**k + 1)
         total += np.float32(_UNEVEN * _DECAY ** (1 - k)) * graded(own, cells / 2**k, 0.0, *total.shape)
         at += count
-    found: np.ndarray = (1 + graded(total, side / cells, -0.5, height, width)).clip(0)
-    return found
+    found = graded(1 + total, side / cells, -0.5, height, width)
+    return found.clip(0, out=found)
 
 
 # -- rain and snow -------------------------------------------------------------------------------------
@@ -119,12 +120,14 @@ def streaks(n: np.ndarray, count: Any, degrees: Any, length: float, height: int,
     across, down, near = n[:, : int(count)].astype(np.float64)
     size = 0.25 + 0.75 * near**2
     reach = length * side
-    along = (np.arange(math.ceil(reach) + 1) + 0.5) / (math.ceil(reach) + 1)
-    dx, dy = math.sin(math.radians(degrees)) * reach, math.cos(math.radians(degrees)) * reach
-    x = (across * (width + 2 * reach) - reach - 0.5)[:, None] + dx * np.outer(size, along)
-    y = (down * (height + reach) - reach - 0.5)[:, None] + dy * np.outer(size, along)
+    dots = np.ceil(reach * size).astype(np.int64) + 1
+    drop = np.repeat(np.arange(len(dots)), dots)
+    along = (np.arange(len(drop)) - np.repeat(np.cumsum(dots) - dots, dots) + 0.5) / dots[drop]
+    far = (reach * size)[drop] * along
+    x = (across * (width + 2 * reach) - reach - 0.5)[drop] + math.sin(math.radians(degrees)) * far
+    y = (down * (height + reach) - reach - 0.5)[drop] + math.cos(math.radians(degrees)) * far
     wide = 0.0045 * side
-    weight = wide * np.outer((0.2 + 0.6 * near) * reach * size, 1.5 * (1 - (2 * along - 1) ** 2) / len(along))
+    weight = (wide * (0.2 + 0.6 * near) * reach * size / dots)[drop] * (6 * along * (1 - along))
     return _opaque(_soft(_dotted(x, y, weight, height, width), wide / 2.5))
 
 
@@ -176,8 +179,8 @@ def _soft(layer: np.ndarray, sigma: float) -> np.ndarray:
 
 def _opaque(amount: np.ndarray) -> np.ndarray:
     """Return what share is hidden behind an amount: those in front of each other hide no more than all."""
-    found: np.ndarray = 1 - np.exp(-amount)
-    return found
+    found = np.exp(np.negative(amount, out=amount), out=amount)
+    return np.subtract(1, found, out=found)  # type: ignore[no-any-return]
 
 
 # -- light ---------------------------------------------------------------------------------------------
@@ -194,13 +197,14 @@ def shade(x: Any, y: Any, radius: Any, turns: tuple[Any, ...], soft: float, heig
     """
     angles = [2 * math.pi * (i + turn) / len(turns) for i, turn in enumerate(turns)]
     corners = [((x + radius * math.cos(a)) * width, (y + radius * math.sin(a)) * height) for a in angles]
-    column, row = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
-    found = np.full((height, width), np.inf, np.float32)
+    column, row = np.arange(width) + 0.5, np.arange(height) + 0.5
+    found, inward = np.full((2, height, width), np.inf, np.float32)
     for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
-        long = math.hypot(x1 - x0, y1 - y0)
-        inward = (x1 - x0) / long * (row - y0) - (y1 - y0) / long * (column - x0)
-        np.minimum(found, inward, out=found, casting="same_kind")
-    return (0.5 + found / max(soft * min(height, width), 1.0)).clip(0, 1)  # type: ignore[no-any-return]
+        long = math.hypot(x1 - x0, y1 - y0) * max(soft * min(height, width), 1.0)
+        down, across = (x1 - x0) / long * (row - y0) + 0.5, (y1 - y0) / long * (x0 - column)
+        np.add.outer(down.astype(np.float32), across.astype(np.float32), out=inward)
+        np.minimum(found, inward, out=found)
+    return found.clip(0, 1, out=found)  # type: ignore[no-any-return]
 
 
 def glow(x: Any, y: Any, strength: Any, diameter: float, height: int, width: int) -> np.ndarray:
@@ -214,7 +218,7 @@ def glow(x: Any, y: Any, strength: Any, diameter: float, height: int, width: int
         diameter: of the middle, as a share of the shorter side.
     """
     side = min(height, width)
-    rest = np.ones((height, width), np.float32)
+    rest, lit = np.ones((2, height, width), np.float32)
     for along, relative, share in _LIGHTS:
         centre = ((x + along * (0.5 - x) * 2) * width, (y + along * (0.5 - y) * 2) * height)
         sigma = relative * diameter * side / 4
@@ -222,8 +226,9 @@ def glow(x: Any, y: Any, strength: Any, diameter: float, height: int, width: int
             np.exp(-0.5 * ((np.arange(count) + 0.5 - middle) / sigma) ** 2).astype(np.float32)
             for count, middle in zip((width, height), centre, strict=True)
         )
-        rest *= 1 - np.float32(strength * share) * np.outer(down, across)
-    return 1 - rest
+        np.multiply.outer(down * np.float32(strength * share), across, out=lit)
+        rest *= np.subtract(1, lit, out=lit)
+    return np.subtract(1, rest, out=rest)  # type: ignore[no-any-return]
 
 
 _LIGHTS = ((0.0, 1.0, 1.0), (0.0, 2.2, 0.55), (0.0, 5.0, 0.35), (0.35, 0.35, 0.25), (0.7, 0.6, 0.15), (1.0, 0.9, 0.2))
