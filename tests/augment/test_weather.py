@@ -20,7 +20,7 @@ from thalweg.augment.image._veils import veil_of
 WEATHER = ("fog", "rain", "snow", "shadow", "sun_flare")
 each = pytest.mark.parametrize("name", WEATHER)
 FEW = {"rain": {"count": 60}, "snow": {"count": 120}}
-HEIGHT, WIDTH = 72, 96
+HEIGHT, WIDTH = 192, 256
 ROWS, COLUMNS = (places.astype(np.float64) for places in np.mgrid[:HEIGHT, :WIDTH])
 
 
@@ -48,11 +48,12 @@ def veil(policy, sample, height=HEIGHT, width=WIDTH):
 
 
 def eased(values, y, x):
-    """Return a grid's numbers at places counted in its cells, each place by itself."""
+    """Return a grid's numbers at places counted in its cells: those of the four nodes about each."""
+    top, left = (np.minimum(np.floor(place), len(values) - 2).astype(int) for place in (y, x))
     found = np.zeros(np.broadcast(y, x).shape)
-    for row in range(values.shape[0]):
-        for column in range(values.shape[1]):
-            down, across = (np.minimum(abs(place - node), 1.0) for place, node in ((y, row), (x, column)))
+    for row in (top, top + 1):
+        for column in (left, left + 1):
+            down, across = abs(y - row), abs(x - column)
             found += values[row, column] * (1 - 3 * down**2 + 2 * down**3) * (1 - 3 * across**2 + 2 * across**3)
     return found
 

@@ -204,7 +204,7 @@ def shade(x: Any, y: Any, radius: Any, turns: tuple[Any, ...], soft: float, heig
         down, across = (x1 - x0) / long * (row - y0) + 0.5, (y1 - y0) / long * (x0 - column)
         np.add.outer(down.astype(np.float32), across.astype(np.float32), out=inward)
         np.minimum(found, inward, out=found)
-    return found.clip(0, 1, out=found)  # type: ignore[no-any-return]
+    return found.clip(0, 1, out=found)
 
 
 def glow(x: Any, y: Any, strength: Any, diameter: float, height: int, width: int) -> np.ndarray:
@@ -228,7 +228,7 @@ def glow(x: Any, y: Any, strength: Any, diameter: float, height: int, width: int
         )
         np.multiply.outer(down * np.float32(strength * share), across, out=lit)
         rest *= np.subtract(1, lit, out=lit)
-    return np.subtract(1, rest, out=rest)  # type: ignore[no-any-return]
+    return np.subtract(1, rest, out=rest)
 
 
 _LIGHTS = ((0.0, 1.0, 1.0), (0.0, 2.2, 0.55), (0.0, 5.0, 0.35), (0.35, 0.35, 0.25), (0.7, 0.6, 0.15), (1.0, 0.9, 0.2))
