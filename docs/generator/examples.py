@@ -271,6 +271,7 @@ FILES = {
     "vectors": ('path="vectors.txt"', "a file of word2vec, GloVe or fastText"),
     "masked": ('path="model"', "the folder of a model that transformers saved"),
     "masked_insertion": ('path="model"', "the folder of a model that transformers saved"),
+    "back_translation": ('path="there", back="back"', "the folders of two models that translate"),
 }
 """Steps on texts that read something, and what."""
 

@@ -67,7 +67,7 @@ _OF_STAGES = {
     "whole": r"\mathrm{picture} \leftarrow ", "chosen": r"\mathrm{steps} = ", "mixture": r"\mathrm{steps} = ",
     "mix": r"\lambda = ", "word": r"\mathrm{word} \leftarrow ", "letters": r"\mathrm{word} \leftarrow ",
     "order": r"\mathrm{partner} = ", "gap": r"\mathrm{inserted} = ", "mask": r"\mathrm{word} \leftarrow ",
-    "mask_gap": r"\mathrm{inserted} = ",
+    "mask_gap": r"\mathrm{inserted} = ", "sentence": r"\mathrm{chosen} = ",
 }  # fmt: skip
 """What augmentations return, by their stage; see `thalweg.augment.AugmentTechnique`."""
 

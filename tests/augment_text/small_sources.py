@@ -3,6 +3,7 @@
 import numpy as np
 
 from augment_text.small_model import small_model
+from augment_text.small_translation import translations
 
 LETTER = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 
@@ -122,4 +123,6 @@ def given_sources(folder):
     }
     model = {"path": str(small_model(folder / "model"))}
     known |= {"masked": model, "masked_insertion": model}
+    there, back = translations(folder)
+    known["back_translation"] = {"path": str(there), "back": str(back)}
     return lambda technique: known.get(technique.name, {})

@@ -14,6 +14,7 @@ from generator.prose import told
 import record
 from augment_text.small_model import small_model
 from augment_text.small_sources import small_ppdb, small_vectors, small_wordnet
+from augment_text.small_translation import translations
 from docs.blocks import ROOT, run_python
 from thalweg.catalogue import KINDS
 from thalweg.notation import combine
@@ -108,7 +109,8 @@ def test_examples_run(kind, tmp_path):
 @pytest.mark.slow
 def test_examples_with_a_language_model_run(tmp_path):
     small_model(tmp_path / "model")
-    for name in ("masked", "masked_insertion"):
+    translations(tmp_path)
+    for name in ("masked", "masked_insertion", "back_translation"):
         assert "fox" in run_python(example(KINDS["augment"][name]), tmp_path)
 
 

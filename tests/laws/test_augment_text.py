@@ -11,7 +11,7 @@ from thalweg.technique import Ingredient
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog",
-    "A quick idea: big dogs jumped over an idle FOX, and the lazy dog quickly had another thought!",
+    "A quick idea: big dogs jumped over an idle FOX. And the lazy dog quickly had another thought!",
     "",
     "🙂",
     "שלום dog עולם jumps quick",
@@ -40,11 +40,12 @@ def test_a_sample_follows_from_its_key_whatever_the_batch(technique, given):
 def test_draws_move_with_sample_epoch_and_seed_and_not_with_later_steps(technique, given):
     policy = technique(share=0.3, **given(technique))
     text = TEXTS[1]
-    for name in ("sample", "epoch", "seed"):
-        assert len({policy.text(text, **{name: i}) for i in range(20)}) > 2, name
+    for name in ("samples", "epoch", "seed"):
+        done = policy.texts([text] * 20, **{"samples": [0] * 20, name: range(20)})
+        assert len({one.text for one in done}) > 2, name
     longer = policy >> augment.keyboard()
-    mine = [[edit for edit in longer.edited(text, epoch=i).log if edit.step == 0] for i in range(5)]
-    assert mine == [list(policy.edited(text, epoch=i).log) for i in range(5)]
+    mine, whole = (one.texts([text] * 5, [0] * 5, epoch=range(5)) for one in (policy, longer))
+    assert [[edit for edit in one.log if edit.step == 0] for one in whole] == [list(one.log) for one in mine]
 
 
 @each
@@ -76,8 +77,8 @@ def test_it_happens_as_often_as_it_says(technique, given):
 def test_no_step_touches_what_another_did(technique, given):
     twice = technique(share=0.25, **given(technique)) >> technique(share=0.25, **given(technique))
     both = 0
-    for i in range(20):
-        log = twice.edited(TEXTS[1], sample=i).log
+    for done in twice.texts([TEXTS[1]] * 20):
+        log = done.log
         assert all(one.end <= other.start for one, other in pairwise(log))
         spans = [(edit.start, edit.end) for edit in log]
         assert len(set(spans)) == len(spans)
@@ -94,7 +95,7 @@ def test_explain_says_what_was_done(technique, given):
         assert said.startswith(f"{technique.name}: ")
         assert said.count(";") >= len(log) - 1
         assert all(repr(edit.after.strip() or edit.before.strip()) in said for edit in log)
-        assert ("left out" in said or "no word" in said) == (not log)
+        assert ("left out" in said or "that it could edit" in said) == (not log)
 
 
 @each

@@ -11,6 +11,7 @@ from thalweg.augment._auto import auto
 from thalweg.augment._auto_cifar10 import auto_cifar10
 from thalweg.augment._auto_contrast import auto_contrast
 from thalweg.augment._auto_svhn import auto_svhn
+from thalweg.augment._back_translation import back_translation
 from thalweg.augment._blur import blur
 from thalweg.augment._brightness import brightness
 from thalweg.augment._case import case
@@ -69,7 +70,7 @@ from thalweg.augment._vectors import vectors
 
 TEXT = (
     synonym, ppdb, vectors, masked, masked_insertion, random_insertion, random_swap, random_deletion, keyboard, typo,
-    case, ocr,
+    case, ocr, back_translation,
 )  # fmt: skip
 """Those of texts."""
 
@@ -87,11 +88,11 @@ CATALOGUE: dict[str, AugmentTechnique] = {technique.name: technique for techniqu
 
 __all__ = [
     "CATALOGUE", "AugmentTechnique", "Policy", "adapted", "affine", "augmix", "auto", "auto_cifar10",
-    "auto_contrast", "auto_svhn", "blur", "brightness", "case", "centre_crop", "contrast", "crop", "cutmix",
-    "cutout", "elastic", "equalise", "flip", "flip_vertical", "fog", "gamma", "grey", "grid_distortion",
-    "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup", "motion_blur", "noise",
-    "normalise", "ocr", "pad", "perspective", "posterise", "ppdb", "quarter_turns", "rain", "rand", "random_deletion",
-    "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize", "salt_and_pepper",
-    "saturation", "shadow", "sharpen", "shot_noise", "snow", "solarise", "ssr", "sun_flare", "synonym", "trivial",
-    "typo", "vectors",
+    "auto_contrast", "auto_svhn", "back_translation", "blur", "brightness", "case", "centre_crop", "contrast",
+    "crop", "cutmix", "cutout", "elastic", "equalise", "flip", "flip_vertical", "fog", "gamma", "grey",
+    "grid_distortion", "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup",
+    "motion_blur", "noise", "normalise", "ocr", "pad", "perspective", "posterise", "ppdb", "quarter_turns", "rain",
+    "rand", "random_deletion", "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize",
+    "salt_and_pepper", "saturation", "shadow", "sharpen", "shot_noise", "snow", "solarise", "ssr", "sun_flare",
+    "synonym", "trivial", "typo", "vectors",
 ]  # fmt: skip

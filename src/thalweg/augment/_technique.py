@@ -42,7 +42,8 @@ class AugmentTechnique(Technique):
             that a picture keeps where it is mixed with another of the batch.
             For texts: ``word``, from a word to another, whose casing and form follow; ``letters``, from a word to how
             it is written; ``order``, from the other words to the one to change places with; ``gap``, from the
-            text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one.
+            text's words to one to put in; ``mask`` and ``mask_gap``, from a language model's guesses to one;
+            ``sentence``, from a translation model's offers to one.
         sized: for geometry that changes the size, the function from height, width and the hyperparameters to the
             output's.
         nodes: for fields and veils, the function from height, width and the hyperparameters to how many rows and

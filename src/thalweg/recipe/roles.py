@@ -145,7 +145,7 @@ _ELSEWHERE = {
     "random_shadow": "shadow", "random_sun_flare": "sun_flare", "lens_flare": "sun_flare",
     "elastic_transform": "elastic", "elastic_transformation": "elastic", "random_distortion": "grid_distortion",
     "piecewise_affine": "grid_distortion",
-    "synonym_replacement": "synonym", "swap": "random_swap",
+    "synonym_replacement": "synonym", "swap": "random_swap", "ocr_aug": "ocr", "back_trans": "back_translation",
 }  # fmt: skip
 """What other libraries call augmentations of ours."""
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from thalweg.augment.text._sentences import Sentence, sentences
 from thalweg.augment.text._words import split
 from thalweg.errors import InputError
 
@@ -98,7 +99,9 @@ class Draft:
         edits: so far.
     """
 
-    __slots__ = ("_capitals", "_closed", "_edited", "_filled", "bounds", "edits", "original", "touched", "words")
+    __slots__ = (
+        "_capitals", "_closed", "_edited", "_filled", "_sentences", "bounds", "edits", "original", "touched", "words",
+    )  # fmt: skip
 
     def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
         self.original = original
@@ -109,6 +112,7 @@ class Draft:
         self._edited: dict[int, tuple[int, int]] = {}
         self._filled: set[int] = set()
         self._capitals: bool | None = None
+        self._sentences: list[Sentence] | None = None
         if closed:
             self.touched = {
                 i for i, (a, b) in enumerate(self.spans) if any(start < b and a < end for start, end in closed)
@@ -126,10 +130,27 @@ class Draft:
             self._capitals = sum(word[0].isupper() for word in self.words) * 2 > len(self.words)
         return self._capitals
 
+    @property
+    def sentences(self) -> list[Sentence]:
+        """Its sentences as they were."""
+        if self._sentences is None:
+            self._sentences = sentences(self.original, self.bounds[::2])
+        return self._sentences
+
     def free(self) -> Sequence[int]:
         """Return which words no step has touched, and nothing protects."""
         numbers = range(len(self.words))
         return [i for i in numbers if i not in self.touched] if self.touched else numbers
+
+    def free_sentences(self) -> list[int]:
+        """Return which sentences no step has touched, and nothing in them is protected."""
+        return [
+            i
+            for i, (start, end, first, last) in enumerate(self.sentences)
+            if self.touched.isdisjoint(range(first, last))
+            and self._filled.isdisjoint(range(first, last))
+            and not any(a < end and start < b for a, b in self._closed)
+        ]
 
     def gaps(self) -> list[int]:
         """Return before which words something can be put in: those with no more than spaces before them."""
@@ -147,6 +168,14 @@ class Draft:
         self.touched.add(i)
         self._edited[i] = start, end = self.bounds[2 * i], self.bounds[2 * i + 1]
         self.edits.append(Edit(start, end, self.words[i], new, step, name))
+
+    def rewrite(self, sentence: Sentence, new: str, step: int, name: str) -> None:
+        """Put something else in the place of a sentence, of which no other step touches anything then."""
+        start, end, first, last = sentence
+        self.touched.update(range(first, last))
+        self._filled.update(range(first, last))
+        self._edited.update(dict.fromkeys(range(first, last), (start, end)))
+        self.edits.append(Edit(start, end, self.original[start:end], new, step, name))
 
     def insert(self, i: int, new: str, step: int, name: str) -> None:
         """Put a word before word i, which no other step may do then."""

@@ -18,6 +18,7 @@ from thalweg.augment.text._others import Others
 from thalweg.augment.text._picks import Ring
 from thalweg.augment.text._safety import Safety
 from thalweg.augment.text._stops import stop_words
+from thalweg.augment.text._translate import translate_sentences
 from thalweg.augment.text._turns import Turn, plainly, step_key, turns
 from thalweg.augment.text._words import Word, carried, starts_sentence
 from thalweg.augment.text.sources import _masked
@@ -97,7 +98,8 @@ def explained(policy: Policy, text: str, sample: int, epoch: int, seed: int) -> 
         said = "; ".join(_said(edit.before, edit.after, edit.start, edit.end) for edit in edits)
         if not said:
             happens = uniforms(step_key(seed, step.place), epoch, sample, 1)[0] < step.p
-            said = "no word that it could edit" if happens else "left out"
+            what = "sentence" if step.technique.stage == "sentence" else "word"
+            said = f"no {what} that it could edit" if happens else "left out"
         lines.append(f"{step.technique.name}: {said}")
     return "\n".join(lines)
 
@@ -253,7 +255,7 @@ def _insert_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, in
     """Words are put in between others."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     stop = stop_words(step.values.get("stop", ""))
-    for turn in turns(step, drafts, keys, attempt, gaps=True):
+    for turn in turns(step, drafts, keys, attempt, of=Draft.gaps):
         left, draft = turn.wanted, turn.draft
         among = Ring(Word(word) for word in draft.words if plainly(word) not in stop)
         for i, numbers in turn.choices():
@@ -270,7 +272,7 @@ def _mask_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]
 
 
 def _mask_gaps(step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int) -> None:
-    _ask_model(step, list(turns(step, drafts, keys, attempt, gaps=True)), gaps=True)
+    _ask_model(step, list(turns(step, drafts, keys, attempt, of=Draft.gaps)), gaps=True)
 
 
 def _ask_model(step: Step, turns: list[Turn], gaps: bool) -> None:
@@ -291,5 +293,5 @@ def _ask_model(step: Step, turns: list[Turn], gaps: bool) -> None:
 
 _STAGES: dict[str, Stage] = {
     "word": _replace_words, "letters": _rewrite_words, "order": _exchange_words, "gap": _insert_words,
-    "mask": _mask_words, "mask_gap": _mask_gaps,
+    "mask": _mask_words, "mask_gap": _mask_gaps, "sentence": translate_sentences,
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Turn(NamedTuple):
 
     Attributes:
         draft: the text.
-        eligible: words, or gaps, that it may choose.
+        eligible: words, gaps, or sentences, that it may choose.
         wanted: how many it is to edit.
         key: the step's key, the epoch and the sample.
         numbers: the first random numbers: whether it happens, then those of each choice.
@@ -63,7 +63,12 @@ class Turn(NamedTuple):
 
 
 def turns(
-    step: Step, drafts: list[Draft], keys: list[tuple[int, int, int]], attempt: int, *, gaps: bool = False
+    step: Step,
+    drafts: list[Draft],
+    keys: list[tuple[int, int, int]],
+    attempt: int,
+    *,
+    of: Callable[[Draft], Sequence[int]] | None = None,
 ) -> Iterator[Turn]:
     """Yield the turns of those texts to which something happens.
 
@@ -71,7 +76,7 @@ def turns(
         step: whose turns.
         drafts, keys: the texts, and (seed, epoch, sample) of each.
         attempt: how often they were rejected.
-        gaps: choose places between words.
+        of: what it may choose of a text, such as `Draft.gaps`; words where nothing is given.
     """
     place = step.place + _TRIES * attempt
     tagger = step.values.get("tagger", "")
@@ -80,10 +85,14 @@ def turns(
         zip(drafts, ((step_key(seed, place), epoch, sample) for seed, epoch, sample in keys), tagged, strict=True)
     )
     for start in range(0, len(given), _TOGETHER):
-        yield from _turns_of(step, given[start : start + _TOGETHER], gaps)
+        yield from _turns_of(step, given[start : start + _TOGETHER], of)
 
 
-def _turns_of(step: Step, given: list[tuple[Draft, tuple[int, int, int], list[str]]], gaps: bool) -> Iterator[Turn]:
+def _turns_of(
+    step: Step,
+    given: list[tuple[Draft, tuple[int, int, int], list[str]]],
+    of: Callable[[Draft], Sequence[int]] | None,
+) -> Iterator[Turn]:
     """Yield turns whose first random numbers are drawn together: they cost little then."""
     share, least, most = (step.values[name] for name in ("share", "at_least", "at_most"))
     stop, draws = stop_words(step.values.get("stop", "")), step.technique.draws
@@ -91,8 +100,8 @@ def _turns_of(step: Step, given: list[tuple[Draft, tuple[int, int, int], list[st
     for draft, key, tags in given:
         if step.p < 1 and uniforms(*key, 1)[0] >= step.p:
             continue
-        eligible = draft.gaps() if gaps else draft.free()
-        if stop and not gaps:
+        eligible = of(draft) if of else draft.free()
+        if stop and not of:
             lower = str.lower if draft.original.isascii() else plainly
             touched = draft.touched
             small = enumerate(map(lower, draft.words))

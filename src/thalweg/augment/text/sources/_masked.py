@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thalweg.augment.text._edits import Edit
 from thalweg.augment.text._words import words
+from thalweg.augment.text.sources._cards import licence, quiet
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ def _opened(path: str) -> Masked:
     except ImportError:
         raise InputError("masked language models need transformers: pip install 'thalweg[text]'") from None
     try:
-        with _quiet(transformers.utils.logging):
+        with quiet(transformers.utils.logging):
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
             model = transformers.AutoModelForMaskedLM.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
@@ -63,18 +61,6 @@ def _opened(path: str) -> Masked:
             f"{path} is no masked language model on this machine; nothing is downloaded: {why}"
         ) from None
     return Masked(tokenizer, model.eval(), path)
-
-
-@contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """Show no bars of progress, as anyone else may."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 class Masked:
@@ -252,7 +238,4 @@ def _decoded(tokenizer: Any, token: str) -> str:
 def said(path: str) -> str:
     """Return what the model is, and its licence where its card says that."""
     model = opened(path)
-    card = Path(path) / "README.md"
-    stated = re.search(r"(?m)^license:\s*(\S+)", card.read_text(encoding="utf-8")[:4000]) if card.is_file() else None
-    licence = f"licence {stated[1]}" if stated else "its licence is not stated in it"
-    return f"{type(model.model).__name__} in {path}, {licence}"
+    return f"{type(model.model).__name__} in {path}, {licence(path)}"
