@@ -25,6 +25,7 @@ class Sentence(NamedTuple):
 
 _CLOSED = "[\"'”’»)\\]}]*+"
 _END = re.compile(rf"(?<![.!?…])[.!?…]++{_CLOSED}(?=\s)|[。！？]+[」』”’]*+|[؟।॥]+{_CLOSED}|[\r\n\v\f\u2028\u2029]+")
+_NEXT = re.compile(r"[ \t\u00a0]*(\S?)")
 _ABBREVIATIONS = """
 mr mrs ms dr prof st mt jr sr vs etc cf al fig eq no vol pp ed eds e.g i.e a.m p.m u.s approx dept est inc ltd co jan
 feb mar apr jun jul aug sep sept oct nov dec z.b d.h bzw usw m mme
@@ -45,7 +46,10 @@ def sentences(text: str, starts: list[int]) -> list[Sentence]:
     ['Dr. Who came at 3.15 p.m. today.', '"Why?"', 'Nobody', 'knew.']
     """
     found, start = [], 0
-    for end in (*(m.end() for m in _END.finditer(text) if not _goes_on(text, m, start)), len(text)):
+    for mark in (*_END.finditer(text), None):
+        if mark is not None and _goes_on(text, mark, start):
+            continue
+        end = len(text) if mark is None else mark.end()
         piece = text[start:end]
         here, there = start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
         first, last = bisect_left(starts, here), bisect_left(starts, there)
@@ -59,8 +63,7 @@ def _goes_on(text: str, mark: re.Match[str], start: int) -> bool:
     """Return whether a sentence goes on after a mark: small letters follow, or it ends an abbreviation."""
     if mark.group()[0] not in ".!?…":
         return False
-    following = re.compile(r"[ \t\u00a0]*(\S?)").match(text, mark.end())
-    if following is not None and following[1].islower():
+    if (following := _NEXT.match(text, mark.end())) and following[1].islower():
         return True
     if mark.group() != ".":
         return False

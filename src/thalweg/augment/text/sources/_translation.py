@@ -166,12 +166,13 @@ class Translator:
         for i, row in enumerate(coded):
             ids[i, : len(row)] = torch.tensor(row)
             there[i, : len(row)] = 1
+        # Some models are made to end in the last place, which is one more than `_read` takes.
         settings = copy.deepcopy(self.model.generation_config)
         settings.update(
-            do_sample=False, num_beams=1, num_return_sequences=1, max_length=None, max_new_tokens=longest,
-            return_dict_in_generate=True, output_scores=False,
+            do_sample=False, num_beams=1, num_return_sequences=1, max_length=None, max_new_tokens=longest + 1,
+            return_dict_in_generate=True, output_scores=bool(search),
         )  # fmt: skip
-        settings.update(**search, output_scores=search.get("num_beams", 1) > 1)
+        settings.update(**search)
         if first is not None:
             settings.forced_bos_token_id = first
         device = self.model.device
