@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 import transformers
+from huggingface_hub import constants
 
 from augment_text.small_sources import small_wordnet
 from augment_text.small_translation import SENTENCES, small_translation, tokenizer_of, translations
@@ -136,7 +137,8 @@ def test_what_could_be_lost_is_not_translated(given, model):
     assert all(one.text.count("v1.2.3") == 1 for one in done), "numbers come back, or the sentence stays"
     for text in ("The zebra jumps", "The quick fox 🙂", "日本語。", " ".join(["The quick"] * 40)):
         assert policy.edited(text).log == ()
-    assert model.sampled([" ".join(["The quick"] * 40)], NONE, [0], 0, 1, pick_by_chance) == [None]
+    texts = [FOX.replace("fox", "zebra"), " ".join(["The quick"] * 40), FOX]
+    assert [text is None for text in model.sampled(texts, NONE, [0] * 3, 0, 1, pick_by_chance)] == [True, True, False]
 
 
 def test_a_translation_without_an_end_is_none(tmp_path):
@@ -183,6 +185,16 @@ def test_models_of_many_languages_are_told_which(tmp_path, model):
             many.sampled([FOX], languages, [0], 0, 1, pick_by_chance)
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+def test_languages_are_those_of_the_way(given, monkeypatch, beams):
+    told = []
+    monkeypatch.setattr(
+        _translation.Translator, "_told", lambda self, pair: told.append((self.path, *pair)) or ("", None)
+    )
+    augment.back_translation(language="en", through="fr", beams=beams, **given).text(FOX)
+    assert told == [(given["path"], "en", "fr"), (given["back"], "fr", "en")]
+
+
 def test_an_unlike_translation_is_tried_again(given):
     def hounds(texts):
         return [[1.0, 0.0] if "hound" in text or text == FOX else [0.0, 1.0] for text in texts]
@@ -202,6 +214,18 @@ def test_which_models_and_licences(folders, tmp_path):
     policy = augment.back_translation(path=str(there), back=str(back))
     assert policy.sources() == [f"back_translation: MarianMTModel in {there}, licence cc-by-4.0; back by {said}"]
     assert augment.back_translation(path=str(back)).sources() == [f"back_translation: {said}"]
+
+
+def test_the_name_of_a_model_in_the_store_is_as_good_as_its_folder(folders, tmp_path, monkeypatch):
+    kept = tmp_path / "models--small--there"
+    shutil.copytree(folders[0], kept / "snapshots" / "abc")
+    (kept / "snapshots" / "abc" / "README.md").write_text("---\nlicense: mit\n---\n")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    policy = augment.back_translation(path="small/there", back=str(folders[1]))
+    assert policy.sources()[0].startswith("back_translation: MarianMTModel in small/there, licence mit; back by")
+    assert policy.text(FOX) == augment.back_translation(path=str(folders[0]), back=str(folders[1])).text(FOX)
 
 
 def test_what_is_missing_gets_a_sentence(tmp_path, given, monkeypatch):
@@ -254,5 +278,5 @@ def test_sentences(text, found):
 @pytest.mark.parametrize("part", [".", "a. ", 'a.")', "1. ", "Mr. ", ". ", "a.)", "\n", "。"])
 def test_sentences_take_a_time_in_proportion(part):
     start = time.process_time()
-    pieces("a" + part * 50_000)
+    pieces("a" + part * (150_000 // len(part)))
     assert time.process_time() - start < 2.0

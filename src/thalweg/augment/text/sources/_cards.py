@@ -29,7 +29,7 @@ def licence(path: str) -> str:
     """Return the licence of a model by its card, in words."""
     card = Path(path) / "README.md"
     if not Path(path).is_dir():  # a name in the store of models that were downloaded
-        from transformers.utils import cached_file
+        from transformers.utils.hub import cached_file
 
         kept = cached_file(
             path, "README.md", local_files_only=True, _raise_exceptions_for_missing_entries=False,
