@@ -18,7 +18,7 @@ from thalweg.augment.text._picks import Ring, first_with
     ids=["one letter", "two letters", "one word", "words", "unknown"],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "name", ["random_swap", "random_deletion", "random_insertion", "keyboard", "typo", "case", "ocr"]
+    "name", ["random_swap", "random_deletion", "random_insertion", "keyboard", "typo", "case", "ocr", "random_letter"]
 )
 def test_the_time_grows_with_the_text_and_not_with_its_square(name, text, share, tmp_path):
     named = {"path": str(small_wordnet(tmp_path / "wordnet"))} if name == "random_insertion" else {}

@@ -50,6 +50,7 @@ from thalweg.augment._rand import rand
 from thalweg.augment._random_deletion import random_deletion
 from thalweg.augment._random_erasing import random_erasing
 from thalweg.augment._random_insertion import random_insertion
+from thalweg.augment._random_letter import random_letter
 from thalweg.augment._random_resized_crop import random_resized_crop
 from thalweg.augment._random_swap import random_swap
 from thalweg.augment._resize import resize
@@ -70,7 +71,7 @@ from thalweg.augment._vectors import vectors
 
 TEXT = (
     synonym, ppdb, vectors, masked, masked_insertion, random_insertion, random_swap, random_deletion, keyboard, typo,
-    case, ocr, back_translation,
+    case, ocr, random_letter, back_translation,
 )  # fmt: skip
 """Those of texts."""
 
@@ -92,7 +93,7 @@ __all__ = [
     "crop", "cutmix", "cutout", "elastic", "equalise", "flip", "flip_vertical", "fog", "gamma", "grey",
     "grid_distortion", "grid_mask", "hue", "invert", "jpeg", "keyboard", "masked", "masked_insertion", "mixup",
     "motion_blur", "noise", "normalise", "ocr", "pad", "perspective", "posterise", "ppdb", "quarter_turns", "rain",
-    "rand", "random_deletion", "random_erasing", "random_insertion", "random_resized_crop", "random_swap", "resize",
-    "salt_and_pepper", "saturation", "shadow", "sharpen", "shot_noise", "snow", "solarise", "ssr", "sun_flare",
-    "synonym", "trivial", "typo", "vectors",
+    "rand", "random_deletion", "random_erasing", "random_insertion", "random_letter", "random_resized_crop",
+    "random_swap", "resize", "salt_and_pepper", "saturation", "shadow", "sharpen", "shot_noise", "snow", "solarise",
+    "ssr", "sun_flare", "synonym", "trivial", "typo", "vectors",
 ]  # fmt: skip

@@ -27,6 +27,6 @@ def back_translation(
 
     Use it where sentences are to be said in other words, and translation both ways is at hand.
 
-    Source: Sennrich et al. 2016, section 3.2; Edunov et al. 2018, section 3.1; nlpaug: ``BackTranslationAug``.
+    Source: Sennrich et al. 2016, section 3.2; Edunov et al. 2018, section 3; nlpaug: ``BackTranslationAug``.
     """
     return pick_by_chance(offered, u1)

@@ -18,7 +18,7 @@ def ocr(word, u1, u2, *, share=0.1, at_least=1, at_most=10, stop="", p=1.0):
 
     Use it where the texts that the model reads will come from scans.
 
-    Source: Namysl, Behnke & Köhler 2020, section 3.1; rates counted in the errors of Bast, Hertel & Mohamed 2021
-    (2010.07878); nlpaug: ``OcrAug``.
+    Source: Namysl, Behnke & Köhler 2020, sections 3.1 and 3.2; rates counted in the errors of Bast, Hertel & Mohamed
+    2021 (2010.07878); nlpaug: ``OcrAug``.
     """
     return misread(word.text, u1, u2)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from string import ascii_lowercase
 
 from thalweg.augment.text._picks import pick
 from thalweg.augment.text._words import letters
 
-__all__ = ["cased", "misspelt", "mistyped"]
+__all__ = ["cased", "misspelt", "mistyped", "strayed"]
 
 _ROWS = (("qwertyuiop", 0.0), ("asdfghjkl", 0.25), ("zxcvbnm", 0.75))
 """The rows of an English keyboard and how far each is moved to the right, in keys."""
@@ -79,6 +80,24 @@ def _misspelt_of(parts: list[str], u: float, v: float) -> str | None:
 def _apart(parts: Sequence[str], v: float) -> int:
     """Return a place, not the first, of a letter that differs from the next; 0 if there is none."""
     return pick([i for i in range(1, len(parts) - 1) if parts[i] != parts[i + 1]], v) or 0
+
+
+def strayed(word: str, u: float, v: float, w: float) -> str | None:
+    """Return a word of which one letter became another of the alphabet, or with one put in before a letter.
+
+    In the casing of the letter that stands there; None if none of its letters is from a to z.
+
+    >>> strayed("Quick", 0.0, 0.0, 0.0), strayed("Quick", 0.9, 0.0, 0.0), strayed("quick", 0.9, 0.99, 0.99)
+    ('Auick', 'AQuick', 'quiczk')
+    """
+    parts = letters(word)
+    i = pick([i for i, part in enumerate(parts) if part.isascii() and part.isalpha()], v)
+    if i is None:
+        return None
+    others = [letter for letter in ascii_lowercase if 2 * u >= 1 or letter != parts[i].lower()]
+    new = others[int(w * len(others))]
+    parts[i] = (new.upper() if parts[i].isupper() else new) + (parts[i] if 2 * u >= 1 else "")
+    return "".join(parts)
 
 
 def cased(word: str, u: float) -> str | None:

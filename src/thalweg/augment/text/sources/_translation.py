@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def _opened(path: str) -> Translator:
             model = transformers.AutoModelForSeq2SeqLM.from_pretrained(path, local_files_only=True)
     except (ImportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        if "sentencepiece" in str(error).lower():
+        if not Path(path).exists():
+            lines = ["there is no such folder, and no model of that name in the store of transformers"]
+        elif "sentencepiece" in str(error).lower():
             lines = ["its tokenizer needs sentencepiece: pip install sentencepiece"]
         raise InputError(
             f"{path} is no model on this machine that translates; nothing is downloaded: "
