@@ -231,7 +231,10 @@ def test_the_name_of_a_model_in_the_store_is_as_good_as_its_folder(folders, tmp_
 def test_what_is_missing_gets_a_sentence(tmp_path, given, monkeypatch):
     for values, said in (
         ({}, "back_translation needs the paths of two models"),
-        ({"path": "/no/such"}, "/no/such is no model on this machine that translates; nothing is downloaded: there is no such folder"),
+        (
+            {"path": "/no/such"},
+            "/no/such is no model on this machine that translates; nothing is downloaded: there is no such folder",
+        ),
         ({**given, "back": "no-such/name"}, "no-such/name is no model on this machine that translates; nothing is"),
     ):
         with pytest.raises(InputError, match=said) as caught:
