@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import InputError
@@ -42,20 +43,24 @@ class Outside:
         random: what differs between models made under one seed.
         shared: what all copies of the model share, and a forward pass changes; ``"?"`` where it has no name.
         drawn: what differs between models of different seeds, in words.
-        carried: what a forward pass in training leaves for the next one, in words.
+        unlike: the name of a parameter or buffer that not all models have, or have in another shape.
+        carried: what a forward pass in training, or a switch of modes, leaves for the next pass, in words.
+        unseen: what vmap would pass over though it is in the module's own tensors, in words.
         first: what is held by a model of the first seed, without its tensors and what differs under one seed.
     """
 
     random: str = ""
     shared: str = ""
     drawn: str = ""
+    unlike: str = ""
     carried: str = ""
+    unseen: str = ""
     first: frozenset[tuple[str, tuple[Any, ...]]] | None = None
 
     @property
     def obstacle(self) -> str:
         """Why one module cannot stand for many runs; empty where it can."""
-        return self.drawn or self.carried
+        return self.drawn or self.carried or self.unseen
 
 
 _KNOWN: WeakKeyDictionary[Task, Outside] = WeakKeyDictionary()
@@ -92,6 +97,11 @@ def check_outside(task: Task) -> None:
         InputError: it names what, where that can be found.
     """
     seen, who = outside(task), f"the model of task {task.name}"
+    if seen.unlike:
+        raise InputError(
+            f"{who} has another {seen.unlike} from seed to seed, or lacks it; recipes are compared on models of one "
+            "shape: decide it where the task is made"
+        )
     if seen.random:
         raise InputError(
             f"{who} begins with another {seen.random} each time, under one seed; draw it from torch's, numpy's or "
@@ -149,16 +159,19 @@ class _Look:
     def found(self) -> Outside:
         """Return what there is."""
         one, other = self.task.model(0), self.task.model(0)
-        first, again = held(one), held(other)
+        first, again, self.begun = held(one), held(other), _tensors(one).keys()
         differs = changed(first, again)
         made = [name for name in differs if "type" in (_kind(first, name), _kind(again, name))]
         if made or (made := _unlike(one, _tensors(other))):
             return Outside(random=_named(made, one))
-        self._pass(one.train(), 0)
+        begun_with, hooked = dict(one.named_buffers()), _Hooked()
+        with hooked:
+            self._pass(one.train(), 0)
         after = held(one)
         kept = {name: x.clone() for name, x in _tensors(one).items()}
         output = self._pass(one, 1)
         last = held(one)
+        switched = changed(last, held(one.eval().train()))
         shared = changed(again, held(other))  # which was not called yet
         if any(_kind(again, name) == "generator" for name in shared):
             return Outside(shared=_named([name for name in shared if _kind(again, name) == "generator"], one))
@@ -166,6 +179,8 @@ class _Look:
         same = frozenset((name, value) for name, value in _comparable(first).items() if name in begun)
         if lost := _unlike(other, kept):
             return Outside(carried=f"{lost[0]} changes its shape in forward, which is lost by a kill", first=same)
+        if moved := [name for name in switched if name not in differs]:
+            return Outside(carried=_carried(moved, one, "in train() or eval()"), first=same)
         _copy(other, kept)
         if not self._gives(other, one, output):
             if not self._alike(kept):
@@ -174,8 +189,11 @@ class _Look:
             return Outside(carried=_carried([name for name in moved if name not in differs], one), first=same)
         moved = [name for name in changed(after, last) if name not in differs and _counts(after, last, name)]
         carried = _carried(moved, one) if moved else ""
+        unseen = _on_gradients(one, hooked.seen) or _replaced(one, begun_with)
+        begun_with.clear()
         del one  # a third model is made next
-        return Outside(drawn=self._drawn(first, differs, kept, other, output), carried=carried, first=same)
+        drawn, unlike = self._drawn(first, differs, kept, other, output)
+        return Outside(drawn=drawn, unlike=unlike, carried=carried, unseen=unseen, first=same)
 
     def _pass(self, module: nn.Module, number: int) -> Any:
         with (Key(0) / "outside" / number).seeded():
@@ -199,26 +217,26 @@ class _Look:
 
     def _drawn(
         self, first: Held, differs: Iterable[str], kept: dict[str, Tensor], other: nn.Module, output: Any
-    ) -> str:
-        """Return what differs between models of different seeds, in words."""
+    ) -> tuple[str, str]:
+        """Return what differs between models of different seeds, in words, and the name of a tensor that does."""
         large = sum(x.numel() for x in other.parameters()) > LARGE
         for seed in range(1, 2 if large else 1 + SEEDS):
             module = self.task.model(seed)
+            if unlike := _unlike(module, kept) or [*self.begun - _tensors(module).keys()]:
+                return "", unlike[0]
             own = held(module)
             names = [name for name in changed(first, own) if name not in differs]
             if plain := [name for name in names if _counts(first, own, name)]:
-                return _drawn(own, plain)
+                return _drawn(own, plain), ""
             if seed == 1:
                 twice = [name for name, value in first.items() if value[0] == "alias"]
                 if twice and not self._stands_in(other, module):
-                    return f"{twice[0]} holds {first[twice[0]][1]} a second time, where vmap does not find it"
-                if unlike := _unlike(module, kept):
-                    return f"{unlike[0]} has another shape from seed to seed"
+                    return f"{twice[0]} holds {first[twice[0]][1]} a second time, where vmap does not find it", ""
                 if names:
                     _copy(module, kept)
                     if not self._gives(module, other, output):
-                        return _drawn(own, names)
-        return ""
+                        return _drawn(own, names), ""
+        return "", ""
 
     def _stands_in(self, module: nn.Module, another: nn.Module) -> bool:
         """Return whether a module gives what another does, where it is called with the other's tensors."""
@@ -287,9 +305,38 @@ def _drawn(found: Held, names: Sequence[str]) -> str:
     return f"{names[0]}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
 
 
-def _carried(names: Iterable[str], module: nn.Module) -> str:
+def _carried(names: Iterable[str], module: nn.Module, where: str = "in forward") -> str:
     found = _named(names, module)
     many = " and " in found
     if not found:
         return "its forward leaves something for the next one, outside its buffers"
-    return f"{found}, which {'are no buffers, change' if many else 'is no buffer, changes'} in forward"
+    return f"{found}, which {'are no buffers, change' if many else 'is no buffer, changes'} {where}"
+
+
+class _Hooked(TorchFunctionMode):
+    """Sees whether a hook on a gradient is registered inside a ``with``."""
+
+    seen = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen = self.seen or func is torch.Tensor.register_hook
+        return func(*args, **(kwargs or {}))
+
+
+def _on_gradients(module: nn.Module, seen: bool) -> str:
+    """Return which hooks change gradients, or may, in words."""
+    for name, p in module.named_parameters():
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):  # noqa: SLF001
+            return f"{name} has a hook on its gradient"
+    for name, part in module.named_modules():
+        if part._backward_hooks or part._backward_pre_hooks:  # noqa: SLF001
+            return f"{name or 'the model'} has a hook on its backward pass"
+    return "its forward puts a hook on a gradient" if seen else ""
+
+
+def _replaced(module: nn.Module, before: dict[str, Tensor]) -> str:
+    """Return which buffer has given its place to another tensor, in words."""
+    for name, x in module.named_buffers():
+        if before.get(name) is not x:
+            return f"its forward puts another tensor in the place of {name}; write into it, by copy_, and it is seen"
+    return ""

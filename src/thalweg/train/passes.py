@@ -106,8 +106,13 @@ def _float32(x: Any) -> Any:
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters that are trained, by name; tied ones once."""
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+    """Return the parameters that are trained, by name; tied ones once.
+
+    Those with an odd number of elements come last, so that side by side in memory all others begin at an even place,
+    which `torch.view_as_complex` asks for.
+    """
+    mine = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    return dict(sorted(mine, key=lambda one: one[1].numel() % 2))
 
 
 def freeze(module: nn.Module, names: str) -> nn.Module:

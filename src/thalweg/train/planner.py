@@ -157,9 +157,9 @@ def _alone(task: Task, together: Together, seconds: float) -> tuple[float, float
     for runs in (2, 1):
         try:
             return _time(task, together, "one by one", runs, seconds)
-        except (MemoryError, RuntimeError) as error:
+        except Exception as error:
             if not is_memory(error):
-                raise
+                raise InputError(f"a model of task {task.name} cannot be trained: {obstacle(error)}") from error
         gc.collect()  # models, which may hold themselves
     count = batches(len(task.train), together.batch_size)[0].stop
     raise InputError(

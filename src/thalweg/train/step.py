@@ -207,7 +207,7 @@ class OneByOne(Rows):
             if p.grad is None:
                 place.zero_()
             else:
-                place.copy_(p.grad)
+                place.copy_(p.grad.to_dense())  # of an embedding with sparse=True too
                 p.grad = None
 
     def _backward_part(self, row: int, part: Split, key: Tensor, share: float) -> Tensor:
@@ -227,8 +227,8 @@ class OneByOne(Rows):
         found = torch.empty_like(weights)
         keys = step_keys(self.mask_keys, steps)
         for i, row in enumerate(rows.tolist()):
-            places = [self.parameters[row], self.gradients[row], *self.modules[row].buffers()]
-            with _as_before(places):
+            places = [self.parameters[row], self.gradients[row]]
+            with _as_before(places), _buffers_as_before(self.modules[row]):
                 self.parameters[row] = weights[i]
                 self._backward(row, batch, steps[row], keys[row])
                 found[i] = self.gradients[row]
@@ -276,6 +276,19 @@ def _as_before(places: Sequence[Tensor]) -> Iterator[None]:
     finally:
         for place, value in zip(places, kept, strict=True):
             place.detach().copy_(value)
+
+
+@contextmanager
+def _buffers_as_before(module: nn.Module) -> Iterator[None]:
+    """Give a module its buffers back, with their values, also where forward puts others in their place."""
+    own = [(part, dict(part.named_buffers(recurse=False))) for part in module.modules()]
+    with _as_before([x for _, buffers in own for x in buffers.values()]):
+        try:
+            yield
+        finally:
+            for part, buffers in own:
+                for name, x in buffers.items():
+                    setattr(part, name, x)
 
 
 @contextmanager

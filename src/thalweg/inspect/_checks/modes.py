@@ -53,8 +53,10 @@ def modes(subject: Subject) -> Finding:
         lost = ", and after a kill begin anew" if outer.carried else ""
         return note(
             f"{outer.obstacle.partition(';')[0]}: runs train one by one{lost}",
-            "Register what differs or changes as a buffer in __init__, and write it in place: each run then has its "
-            "own, which is kept. Make layers of one type for all seeds.",
+            "Nothing is wrong with that; it takes longer."
+            if "hook" in outer.unseen
+            else "Register what differs or changes as a buffer in __init__, and write it in place: each run then has "
+            "its own, which is kept. Make layers of one type for all seeds.",
         )
     awake = subject.model().train()
     still = [n for n, m in awake.named_modules() if isinstance(m, kinds) and not m.training and _acts(m)]
