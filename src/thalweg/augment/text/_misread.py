@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 from math import inf
 from operator import add
 from typing import NamedTuple
@@ -74,6 +74,9 @@ def _summed(rates: Iterable[int]) -> tuple[int, list[float]]:
 READINGS = _readings()
 """By what stands there."""
 
+_rate = {source: known.total for source, known in READINGS.items()}.get
+_NONE = repeat(0)
+
 
 def misread(word: str, u: float, v: float) -> str | None:
     """Return a word of which one letter, or two neighbours, are read as something else, as often as that happens.
@@ -83,12 +86,14 @@ def misread(word: str, u: float, v: float) -> str | None:
     >>> misread("modern", 0.0, 0.0), misread("modern", 0.99, 0.0), misread("日", 0.0, 0.0)
     ('lnodern', 'modem', None)
     """
-    total, sums, places = _places(word) if len(word) <= _LONG else _places.__wrapped__(word)
-    if not places:
+    parts, pairs, sums, total = _rated(word) if len(word) <= _LONG else _rated.__wrapped__(word)
+    if not total:
         return None
-    start, end, known = places[bisect_right(sums, u * total)]
-    total, sums, read = known
-    return word[:start] + read[bisect_right(sums, v * total)] + word[end:]
+    at, count = bisect_right(sums, u * total), len(parts)
+    source, at = (parts[at], at) if at < count else (pairs[at - count], at - count)
+    start = at if count == len(word) else sum(map(len, parts[:at]))
+    total, sums, read = READINGS[source]
+    return word[:start] + read[bisect_right(sums, v * total)] + word[start + len(source) :]
 
 
 _LONG = 32
@@ -96,14 +101,14 @@ _LONG = 32
 
 
 @lru_cache(1 << 14)
-def _places(word: str) -> tuple[int, list[float], list[tuple[int, int, _Readings]]]:
-    """Return the sum and the sums of the rates of what in a word can be misread, from where to where, and as what."""
-    parts: str | list[str] = word if word.isascii() else letters(word)
-    starts = range(len(word)) if word.isascii() else list(accumulate(map(len, parts), initial=0))
-    found = [
-        (starts[i], starts[i] + len(source), READINGS[source])
-        for sources in (parts, map(add, parts, parts[1:]))
-        for i, source in enumerate(sources)
-        if source in READINGS
-    ]
-    return (*_summed(known.total for *_, known in found), found) if found else (0, [], [])
+def _rated(word: str) -> tuple[Sequence[str], list[str], list[float], int]:
+    """Return a word's letters, its pairs of neighbours, the sums of the rates up to each, and their total.
+
+    The sums go as far as they are below the total, so that no rounding leads to letters that are never misread.
+    """
+    parts: Sequence[str] = word if word.isascii() else letters(word)
+    pairs = list(map(add, parts, parts[1:]))
+    sums: list[float] = list(accumulate(map(_rate, chain(parts, pairs), _NONE)))
+    total = int(sums[-1])
+    del sums[bisect_left(sums, total) :]
+    return parts, pairs, sums, total
