@@ -7,7 +7,7 @@ import textwrap
 
 from thalweg.task.memory import is_memory
 
-__all__ = ["obstacle"]
+__all__ = ["obstacle", "plain"]
 
 LONGEST = 200
 """Characters of torch's own sentence, where there are no plainer words."""
@@ -47,11 +47,16 @@ def obstacle(error: BaseException) -> str:
     >>> obstacle(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     'memory ran out'
     """
+    first = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
+    return plain(error) or textwrap.shorten(first, LONGEST, placeholder=" …")
+
+
+def plain(error: BaseException) -> str:
+    """Return what stood in the way in plain words, where they are known; else nothing."""
     if is_memory(error):
         return "memory ran out"
     text = str(error).strip()
     for pattern, words in PLAIN:
         if isinstance(error, RuntimeError | NotImplementedError) and (found := re.search(pattern, text)):
             return words.format(**found.groupdict())
-    first = text.partition("\n")[0].partition(". ")[0] or type(error).__name__
-    return textwrap.shorten(first, LONGEST, placeholder=" …")
+    return ""

@@ -15,6 +15,7 @@ from thalweg.task import Task
 from thalweg.task.outside import outside
 from thalweg.train import Member, Population, Result, RunState
 from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.obstacle import plain
 from thalweg.train.state import begin_all, packed, unpacked
 from thalweg.train.step import quiet_fallback
 
@@ -258,5 +259,8 @@ def failed(run: Run, reason: str) -> RunRecord:
 
 
 def said(error: BaseException) -> str:
-    """Return an exception as one line."""
+    """Return an exception as one line; what vmap could not take, in plain words."""
+    words = plain(error)
+    if words and "vmap" in str(error):
+        return f"vmap cannot take this model: {words}"
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -330,8 +330,12 @@ class Local:
         states = {identity: state for identity, state in kept.items() if identity in busy.left}
         # What entered after the checkpoint begins anew, in a lane of its own: it may stand elsewhere in its epoch.
         later = [run for identity, run in busy.left.items() if identity not in states]
-        then = "begin anew" if not_kept(self.task) else "go on from where they were last kept"
-        self.say(f"{len(busy.left)} run{'s' * (len(busy.left) != 1)}: {why}; they {then}")
+        if len(busy.left) == 1:
+            then = "it begins anew" if not_kept(self.task) else "it goes on from where it was last kept"
+            self.say(f"1 run: {why}; {then}")
+        else:
+            then = "they begin anew" if not_kept(self.task) else "they go on from where they were last kept"
+            self.say(f"{len(busy.left)} runs: {why}; {then}")
         if states:
             self.lanes.append(replace(again, states=tuple(states.values())))
         else:
