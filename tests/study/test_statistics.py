@@ -133,6 +133,23 @@ def test_recipes_that_agree_on_every_example_are_not_known_to_be_equal():
     assert low == -high < 0
 
 
+@pytest.mark.parametrize("share", [0.8, 1.0], ids=["some wrong", "all right"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_least_width_is_there_where_all_recipes_of_a_study_agree_everywhere(share, sign):
+    """The step of outcomes is theirs, and not that of differences, which are all 0."""
+    n, m = 3, 400
+    right = sign * (np.random.default_rng(0).random((n, m)) < share)
+    found = differences(np.stack([right, right, right]))
+    assert found.crossed_error == pytest.approx(np.full(3, np.sqrt(2) / (n * m)))
+    assert not found.claimed(0.05).any()
+    assert (found.detectable(0.05) > np.sqrt(2) / (n * m)).all()
+
+
+def test_a_recipe_that_is_always_right_is_not_known_to_be_so_of_other_examples():
+    low, high = means(np.ones((1, 3, 400))).crossed(0.05)[0]
+    assert low < 1 < high
+
+
 def test_two_seeds_and_many_recipes_have_a_detectable_difference_too():
     """At one degree of freedom and a small level, where scipy's own solver does not return."""
     found = differences(np.random.default_rng(0).normal(size=(13, 2, 40)))
@@ -153,9 +170,11 @@ def test_recipes_that_tie_exactly_are_not_told_apart_and_constant_differences_ar
     scores = np.random.default_rng(6).random((1, 10, 30)) < 0.9
     S = np.concatenate([scores, scores, scores - 0.25])
     pairs = differences(S)
-    assert pairs.crossed(0.05)[0].tolist() == pairs.seeds(0.05)[0].tolist() == [0.0, 0.0]
+    least = 2.2622 * np.sqrt(2) / (10 * 30)  # of two outcomes more
+    assert pairs.seeds(0.05)[0].tolist() == [0.0, 0.0]
+    assert pairs.crossed(0.05)[0] == pytest.approx([-least, least], rel=1e-3)
     assert pairs.claimed(0.05).tolist() == [False, True, True]
-    assert pairs.crossed(0.05)[1] == pytest.approx([0.25, 0.25])
+    assert pairs.crossed(0.05)[1] == pytest.approx([0.25 - least, 0.25 + least], rel=1e-3)
 
 
 def test_rounding_is_not_a_difference():

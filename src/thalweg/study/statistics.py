@@ -88,8 +88,7 @@ def means(scores: ArrayLike) -> Estimates:
     ([0.75], [[-2.43, 3.93]])
     """
     parts = _parts(scores)
-    rest, step = np.square(parts.rest).sum((1, 2)), parts.least(parts.changes)
-    return _estimates(parts, parts.mean, parts.seeds, parts.examples, rest, step)
+    return _estimates(parts, parts.mean, parts.seeds, parts.examples, np.square(parts.rest).sum((1, 2)))
 
 
 def differences(scores: ArrayLike) -> Estimates:
@@ -109,14 +108,12 @@ def differences(scores: ArrayLike) -> Estimates:
     count = len(parts.mean)
     a, b = np.triu_indices(count, 1)
     rest = [np.square(parts.rest[i] - parts.rest[i + 1 :]).sum((1, 2)) for i in range(count - 1)]
-    steps = [parts.least(parts.changes[i] - parts.changes[i + 1 :]) for i in range(count - 1)]
     return _estimates(
         parts,
         parts.mean[a] - parts.mean[b],
         parts.seeds[a] - parts.seeds[b],
         parts.examples[a] - parts.examples[b],
         np.concatenate([*rest, np.zeros(0)]),
-        min(steps, default=np.inf),
     )
 
 
@@ -138,11 +135,7 @@ def over_examples(scores: ArrayLike, alpha: float) -> Floats | None:
     if m == 1:
         return None
     squares, df = _over_examples(parts.examples, parts.tiny)
-    step = parts.least(parts.changes)
-    if np.isinf(step) and parts.mean[0] in (0.0, 1.0):  # all right or all wrong
-        step = 1.0
-    unseen = 2 * (step / m) ** 2 if np.isfinite(step) else 0.0
-    error = np.sqrt(np.maximum(squares / ((m - 1) * m), unseen))
+    error = np.sqrt(np.maximum(squares / ((m - 1) * m), 2 * (parts.step / m) ** 2))
     ends = _interval(parts.mean, _half(error, df, alpha))
     return None if ends is None else ends[0]
 
@@ -208,13 +201,8 @@ class _Parts:
     seeds: Floats  # (k, n)
     examples: Floats  # (k, m)
     rest: Floats  # (k, n, m)
-    changes: Floats  # (k, n, m - 1), of the scores from one example to the next
+    step: float  # the smallest change of the scores from one example to another
     tiny: float  # what rounding leaves of a difference or an effect that is 0
-
-    def least(self, changes: Floats) -> float:
-        """Return the smallest change that is one; infinite if none is."""
-        sizes = np.abs(changes)
-        return float(sizes.min(where=sizes > self.tiny, initial=np.inf))
 
 
 def _parts(scores: ArrayLike) -> _Parts:
@@ -227,10 +215,23 @@ def _parts(scores: ArrayLike) -> _Parts:
     mean = seeds.mean(1)
     rest = S - seeds[:, :, None] - examples[:, None, :] + mean[:, None, None]
     tiny = 1e-12 * float(np.abs(S).max())
-    return _Parts(mean, seeds - mean[:, None], examples - mean[:, None], rest, np.diff(S, axis=2), tiny)
+    return _Parts(mean, seeds - mean[:, None], examples - mean[:, None], rest, _step(S, tiny), tiny)
 
 
-def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, rest: Floats, step: float) -> Estimates:
+def _step(S: Floats, tiny: float) -> float:
+    """Return the smallest change of scores from one example to the next that is one.
+
+    It is that of the scores and not of their differences, which have none where all recipes agree: 1 for right or
+    wrong, also where all are right or all are wrong; next to nothing for a continuous metric; 0 if there is none.
+    """
+    sizes = np.abs(np.diff(S, axis=2))
+    least = float(sizes.min(where=sizes > tiny, initial=np.inf))
+    if np.isfinite(least):
+        return least
+    return 1.0 if np.isin(np.abs(S), (0.0, 1.0)).all() else 0.0
+
+
+def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, rest: Floats) -> Estimates:
     """Return means with their errors, shape ``(estimates,)``.
 
     With the mean squares of the two-way random-effects model, (MS_s + MS_e − MS_se) / (n m) is unbiased for
@@ -253,8 +254,6 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
         seeds: effects of seeds, shape ``(estimates, seeds)``.
         examples: effects of examples, shape ``(estimates, examples)``.
         rest: sums of squares of what is left.
-        step: the smallest change from one example to another, over all estimates: 1 for right or wrong, next to
-            nothing for a continuous metric; infinite if there is none.
     """
     n, m = parts.seeds.shape[1], parts.examples.shape[1]
     tiny = parts.tiny
@@ -276,7 +275,7 @@ def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, res
     )
     df = np.divide(np.square(total), spread, out=df_s.copy(), where=spread > 0)
     df = np.maximum(df, np.minimum(df_s, df_e))
-    unseen = 2 * (step / (n * m)) ** 2 if np.isfinite(step) else 0.0
+    unseen = 2 * (parts.step / (n * m)) ** 2
     return Estimates(mean, seed_error, df_s, np.sqrt(np.maximum(total / (n * m), unseen)), df)
 
 
