@@ -115,9 +115,9 @@ def test_compare_says_the_verdict_and_where_the_report_is(place, said):
     assert "adam" in out
     assert out.endswith("report: study/report.html\n")
     assert "note: With 2 seeds the intervals are wide" in out
-    effort = "1 trial, then 2 seeds of the defaults and of what is chosen"
+    effort = "1 trial, then 2 seeds of the defaults and of the chosen setting (once, where these are the same)"
     swept = "and 42 runs for the sensitivity to the learning rate"
-    assert f"52 runs of 2 recipes on wine: {effort}, {swept}; about" in err
+    assert f"at most 52 runs of 2 recipes on wine: {effort}, {swept}; about" in err
     assert (place / "study" / "report.html").read_text().startswith("<!DOCTYPE html>")
     with Store(place / "study") as store:
         assert store.get("protocol")["command"] == f"thalweg {STUDY} --out study"

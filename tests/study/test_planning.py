@@ -123,10 +123,12 @@ def test_twelve_kinds_with_little_work_are_planned_in_no_time(task):
     assert {plan.executor for plan in plans.values()} == {"vmapped"}
 
 
-def test_a_budget_is_work_too(task, tries):
-    make_plans(task, shaped(), Protocol(), 100.0, 2, compiles=True)
+@pytest.mark.parametrize("working", [2.0, 0.7])
+def test_a_budget_is_work_too(task, tries, monkeypatch, working):
+    monkeypatch.setattr(planning, "at_once", lambda processes: working)
+    make_plans(task, shaped(epochs=400), Protocol(), 300.0, 2, compiles=True)
     assert len(tries["measure"]) == 12
-    assert sum(tries["compile"].values()) == pytest.approx(2 * 100 / planning.OVERHEAD, rel=0.15)
+    assert sum(tries["compile"].values()) == pytest.approx(working * 300 / planning.OVERHEAD, rel=0.15)
 
 
 def test_of_a_kind_that_vmap_cannot_take_it_is_said_however_little_its_work(task):

@@ -12,8 +12,9 @@ import torch
 from thalweg.errors import InputError
 from thalweg.recipe import CATALOGUES, ROLES, Recipe, Together
 from thalweg.record import RunRecord
-from thalweg.study.budget import duration, whole_study
+from thalweg.study.budget import MOST_SEEDS, MOST_TRIALS, duration, whole_study
 from thalweg.study.facts import cores
+from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, check_schedules, trial_settings, tuning
 from thalweg.study.planning import make_plans, sentences
 from thalweg.task import Task, check
@@ -21,6 +22,7 @@ from thalweg.train.bucket import reads_padding
 from thalweg.train.planner import Plan
 
 __all__ = [
+    "bought",
     "by_name",
     "check_all",
     "checked_processes",
@@ -52,13 +54,14 @@ def explain(
         InputError: what `compare` would refuse.
     """
     named = by_name(recipes)
-    protocol = tuning(trials=trials, seeds=seeds, seed=seed)
+    asked = tuning(trials=trials, seeds=seeds, seed=seed)
     processes = checked_processes(processes, budget)
     with one_thread():
-        check_all(task, named, protocol)
-        plans, protocol = make_plans(task, named, protocol, budget, processes, compiles=True)
+        check_all(task, named, asked)
+        plans, protocol = make_plans(task, named, asked, budget, processes, compiles=True)
         told = [*understood(task, named), *sentences(plans, processes)]
-        return [*told, size_of(task, named, protocol, plans, processes)]
+        told += [bought(budget, asked, protocol)] if budget is not None else []
+        return [*told, size_of(task, named, protocol, plans, at_once(processes))]
 
 
 def understood(task: Task, recipes: Mapping[str, Recipe]) -> list[str]:
@@ -135,17 +138,41 @@ def one_thread() -> Iterator[None]:
 
 
 def size_of(
-    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], processes: int
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], working: float
 ) -> str:
-    """Return how many runs a study has, of what, and about how long they take."""
-    seconds = whole_study(task, recipes, protocol, plans, processes)
+    """Return how many runs a study has, of what, and about how long they take.
+
+    Args:
+        task, recipes, protocol, plans: of the study.
+        working: how many processes really work at once; see `thalweg.study.machine.at_once`.
+    """
+    seconds = whole_study(task, recipes, protocol, plans, working)
     effort = counted(protocol.seeds, "seed")
     if protocol.trials:
-        effort = f"{counted(protocol.trials, 'trial')}, then {effort} of the defaults and of what is chosen"
+        effort = (
+            f"{counted(protocol.trials, 'trial')}, then {effort} of the defaults and of the chosen setting (once, "
+            "where these are the same)"
+        )
     if swept := protocol.rate_runs(recipes):
         effort += f", and {counted(swept, 'run')} for the sensitivity to the learning rate"
     runs, made = counted(protocol.runs(recipes), "run"), counted(len(recipes), "recipe")
-    return f"{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
+    most = "at most " if protocol.trials else ""  # what is chosen is not known yet
+    return f"{most}{runs} of {made} on {task.name}: {effort}; about {duration(seconds)}"
+
+
+def bought(budget: float, asked: Protocol, protocol: Protocol) -> str:
+    """Return what a budget of so many seconds came to, in the place of the trials and seeds that were asked for.
+
+    >>> bought(60.0, Protocol(trials=8, seeds=10), Protocol(trials=24, seeds=30))
+    'the budget of 1 min buys 24 trials and 30 seeds, in place of 8 and 10'
+    """
+    text = f"the budget of {duration(budget)} buys {counted(protocol.trials, 'trial')} and "
+    text += counted(protocol.seeds, "seed")
+    if (protocol.trials, protocol.seeds) != (asked.trials, asked.seeds):
+        text += f", in place of {asked.trials} and {asked.seeds}"
+    if protocol.trials >= max(MOST_TRIALS, asked.trials) and protocol.seeds >= max(MOST_SEEDS, asked.seeds):
+        text += "; more would tell little more, so no more are made"
+    return text
 
 
 def lost(runs: Iterable[tuple[str, RunRecord]]) -> list[str]:

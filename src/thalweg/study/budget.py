@@ -20,17 +20,32 @@ __all__ = ["duration", "expected_seconds", "fit", "parse_duration", "whole_study
 OVERHEAD = 1.25
 """What measuring in a short trial misses: workers starting, making models, writing records."""
 
+ENDING = 1.0
+"""CPU seconds of one process after the last run: the verdict and the report."""
 
-def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[Together, Plan], processes: int) -> float:
-    """Return the wall seconds that jobs are expected to take."""
-    return OVERHEAD * sum(_seconds(task, job.member.recipe, plans) for job in jobs) / processes
+MOST_TRIALS, MOST_SEEDS = 64, 80
+"""As much of each as a budget buys, however long: the best of 64 draws is among the best twentieth of a space in 24
+studies of 25, and beyond 80 seeds the test examples alone set how wide an interval is."""
+
+
+def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[Together, Plan], at_once: float) -> float:
+    """Return the wall seconds that jobs are expected to take.
+
+    Args:
+        task, jobs, plans: what is run, and how.
+        at_once: how many processes really work at once; see `thalweg.study.machine.at_once`.
+    """
+    return OVERHEAD * sum(_seconds(task, job.member.recipe, plans) for job in jobs) / at_once
 
 
 def whole_study(
-    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], processes: int
+    task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], at_once: float
 ) -> float:
-    """Return the wall seconds of all arms; the chosen arm, not known yet, is taken to cost what the defaults do."""
-    return OVERHEAD * sum(work(task, recipes, protocol, plans).values()) / processes
+    """Return the wall seconds of all arms, the verdict and the report.
+
+    The chosen arm, not known yet, is taken to cost what the defaults do.
+    """
+    return OVERHEAD * sum(work(task, recipes, protocol, plans).values()) / at_once + ENDING / min(at_once, 1.0)
 
 
 def work(
@@ -70,9 +85,12 @@ def fit(
     recipes: Mapping[str, Recipe],
     protocol: Protocol,
     plans: Mapping[Together, Plan],
-    processes: int,
+    at_once: float,
 ) -> Protocol:
     """Return the protocol with trials and seeds scaled alike, for all recipes, so that it takes at most ``seconds``.
+
+    There are at most `MOST_TRIALS` and `MOST_SEEDS`, or as many as the protocol has: of a small model a long budget
+    would buy thousands, which say no more.
 
     Raises:
         InputError: not even the smallest study, of two trials and three seeds, fits.
@@ -81,23 +99,23 @@ def fit(
     def scaled(factor: float) -> Protocol:
         return replace(
             protocol,
-            trials=max(2, round(factor * protocol.trials)),
-            seeds=max(3, round(factor * protocol.seeds)),
+            trials=min(max(2, round(factor * protocol.trials)), max(MOST_TRIALS, protocol.trials)),
+            seeds=min(max(3, round(factor * protocol.seeds)), max(MOST_SEEDS, protocol.seeds)),
             rate_seeds=min(protocol.rate_seeds, max(1, round(factor * protocol.rate_seeds))),
         )
 
-    least = whole_study(task, recipes, scaled(0), plans, processes)
+    least = whole_study(task, recipes, scaled(0), plans, at_once)
     if least > seconds:
         raise InputError(
             f"a budget of {duration(seconds)} is too small: two trials and three seeds of each recipe take about "
             f"{duration(least)}; allow that, or compare fewer recipes or epochs"
         )
     low, high = 0.0, 1.0
-    while whole_study(task, recipes, scaled(high), plans, processes) <= seconds and high < 100:
+    while whole_study(task, recipes, scaled(high), plans, at_once) <= seconds and high < 100:
         low, high = high, 2 * high
     for _ in range(12):
         middle = (low + high) / 2
-        fits = whole_study(task, recipes, scaled(middle), plans, processes) <= seconds
+        fits = whole_study(task, recipes, scaled(middle), plans, at_once) <= seconds
         low, high = (middle, high) if fits else (low, middle)
     return scaled(low)
 

@@ -14,6 +14,7 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.study.budget import OVERHEAD, fit, work
 from thalweg.study.engines.compilers import Foresight
+from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, kinds
 from thalweg.task import Task
 from thalweg.train.inductor import no_compiler
@@ -46,15 +47,19 @@ def make_plans(
         task, recipes, protocol: of the study.
         budget: wall seconds that it may take, if that was said.
         processes: how many work at once.
-        compiles: whether steps may be compiled.
+        compiles: whether steps may be compiled, which is for this machine alone; then the budget is shared with
+            whatever else runs on it.
         meanwhile: is called if this process has to wait for another.
     """
+    working = float(processes)
+    if budget is not None and compiles:
+        working = at_once(processes)
     foreseen = _foreseen(recipes, protocol) if compiles and processes > 1 else []
     foresight = Foresight(task, foreseen, processes, meanwhile)
     try:
-        plans = _Measured(task, recipes, protocol, budget, processes)
+        plans = _Measured(task, recipes, protocol, budget and budget * working, processes)
         if budget is not None:
-            protocol = fit(budget, task, recipes, protocol, plans, processes)
+            protocol = fit(budget, task, recipes, protocol, plans, working)
         if compiles:
             decided: dict[Together, Plan] = {}
             for together, seconds in work(task, recipes, protocol, plans).items():
@@ -66,7 +71,7 @@ def make_plans(
                 first = max(0, left) * plan.together if plan.compiles == "pending" else 0
                 plans[together] = replace(plan, first=first)
             if budget is not None:  # code that is there leaves time for more
-                protocol = fit(budget, task, recipes, protocol, plans, processes)
+                protocol = fit(budget, task, recipes, protocol, plans, working)
     finally:
         foresight.end()
     return {together: plans[together] for together in kinds(recipes, protocol)}, protocol
@@ -84,7 +89,7 @@ class _Measured(dict[Together, Plan]):
     """
 
     def __init__(
-        self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
+        self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, whole: float | None, processes: int
     ) -> None:
         super().__init__()
         self.likes: dict[Together, Plan] = {}
@@ -92,7 +97,7 @@ class _Measured(dict[Together, Plan]):
         self.likes[_like(self.first)] = measure(task, self.first, processes=processes)
         for together in others:
             if _like(together) not in self.likes:
-                seconds = SHARE * self._work(task, recipes, protocol, budget, processes)[_like(together)]
+                seconds = SHARE * self._work(task, recipes, protocol, whole)[_like(together)]
                 if seconds < LEAST:
                     plan = look(task, together, self[self.first], processes=processes)
                 else:
@@ -103,13 +108,13 @@ class _Measured(dict[Together, Plan]):
         return self.likes.get(_like(together)) or self.likes[_like(self.first)]
 
     def _work(
-        self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, budget: float | None, processes: int
+        self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, whole: float | None
     ) -> dict[Together, float]:
-        """Return CPU seconds by like; as large a part of the budget, if there is one, as of the study."""
+        """Return CPU seconds by like; as large a part of those of the budget, if there is one, as of the study."""
         found: dict[Together, float] = {}
         for together, seconds in work(task, recipes, protocol, self).items():
             found[_like(together)] = found.get(_like(together), 0.0) + seconds
-        scale = 1.0 if budget is None else budget * processes / (OVERHEAD * sum(found.values()))
+        scale = 1.0 if whole is None else whole / (OVERHEAD * sum(found.values()))
         return {together: scale * seconds for together, seconds in found.items()}
 
 

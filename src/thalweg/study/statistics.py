@@ -218,17 +218,17 @@ def _parts(scores: ArrayLike) -> _Parts:
     return _Parts(mean, seeds - mean[:, None], examples - mean[:, None], rest, _step(S, tiny), tiny)
 
 
-def _step(S: Floats, tiny: float) -> float:
+def _step(scores: Floats, tiny: float) -> float:
     """Return the smallest change of scores from one example to the next that is one.
 
     It is that of the scores and not of their differences, which have none where all recipes agree: 1 for right or
     wrong, also where all are right or all are wrong; next to nothing for a continuous metric; 0 if there is none.
     """
-    sizes = np.abs(np.diff(S, axis=2))
+    sizes = np.abs(np.diff(scores, axis=2))
     least = float(sizes.min(where=sizes > tiny, initial=np.inf))
     if np.isfinite(least):
         return least
-    return 1.0 if np.isin(np.abs(S), (0.0, 1.0)).all() else 0.0
+    return 1.0 if np.isin(np.abs(scores), (0.0, 1.0)).all() else 0.0
 
 
 def _estimates(parts: _Parts, mean: Floats, seeds: Floats, examples: Floats, rest: Floats) -> Estimates:

@@ -15,6 +15,7 @@ from thalweg.recipe import Recipe, Together
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
 from thalweg.study import verdict as verdicts
 from thalweg.study.before import (
+    bought,
     by_name,
     check_all,
     checked_processes,
@@ -28,6 +29,7 @@ from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engines.local import Local
 from thalweg.study.identity import continued, study_facts
 from thalweg.study.live import Live
+from thalweg.study.machine import at_once
 from thalweg.study.plan import (
     Job,
     Planned,
@@ -99,7 +101,8 @@ def compare(
         trials: settings tried for each recipe: its defaults, and draws from its space.
         seeds: fresh seeds on which the defaults and the chosen setting are measured.
         seed: of the study; everything drawn in it follows from it.
-        budget: wall seconds to spend; replaces ``trials`` and ``seeds`` by what fits, in their proportion.
+        budget: wall seconds to spend; replaces ``trials`` and ``seeds`` by what fits, in their proportion, up to 64
+            and 80 or as many as were asked for.
         baselines: classical models of scikit-learn to hold recipes against: ``"knn"``, ``"svm"``, ``"logistic"``,
             ``"trees"``. Each has as many settings as a recipe has trials, at most eight, chosen on validation.
         out: the study's directory; ``<task>-study`` if not given.
@@ -187,9 +190,12 @@ def conduct(
                     if store.get("plan") is None:
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
+                        asked = protocol
                         plans, protocol = planned or make_plans(
                             task, named, protocol, budget, processes, compiles, _import_ending
                         )
+                        if budget is not None:
+                            notes = [*notes, bought(budget, asked, protocol)]
                         said = study_facts(task, prints, protocol, plans, processes, command, named)
                         store.begin({**said, **(facts or {})}, rows)
                     else:
@@ -312,11 +318,12 @@ class _Work:
             self.store.drop_entries("chosen")  # of trials that are made again, others may be the best
             count = len(self.again)
             self.show.say(f"{counted(count, 'run')} failed, and {'is' if count == 1 else 'are'} tried again")
+        working = at_once(self.processes) if isinstance(self.engine, Local) else float(self.processes)
         if not done:
-            self.show.say(size_of(self.task, self.recipes, self.protocol, self.plans, self.processes))
+            self.show.say(size_of(self.task, self.recipes, self.protocol, self.plans, working))
         else:
             kept = f"{len(done)} of at most {total} runs are recorded in {self.store.directory} and are kept"
-            seconds = expected_seconds(self.task, left, self.plans, self.processes)
+            seconds = expected_seconds(self.task, left, self.plans, working)
             self.show.say(f"{kept}; about {duration(seconds)} for the next {len(left)}" if left else kept)
 
     def _have_code(self, jobs: Sequence[Job]) -> None:

@@ -18,6 +18,7 @@ from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.engines.lanes import lane_left, not_kept, said
 from thalweg.study.facts import environment, task_facts, technique_facts
+from thalweg.study.machine import at_once
 from thalweg.study.plan import check_schedules
 from thalweg.study.planning import plan_facts, sentences
 from thalweg.study.progress import Bar, Quiet, Show
@@ -286,7 +287,7 @@ class _Work:
         each = self.plan.seconds(epochs * steps_per_epoch(self.task, self.recipe), epochs)
         groups = min(self.processes, self.terms.seeds)
         share = -(-self.terms.seeds // groups) / self.terms.seeds
-        time_left = duration(OVERHEAD * each * (len(wanted) - done) * share)
+        time_left = duration(OVERHEAD * each * (len(wanted) - done) * share * groups / at_once(groups))
         left = self.store.get("lottery")["left"]
         what = (
             f"{counted(len(wanted), 'run')} on {self.task.name}: {counted(self.terms.rounds, 'round')} from "
