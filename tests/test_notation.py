@@ -53,7 +53,7 @@ def test_it_reads_what_it_prints(role, text, value):
         ("optimiser", "adam", 'unknown role "optimiser"; did you mean "optimizer"?'),
         ("optimizer", "adm", 'unknown optimizer "adm"; did you mean "adam"?'),
         ("optimizer", "adam(lr=0.1", "cannot be read"),
-        ("optimizer", "adam(0.1)", "name its hyperparameters"),
+        ("optimizer", "adam(0.1)", "adam takes its hyperparameters by name, as in adam(lr=…)"),
         ("optimizer", "__import__('os')", "unknown optimizer"),
         ("optimizer", "adam(lr=().__class__)", "cannot be"),
         ("optimizer", "3", "takes an ingredient"),

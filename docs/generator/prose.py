@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class Told:
 
 def told(technique: Technique) -> Told:
     """Return the parts of a technique's docstring."""
-    text = technique.__doc__ or ""
+    text = inspect.getdoc(technique.formula) or ""
     first, *rest = text.split("\n\n")
     uses = [part for part in rest if part.startswith("Use it ")]
     sources = [part for part in rest if part.startswith("Source:")]

@@ -23,7 +23,6 @@ def together(**named):
     ("call", "said"),
     [
         (lambda: FLIP >> None, "an augmentation is appended to flip, such as augment.flip(), not None"),
-        (lambda: FLIP >> augment.ssr, "ssr is to be called before it is appended: flip >> ssr()"),
         (lambda: FLIP >> augment.typo(), "flip is for pictures and typo is for texts: a policy has steps for one"),
         (lambda: augment.typo(at_least=5, at_most=2), "at_least of typo is 5, more than at_most, 2"),
         (lambda: augment.crop(size=(1, 2, 3)), "size of crop is a height and a width, such as (32, 32), not (1, 2"),

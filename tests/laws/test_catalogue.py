@@ -1,16 +1,21 @@
 """Laws that every technique keeps, of whatever kind."""
 
 import copy
+import doctest
 import inspect
 import pickle
+import pydoc
+import re
+from importlib import import_module
 
 import pytest
+import torch
 
 from thalweg.catalogue import KINDS, describe
 from thalweg.errors import InputError
 from thalweg.latex import latex
-from thalweg.recipe import OPTIONAL
-from thalweg.technique import Choice, Ingredient
+from thalweg.recipe import CATALOGUES, OPTIONAL
+from thalweg.technique import Choice, Ingredient, Technique, limits_of
 
 TECHNIQUES = [technique for members in KINDS.values() for technique in members.values()]
 by_name = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: f"{technique.kind}-{technique.name}")
@@ -72,3 +77,105 @@ def test_a_number_below_its_limits_is_refused_by_name(technique):
     for name in technique.hyperparameters.keys() & set(bounded):
         with pytest.raises(InputError, match=f"{name} of {technique.name} takes "):
             technique(**{name: -1})
+
+
+def arguments(text):
+    """Return what the section of arguments says of each, by name."""
+    section = text.partition("\nArgs:\n")[2].partition("\n\nReturns:\n")[0]
+    lines = re.sub(r"\n {8}", " ", section).splitlines()
+    return {name.strip(): said for name, _, said in (line.partition(": ") for line in lines)}
+
+
+@by_name
+def test_help_says_how_it_is_called(technique):
+    """What ``help()``, an editor and ``inspect.signature`` show: each hyperparameter, its limits, and an example."""
+    signature = inspect.signature(technique)
+    defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+    assert {name: defaults[name] for name in technique.hyperparameters} == technique.hyperparameters
+    page = pydoc.render_doc(technique, renderer=pydoc.plaintext)
+    assert f"{technique.name}{signature}" in " ".join(page.split())
+    assert technique.summary in page
+    assert technique.__doc__.splitlines()[-1] in page
+    said = arguments(technique.__doc__)
+    assert said.keys() == defaults.keys()
+    for name, default in technique.hyperparameters.items():
+        assert f"; by default {'' if default in (None, '') else repr(default) + '.'}" in said[name]
+        place = technique.space.get(name)
+        assert ("Searched" in said[name]) == (place is not None)
+        if place is not None:
+            ends = place.values if isinstance(place, Choice) else (f"{place.low:g}", f"{place.high:g}")
+            assert all(str(end) in said[name].partition("Searched")[2] for end in ends)
+        counted = name == "steps" or name in getattr(technique, "counts", ())
+        if not isinstance(default, str | tuple) and not counted:
+            low, high = (end.strip() for end in limits_of(technique, name).removeprefix("whole ")[1:-1].split(","))
+            assert low == "-inf" or re.search(rf"number (from|above) {re.escape(low)}\b", said[name])
+            assert high == "inf" or re.search(rf"up to(, but not,)? {re.escape(high)};", said[name])
+    assert "\nReturns:\n    The ingredient" in technique.__doc__
+    assert "; by hand: " in " ".join(technique.__doc__.split())
+    assert "\nRaises:\n    InputError: " in technique.__doc__
+    example = doctest.DocTestParser().get_doctest(technique.__doc__, {}, technique.name, None, None)
+    assert any(f".{technique.name}(" in line.source for line in example.examples)
+    assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
+
+
+@by_name
+def test_its_signature_is_how_it_can_be_called(technique):
+    """By place as far as it says so, by name in any case, and no further."""
+    given = {name: value for name, value in technique.hyperparameters.items() if value is not None}
+    parameters = inspect.signature(technique).parameters
+    placed = [name for name, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    first = list(given)[
+        : next((i for i, name in enumerate(given) if [*given][: i + 1] != placed[: i + 1]), len(given))
+    ]
+    rest = {name: value for name, value in given.items() if name not in first}
+    assert technique(*(given[name] for name in first), **rest) == technique(**given)
+    with pytest.raises(InputError, match=r"takes at most|takes its hyperparameters by name"):
+        technique(*[0.5] * (len(placed) + 1))
+
+
+@by_name
+def test_a_misspelt_hyperparameter_is_named(technique):
+    for name in technique.hyperparameters:
+        with pytest.raises(InputError, match=f'unknown hyperparameter of {technique.name} "{name}x"; did you mean '):
+            technique(**{name + "x": 0.5})
+
+
+@by_name
+def test_uncalled_it_stands_for_itself_with_nothing_filled_in(technique):
+    """Its methods too; and what is used on models or data says that it is to be called first."""
+    made = technique()
+    methods = [
+        name for name in dir(type(made)) if not name.startswith("_") and inspect.isfunction(getattr(type(made), name))
+    ]
+    for name in set(methods) - set(dir(Ingredient)) - {"resolved"}:
+        assert getattr(technique, name).__func__ is getattr(type(made), name)
+        assert getattr(technique, name).__self__ == made
+    if hasattr(type(made), "__rshift__"):
+        assert technique >> technique == made >> made == made >> technique
+        with pytest.raises(InputError, match=r"is appended to .*, such as .*, not 'cosine'"):
+            made >> "cosine"
+    with pytest.raises(InputError, match=f"{technique.name} takes hyperparameters and no Module; by hand: "):
+        technique(torch.nn.Module())
+    with pytest.raises(AttributeError, match=f"{technique.name}> has no nonsense"):
+        technique.nonsense  # noqa: B018
+
+
+def test_classes_of_techniques_have_documentation_of_their_own():
+    for kind in {type(technique) for technique in TECHNIQUES} | {Technique}:
+        assert inspect.getdoc(kind).startswith(("One ", "An ", "A "))
+        assert "class" in pydoc.render_doc(kind, renderer=pydoc.plaintext)
+        assert inspect.signature(kind)
+
+
+PACKAGES = [{"optimizer": "optim"}.get(role, role) for role in CATALOGUES] + ["surgery"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_lists_what_it_has_and_nothing_else(package):
+    """For tab completion: what is fetched when it is first used too, and no names that it imports for itself."""
+    module = import_module(f"thalweg.{package}")
+    assert dir(module) == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        module.nonsense  # noqa: B018

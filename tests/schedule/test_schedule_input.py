@@ -39,7 +39,7 @@ def test_an_unknown_hyperparameter_is_named():
         (lambda: schedule.multistep(milestones=30), r"milestones of multistep takes a list of numbers"),
         (lambda: schedule.multistep(milestones=[3, "4"]), "milestones of multistep takes a number, not '4'"),
         (lambda: schedule.one_cycle(pct_start=1), "pct_start of one_cycle takes a number from 0 up to, but not, 1"),
-        (lambda: schedule.Schedule((optim.adam(),)), "a schedule is made of schedules such as schedule.cosine"),
+        (lambda: schedule.Schedule((optim.adam(),)), "adam is not a schedule, such as schedule.cosine"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_when_it_is_said(make, message):

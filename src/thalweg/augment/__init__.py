@@ -97,3 +97,7 @@ __all__ = [
     "random_swap", "resize", "salt_and_pepper", "saturation", "shadow", "sharpen", "shot_noise", "snow", "solarise",
     "ssr", "sun_flare", "synonym", "trivial", "typo", "vectors",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from thalweg.augment._checks import check_media, check_values, shown
+from thalweg.augment._checks import check_media, check_values
 from thalweg.errors import InputError
 from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
 
@@ -55,7 +55,17 @@ class AugmentTechnique(Technique):
     sized: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
     nodes: Callable[..., tuple[int, int]] | None = field(default=None, compare=False)
 
-    def __call__(self, *positional: Any, **values: Any) -> Policy:  # type: ignore[override]
+    def by_hand(self) -> str:
+        """Return how its policy is called: on texts, or on pictures."""
+        called = f"{self.name}(…)"
+        if self.medium == "text":
+            return f"``{called}.text(text, sample=…)``, ``.edited``, ``.texts``"
+        if self.stage == "mix":
+            return f"``{called}.mixed(images, labels, samples)``"
+        return f"``{called}(image, sample=…)``, ``.together``, ``.batch(images, samples)``"
+
+    def __call__(self, *positional: Any, **values: Any) -> Policy:
+        """Return the policy of one step; hyperparameters may stand in their place, as in ``flip(0.5)``."""
         named = by_name(self, positional, values)
         if isinstance(side := named.get("size"), int) and side > 0:
             wide = named.get("p") if len(positional) > 1 else side
@@ -80,21 +90,15 @@ class Policy(Chain):
     flip: ...
     """
 
+    kind: ClassVar[str] = "augment"
+    what: ClassVar[str] = "an augmentation"
+    example: ClassVar[str] = "augment.flip()"
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         for part in self.parts:
-            if part.technique.kind != "augment":
-                raise InputError(f"{part.name} is no augmentation, such as augment.flip()")
             check_values(part)
         check_media(self.parts)
-
-    def __rshift__(self, other: Policy) -> Policy:
-        if isinstance(other, AugmentTechnique):
-            raise InputError(f"{other.name} is to be called before it is appended: {self.name} >> {other.name}()")
-        if not isinstance(other, Policy):
-            raise InputError(
-                f"an augmentation is appended to {self.name}, such as augment.flip(), not {shown(other)}"
-            )
-        return Policy(self.parts + other.parts)
 
     @property
     def mixes(self) -> int:

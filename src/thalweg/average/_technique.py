@@ -27,6 +27,10 @@ class AverageTechnique(Technique):
     when: tuple[str, ...] = ()
     scope: str = "element"
 
+    def by_hand(self) -> str:
+        """Return the class that averages a model's weights in a loop of one's own."""
+        return f"``average.Averaged(model, {self.name}(…))``"
+
     def __call__(self, *positional: Any, **values: Any) -> Ingredient:
         """Return the ingredient; hyperparameters may stand in their place, as in ``ema(0.99)``."""
         return Ingredient(self, by_name(self, positional, values))

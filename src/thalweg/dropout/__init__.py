@@ -62,6 +62,10 @@ _LATER = {
 }
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load what needs torch, or keyed masks, when it is first asked for."""
     if name not in _LATER:

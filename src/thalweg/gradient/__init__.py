@@ -18,3 +18,7 @@ CATALOGUE: dict[str, GradientTechnique] = {
 __all__ = [
     "CATALOGUE", "Gradient", "GradientTechnique", "centralise", "clip_adaptive", "clip_norm", "clip_value",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

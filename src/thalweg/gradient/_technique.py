@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from thalweg.errors import InputError
 from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ class GradientTechnique(Technique):
 
     scope: str = "element"
 
-    def __call__(self, *positional: Any, **values: Any) -> Gradient:  # type: ignore[override]
+    def __call__(self, *positional: Any, **values: Any) -> Gradient:
+        """Return the chain of one; hyperparameters may stand in their place, as in ``clip_norm(1.0)``."""
         return Gradient((Ingredient(self, by_name(self, positional, values)),))
 
     def how(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,10 +49,9 @@ class Gradient(Chain):
     centralise >> clip_norm(threshold=1.0)
     """
 
-    def __post_init__(self) -> None:
-        for part in self.parts:
-            if part.technique.kind != "gradient":
-                raise InputError(f"{part.name} is no gradient technique, such as gradient.clip_norm(1.0)")
+    kind: ClassVar[str] = "gradient"
+    what: ClassVar[str] = "a gradient technique"
+    example: ClassVar[str] = "gradient.clip_norm(1.0)"
 
     def apply(self, parameters: Iterable[Tensor] | Tensor) -> Tensor | None:
         """Change the ``.grad`` of parameters in place, between ``backward()`` and the optimizer's step.

@@ -42,6 +42,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load what needs torch when it is first asked for."""
     if name != "Filled":

@@ -17,3 +17,7 @@ __all__ = [
     "CATALOGUE", "Loss", "LossTechnique", "absolute_error", "cross_entropy", "hinge", "huber", "kind_of",
     "squared_error", "trimmed",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from thalweg.technique import Distribution, Ingredient, Technique, by_name
+from thalweg.technique import Distribution, Ingredient, Technique, about, by_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,6 +38,19 @@ class NormTechnique(Technique):
     def ingredient(self) -> type[Ingredient]:
         """`Norm`."""
         return Norm
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the hyperparameters, and torch's arguments that select another formula."""
+        on = {name: not value for name, (value, _) in self.selects.items() if name not in self.hyperparameters}
+        return {**self.hyperparameters, **on}
+
+    def about(self, name: str, default: Any) -> str:
+        """Return what an argument takes, and which formula it selects."""
+        said = about(self, name, default, "" if name in self.hyperparameters else "True or False")
+        if name in self.selects:
+            value, other = self.selects[name]
+            said += f" {value!r} selects ``{other}``."
+        return said
 
     def __call__(self, *positional: Any, **values: Any) -> Norm:
         """Return the ingredient; hyperparameters may stand in their place, as in ``group(4)``.

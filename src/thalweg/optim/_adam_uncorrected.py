@@ -12,7 +12,7 @@ from thalweg.technique import LogUniform, Uniform
 def adam_uncorrected(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     """Adam without bias correction: momentum and ``rmsprop`` in one, too bold in its first steps.
 
-    The lecture's first form of Adam, kept to show what the correction does: both means start at 0, the second
+    A form that is kept to show what the correction does: both means start at 0, the second
     stays near it for longer, and so a step is (1 − β1^t) / √(1 − β2^t) times too long: the first 3 times, the
     twelfth 6.6. At ``beta1 = 0`` it is ``rmsprop``.
 

@@ -17,7 +17,7 @@ def adamw(p, g, m, v, *, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_de
     """Adam with weight decay apart from the gradient: every weight shrinks by the same share.
 
     The decay is multiplied by the rate and so by its schedule, as in torch. At ``weight_decay = 0`` it is ``adam``;
-    ``adam_l2`` is the form that it mends. (The lecture's slide has ε inside the root.)
+    ``adam_l2`` is the form that it mends.
 
     Use it for transformers, and wherever nothing else is known: it is today's default.
 

@@ -11,7 +11,7 @@ from thalweg.technique import LogUniform
 def nesterov(p, g, v, *, t, lr=1e-3, momentum=0.9):
     """Momentum whose gradient counts as taken one step ahead, where the velocity will have led.
 
-    The lecture's form evaluates the gradient at x + ρv; this is the same trajectory in x̃ = x + ρv, so that
+    As first written it evaluates the gradient at x + ρv; this is the same trajectory in x̃ = x + ρv, so that
     the gradient at hand is the one needed. At ``momentum = 0`` it is ``sgd``.
 
     Use it in place of ``momentum``: it costs nothing more and overshoots a little less.

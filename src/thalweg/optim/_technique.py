@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from thalweg.technique import Distribution, Technique
@@ -41,6 +42,20 @@ class Optimizer(Technique):
     shapes: Mapping[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = field(default_factory=dict, compare=False)
     evaluate: Callable[..., Any] | None = field(default=None, compare=False)
     vectors: Optimizer | None = None
+
+    def placed(self) -> tuple[str, ...]:
+        """Return none: what stands in its place is what an optimizer's class takes."""
+        return ()
+
+    def by_hand(self) -> str:
+        """Return the class that is this formula as a ``torch.optim.Optimizer``, and what selects it."""
+        optim = import_module("thalweg.optim")
+        faces = {name: face for name in optim.__all__ if (face := getattr(getattr(optim, name), "face", None))}
+        found = [(len(on), name, on) for name, face in faces.items() for on, f in face.formulas.items() if f is self]
+        if not found:
+            return ""
+        _, name, on = min(found)
+        return f"``optim.{name}``{' with ' * bool(on)}{' and '.join(on)}, a ``torch.optim.Optimizer``"
 
     def on(self, shape: tuple[int, ...]) -> Optimizer:
         """Return the formula for a parameter of a shape."""

@@ -11,8 +11,9 @@ from thalweg.technique import LogUniform
 def l2(w, *, strength=1e-4):
     """The sum of the weights' squares, times ``strength``: each is pulled in proportion to its size.
 
-    Its gradient is 2 · strength · w, so that ``weight_decay`` of torch's SGD and Adam is twice the strength; it goes
-    through the optimizer with the loss's, where the decay of ``adamw`` does not. ``l1`` pulls all weights alike.
+    Its gradient is 2 · strength · w, so that for weights ``weight_decay`` of torch's SGD and Adam is twice the
+    strength; but theirs pulls biases and what belongs to norms too, which this leaves out. It goes through the
+    optimizer with the loss's gradient, where the decay of ``adamw`` does not. ``l1`` pulls all weights alike.
 
     Use it with ``sgd`` and ``momentum``; with adaptive optimizers ``adamw``'s decay is mostly better.
 

@@ -38,6 +38,10 @@ _HOMES = {
 }  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load what needs torch when it is first asked for."""
     if name not in _HOMES:

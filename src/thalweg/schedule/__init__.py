@@ -49,6 +49,10 @@ __all__ = [
 _LATER = {"Scheduler": "thalweg.schedule._scheduler", "range_test": "thalweg.inspect"}
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load what needs torch, or trains, when it is first asked for."""
     if name not in _LATER:

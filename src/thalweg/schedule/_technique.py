@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from thalweg.errors import InputError
-from thalweg.technique import Distribution, Ingredient, Technique
+from thalweg.technique import Chain, Distribution, Ingredient, Technique, about, by_name
 
 __all__ = ["Schedule", "ScheduleTechnique", "State", "schedule"]
 
@@ -35,8 +35,19 @@ class ScheduleTechnique(Technique):
     counts: tuple[str, ...] = ()
     state: Mapping[str, float] = field(default_factory=dict, compare=False)
 
-    def __call__(self, steps: float | None = None, **values: Any) -> Schedule:  # type: ignore[override]
-        return Schedule((Ingredient(self, values if steps is None else {"steps": steps, **values}),))
+    def placed(self) -> tuple[str, ...]:
+        """Return ``steps``, how long it lasts, where the formula has it."""
+        return ("steps",) if "steps" in self.hyperparameters else ()
+
+    def about(self, name: str, default: Any) -> str:
+        """Return what an argument takes; those that count, count in steps or in shares."""
+        what = {"steps": "a whole number of steps, or a share of the run below 1"}
+        what |= dict.fromkeys(self.counts, "whole numbers of steps, or shares of its length below 1")
+        return about(self, name, default, what.get(name, ""))
+
+    def __call__(self, *positional: Any, **values: Any) -> Schedule:
+        """Return the schedule of one part; how long it lasts may stand in its place, as in ``cosine(1000)``."""
+        return Schedule((Ingredient(self, by_name(self, positional, values)),))
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,8 @@ class _Part:
         return any(value < 1 for name in self.technique.counts for value in _each(self.values[name]))
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, repr=False)
+class Schedule(Chain):
     """Schedules one after the other; ``>>`` appends. Call it with a step, counted from 0.
 
     Each part counts its own steps from 0. After its last step the last part's final multiplier stays.
@@ -75,24 +86,19 @@ class Schedule:
     0.5
     """
 
-    parts: tuple[Ingredient, ...]
+    kind: ClassVar[str] = "schedule"
+    what: ClassVar[str] = "a schedule"
+    example: ClassVar[str] = "schedule.cosine()"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for part in self.parts:
             _check(part)
-
-    @property
-    def name(self) -> str:
-        """The parts' names, joined by ``>>``."""
-        return " >> ".join(part.name for part in self.parts)
 
     @property
     def feedback(self) -> bool:
         """Whether a part follows a metric."""
         return any(isinstance(part.technique, ScheduleTechnique) and part.technique.state for part in self.parts)
-
-    def __rshift__(self, other: Schedule) -> Schedule:
-        return Schedule(self.parts + other.parts)
 
     def __repr__(self) -> str:
         return " >> ".join(_show(part) for part in self.parts)
@@ -199,8 +205,7 @@ def _each(value: Any) -> tuple[float, ...]:
 
 def _check(part: Ingredient) -> None:
     """Refuse what a schedule cannot compute with."""
-    if not isinstance(part.technique, ScheduleTechnique):
-        raise InputError(f"a schedule is made of schedules such as schedule.cosine(), not of {part.name}")
+    assert isinstance(part.technique, ScheduleTechnique)
     values = dict(part.resolved())
     steps = values.get("steps")
     if steps is not None and not (0 < steps < 1 or (steps >= 1 and steps == int(steps))):

@@ -12,3 +12,7 @@ CATALOGUE: dict[str, StopTechnique] = {technique.name: technique for technique i
 """Every way to stop by name."""
 
 __all__ = ["CATALOGUE", "Seen", "Stop", "StopTechnique", "never", "patience"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,3 +3,7 @@
 from thalweg.surgery._operate import Change, Operation, operate
 
 __all__ = ["Change", "Operation", "operate"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,6 +18,10 @@ CATALOGUE: dict[str, WrapperTechnique] = {technique.name: technique for techniqu
 __all__ = ["CATALOGUE", "SAM", "Lookahead", "WrapperTechnique", "lookahead", "sam"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Load the classes, and torch with them, when one is first asked for."""
     if name not in ("SAM", "Lookahead"):

@@ -3,6 +3,7 @@ from thalweg.wrapper._technique import wrapper
 
 
 @wrapper(
+    torchs="Lookahead",
     place="after",
     source="Zhang, Lucas, Hinton & Ba 2019, Lookahead Optimizer: k Steps Forward, 1 Step Back, Algorithm 1",
     space={"k": Choice((5, 10)), "alpha": Choice((0.2, 0.5, 0.8))},

@@ -4,6 +4,7 @@ from thalweg.wrapper._technique import wrapper
 
 
 @wrapper(
+    torchs="SAM",
     place="before",
     scope="model",
     source="Foret, Kleiner, Mobahi & Neyshabur 2021, Sharpness-Aware Minimization for Efficiently Improving "

@@ -20,12 +20,18 @@ class WrapperTechnique(Technique):
             step uses, on the same batch; or ``after`` it: from ``(slow, p)`` to the new ``slow`` weights, which the
             model goes on from; they begin as the model does, and are those to evaluate.
         scope: as of gradient techniques: ``element``, ``tensor`` or ``model``.
+        torchs: the class of `thalweg.wrapper` that does it around any ``torch.optim.Optimizer``.
         when: hyperparameters that say after how many steps, and not how: ``k``.
     """
 
     place: str = "after"
     scope: str = "element"
     when: tuple[str, ...] = ()
+    torchs: str = ""
+
+    def by_hand(self) -> str:
+        """Return the class that goes around an optimizer in a loop of one's own."""
+        return f"``wrapper.{self.torchs}(optimizer, …)``"
 
     def __call__(self, *positional: Any, **values: Any) -> Ingredient:
         """Return the ingredient; hyperparameters may stand in their place, as in ``sam(0.1)``."""
@@ -44,13 +50,14 @@ def wrapper(
     scope: str = "element",
     limits: Mapping[str, str] | None = None,
     when: tuple[str, ...] = (),
+    torchs: str = "",
 ) -> Callable[[Callable[..., Any]], WrapperTechnique]:
     """Declare the decorated formula a wrapper; see `WrapperTechnique` for what it takes and returns."""
 
     def declare(formula: Callable[..., Any]) -> WrapperTechnique:
         return WrapperTechnique(
             kind="wrapper", formula=formula, source=source, space=dict(space), limits=dict(limits or {}),
-            place=place, scope=scope, when=when,
+            place=place, scope=scope, when=when, torchs=torchs,
         )  # fmt: skip
 
     return declare

@@ -1,92 +1,29 @@
-"""What a technique is: a name, a formula, its hyperparameters, where to search them, and its source.
-
-An ingredient is a technique with hyperparameters filled in, or left as a range to search. Nothing here
-knows what any formula computes.
-"""
+"""A technique with its formula, and its ingredients."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from thalweg.errors import InputError, unknown
+from thalweg.technique._limits import check_value
+from thalweg.technique._search import Distribution
+from thalweg.technique._told import Lazily, about, documentation, signature
 
-__all__ = ["Chain", "Choice", "Distribution", "Ingredient", "LogUniform", "Technique", "Uniform", "by_name"]
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """A range to search evenly, ``low`` to ``high``.
-
-    >>> Uniform(0.0, 2.0).at(0.25)
-    0.5
-    """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.low < self.high < math.inf:
-            raise InputError(f"a range needs low < high, both finite, not {self.low} and {self.high}")
-
-    def at(self, u: float) -> float:
-        """Return the value below which a share ``u`` in [0, 1] of the range lies."""
-        return self.low + u * (self.high - self.low)
-
-
-@dataclass(frozen=True)
-class LogUniform:
-    """A range to search evenly in the logarithm, ``low`` to ``high``, both above 0.
-
-    >>> round(LogUniform(1e-4, 1e-2).at(0.5), 6)
-    0.001
-    """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.low < self.high < math.inf:
-            raise InputError(f"a logarithmic range needs 0 < low < high, not {self.low} and {self.high}")
-
-    def at(self, u: float) -> float:
-        """Return the value below which a share ``u`` in [0, 1] of the range lies."""
-        value = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
-        return min(max(value, self.low), self.high)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A few values to search among, each as likely.
-
-    >>> Choice((32, 64)).at(0.9)
-    64
-    """
-
-    values: tuple[Any, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(tuple(v) if isinstance(v, list) else v for v in self.values))
-        if not self.values:
-            raise InputError("a choice needs at least one value")
-
-    def at(self, u: float) -> Any:
-        """Return the value at a share ``u`` in [0, 1] of the list."""
-        return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
-
-
-Distribution = Uniform | LogUniform | Choice
+__all__ = ["Chain", "Ingredient", "Technique", "by_name"]
 
 
 @dataclass(frozen=True)
 class Technique:
     """One published way of doing one thing. Call it to fill in hyperparameters.
+
+    Where an ingredient is wanted, a technique that is not called stands for itself with nothing filled in:
+    ``Recipe(optim.sgd)``, ``schedule.warmup >> schedule.cosine``, ``init.he_normal.apply(model, key=0)``.
 
     Attributes:
         kind: ``"optimizer"``, ``"schedule"``.
@@ -112,8 +49,9 @@ class Technique:
         """The formula's name."""
         return self.formula.__name__
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "__doc__", inspect.getdoc(self.formula))
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        _tell(cls)
 
     def __reduce__(self) -> Any:
         """Be pickled as the name under which the formula's own file keeps it."""
@@ -152,12 +90,69 @@ class Technique:
         """The class of its ingredients: one of its own where they can be used by hand."""
         return Ingredient
 
-    def __call__(self, **values: Any) -> Ingredient:
+    def placed(self) -> tuple[str, ...]:
+        """Return the hyperparameters that may be given by their place: all."""
+        return tuple(self.hyperparameters)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what a call takes, with defaults: the hyperparameters."""
+        return self.hyperparameters
+
+    def about(self, name: str, default: Any) -> str:
+        """Return what an argument of a call takes, its default, and where it is searched."""
+        return about(self, name, default)
+
+    def result(self) -> str:
+        """Return in a sentence what a call makes, and how that is used by hand."""
+        role = f"The ingredient, for ``Recipe({self.kind}={self.name}(…))``"
+        return f"{role}; by hand: {self.by_hand()}." if self.by_hand() else f"{role}."
+
+    def by_hand(self) -> str:
+        """Return how an ingredient is used in a loop of one's own; ``""`` if that is not by its methods."""
+        made = type(self())
+        own = vars(made).get("__call__")
+        called = [f"``{self.name}(…)({', '.join(list(inspect.signature(own).parameters)[1:])})``"] if own else []
+        return ", ".join([*called, *(f"``{self.name}(…).{name}``" for name in _methods(made))])
+
+    def __call__(self, *positional: Any, **values: Any) -> Any:
         """Return the ingredient with these hyperparameters; a range is searched, what is not named is not fixed."""
-        return Ingredient(self, values)
+        return self.ingredient(self, by_name(self, positional, values))
+
+    def __rshift__(self, other: Any) -> Any:
+        made = self()
+        return made >> other if isinstance(made, Chain) else NotImplemented
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a method of the ingredient with nothing filled in."""
+            if not name.startswith("_") and name in _methods(type(made := self())):
+                return getattr(made, name)
+            raise AttributeError(f"{self!r} has no {name}", name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+def _tell(technique: type[Technique]) -> None:
+    """Let instances of a class have signature and documentation of their own, computed when one asks."""
+    technique.__doc__ = Lazily(documentation, technique.__doc__)  # type: ignore[assignment]
+    technique.__signature__ = Lazily(signature)  # type: ignore[attr-defined]
+
+
+_tell(Technique)
+
+
+@cache
+def _methods(made: type) -> tuple[str, ...]:
+    """Return the methods of a class of ingredients, beside those that all have."""
+    names = dict.fromkeys(name for base in made.__mro__ if base not in (Ingredient, Chain) for name in vars(base))
+    return tuple(
+        name
+        for name in names
+        if not (name.startswith("_") or hasattr(Ingredient, name) or hasattr(Chain, name))
+        and callable(getattr(made, name))
+    )
 
 
 @cache
@@ -195,7 +190,7 @@ class Ingredient:
         for name, value in values.items():
             if name not in known:
                 raise unknown(f"hyperparameter of {technique.name}", name, known)
-            _check_value(technique, name, value, known[name])
+            check_value(technique, name, value, known[name])
         object.__setattr__(self, "technique", technique)
         object.__setattr__(self, "values", tuple((n, values[n]) for n in known if values.get(n) is not None))
 
@@ -226,20 +221,47 @@ class Ingredient:
 
 @dataclass(frozen=True)
 class Chain:
-    """Ingredients of one kind, one after the other; ``>>`` appends. An empty one does nothing."""
+    """Ingredients of one kind, one after the other; ``>>`` appends. An empty one does nothing.
+
+    Raises:
+        InputError: parts that are no ingredients, or of another kind.
+    """
 
     parts: tuple[Ingredient, ...] = ()
+
+    kind: ClassVar[str] = ""
+    what: ClassVar[str] = "an ingredient"
+    example: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.parts, tuple | list) or not all(isinstance(part, Ingredient) for part in self.parts):
+            raise InputError(
+                f"a {type(self).__name__} has a tuple of ingredients, not {brief(self.parts)}; "
+                f"what {self.example} gives is one already, and >> joins several"
+            )
+        object.__setattr__(self, "parts", tuple(self.parts))
+        for part in self.parts:
+            if part.technique.kind != self.kind:
+                raise InputError(f"{part.name} is not {self.what}, such as {self.example}")
 
     @property
     def name(self) -> str:
         """The parts' names, joined by ``>>``."""
         return " >> ".join(part.name for part in self.parts) or "none"
 
-    def __rshift__(self, other: Self) -> Self:
-        return type(self)(self.parts + other.parts)
+    def __rshift__(self, other: Any) -> Self:
+        following = other() if isinstance(other, Technique) else other
+        if not isinstance(following, type(self)):
+            raise InputError(f"{self.what} is appended to {self.name}, such as {self.example}, not {brief(other)}")
+        return type(self)(self.parts + following.parts)
 
     def __repr__(self) -> str:
         return " >> ".join(map(repr, self.parts)) or "none"
+
+
+def brief(value: Any) -> str:
+    """Return a value for a sentence: the start of how it is written, in one line."""
+    return " ".join(repr(value).split())[:60]
 
 
 def by_name(technique: Technique, positional: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,8 +270,17 @@ def by_name(technique: Technique, positional: tuple[Any, ...], named: Mapping[st
     Raises:
         InputError: more than there are, or one of them twice.
     """
-    known = list(technique.hyperparameters)
+    known = technique.placed()
+    if any(map(_is_used_on, positional)):
+        raise InputError(
+            f"{technique.name} takes hyperparameters and no {type(positional[0]).__name__}; "
+            f"by hand: {technique.by_hand()}"
+        )
     if len(positional) > len(known):
+        if not known and (names := list(technique.hyperparameters)):
+            raise InputError(
+                f"{technique.name} takes its hyperparameters by name, as in {technique.name}({names[0]}=…)"
+            )
         raise InputError(f"{technique.name} takes at most {len(known)} hyperparameters, not {len(positional)}")
     placed = dict(zip(known, positional, strict=False))
     if twice := placed.keys() & named.keys():
@@ -257,66 +288,8 @@ def by_name(technique: Technique, positional: tuple[Any, ...], named: Mapping[st
     return {**placed, **named}
 
 
-def _check_value(technique: Technique, name: str, value: Any, default: Any) -> None:
-    """Refuse what a hyperparameter cannot be: defaults are numbers, words, None, or tuples of numbers."""
-    where = f"{name} of {technique.name}"
-    inside = {
-        Uniform: lambda d: [d.low, d.high],
-        LogUniform: lambda d: [d.low, d.high],
-        Choice: lambda d: list(d.values),
-    }
-    for item in inside[type(value)](value) if isinstance(value, Distribution) else [value]:
-        if isinstance(default, tuple):
-            if not isinstance(item, tuple | list) or not item:
-                raise InputError(f"{where} takes a list of numbers such as {list(default)}, not {item!r}")
-            for number in item:
-                _check_value(technique, name, number, 0.0)
-            continue
-        if item is None and default is None:
-            continue
-        if isinstance(default, str) and name not in technique.limits:  # a path, which may be of anything
-            if not isinstance(item, str):
-                raise InputError(f"{where} takes a text, such as the path of a file, not {item!r}")
-            continue
-        if isinstance(default, str):
-            words = technique.limits[name].split("|")
-            if item not in words:
-                raise InputError(f"{where} takes {', '.join(words[:-1])} or {words[-1]}, not {item!r}")
-            continue
-        if isinstance(item, bool) or not isinstance(item, int | float):
-            raise InputError(f"{where} takes a number, not {item!r}")
-        limits = limits_of(technique, name)
-        whole = isinstance(default, int) or limits.startswith("whole ")
-        limits = limits.removeprefix("whole ")
-        if not _lies(item, limits):
-            raise InputError(f"{where} takes {_in_words(limits, whole=whole)}, not {item!r}")
-        if whole and not isinstance(item, int):
-            raise InputError(f"{where} takes a whole number, not {item!r}")
-
-
-def limits_of(technique: Technique, name: str) -> str:
-    """Return between what a hyperparameter must lie, as an interval."""
-    usual = "[0, 1)" if name.startswith(("beta", "momentum", "rho")) else "[0, inf)"
-    return technique.limits.get(name, usual)
-
-
-def _lies(number: float, limits: str) -> bool:
-    """Return whether a number lies in an interval: a square bracket's end belongs to it, a round one's does not."""
-    low, high = map(float, limits[1:-1].split(","))
-    above = low <= number if limits[0] == "[" else low < number
-    return above and (number <= high if limits[-1] == "]" else number < high)
-
-
-def _in_words(limits: str, *, whole: bool = False) -> str:
-    """Return what an interval holds.
-
-    >>> _in_words("[0, 1)"), _in_words("(0, inf)")
-    ('a number from 0 up to, but not, 1', 'a number above 0')
-    >>> _in_words("(0, 1]"), _in_words("[1, inf)", whole=True)
-    ('a number above 0 up to 1', 'a whole number from 1 up')
-    """
-    low, high = (end.strip() for end in limits[1:-1].split(","))
-    start = f"a {'whole ' * whole}number {'from' if limits[0] == '[' else 'above'} {low}"
-    if high == "inf":
-        return start + " up" * (limits[0] == "[")
-    return f"{start} up to{', but not,' * (limits[-1] == ')')} {high}"
+def _is_used_on(value: Any) -> bool:
+    """Return whether a value is what techniques are used on, such as a tensor or a model, and no hyperparameter."""
+    if isinstance(value, str | tuple | list | Distribution | None):
+        return False
+    return bool(getattr(value, "shape", ())) or not hasattr(type(value), "__float__")
