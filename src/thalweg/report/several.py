@@ -1,15 +1,14 @@
-"""Several studies on one page: who is first on which task, recipe by task, and each study's own verdict."""
+"""Several studies on one page: who is ahead on which task, recipe by task, and each study's own verdict."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from altair.utils.schemapi import debug_mode
 
 from thalweg.record import StoreError
-from thalweg.report import lottery, words
+from thalweg.report import across, lottery, words
 from thalweg.report.charts import ranks
 from thalweg.report.methods import counted
 from thalweg.report.reading import Study, flat, read
@@ -41,7 +40,8 @@ def _read(directories: Sequence[Path | str]) -> list[Study]:
 def render(studies: Sequence[Study]) -> str:
     """Return the page as HTML."""
     labels, scales = _labels(studies), [scale_of(study) for study in studies]
-    names = _ordered(studies)
+    claims = across.claimed(studies, labels)
+    names = across.ordered(studies, claims)
     data: dict[str, Any] = {}
     charts: dict[str, Any] = {}
     told: dict[str, str] = {}
@@ -54,7 +54,7 @@ def render(studies: Sequence[Study]) -> str:
                 charts[source] = ranks(study, scale, {source: table}, source)
                 told[source] = f"{label}: {words.ranks_told(table, scale)}"
                 figures.append({"name": source, "title": f"{label}: test {scale.axis}"})
-    sentences = _headline(studies, names)
+    sentences = across.sentences(claims, names)
     return rendered(
         "several.html.j2",
         names=names,
@@ -69,7 +69,7 @@ def render(studies: Sequence[Study]) -> str:
         figures=figures,
         told=told,
         heads=[{"label": label, "axis": scale.axis} for label, scale in zip(labels, scales, strict=True)],
-        grid=[_row(name, place, studies, scales) for place, name in enumerate(names)],
+        grid=[_row(name, place, studies, scales, claims) for place, name in enumerate(names)],
         studies=[_told(*one) for one in zip(studies, scales, labels, strict=True)],
         version=next((s.environment["thalweg"] for s in studies if s.environment.get("thalweg")), ""),
     )
@@ -86,46 +86,9 @@ def _labels(studies: Sequence[Study]) -> list[str]:
     ]
 
 
-def _ordered(studies: Sequence[Study]) -> list[str]:
-    """Return all recipes' names: those most often first, or tied with the first, on top; then by their mean place."""
-    names = list(dict.fromkeys(name for study in studies for name in study.names))
-    firsts = _firsts(studies)
-    places: dict[str, list[float]] = {name: [] for name in names}
-    for study in studies:
-        judged = [name for name in study.order if study.mean(name) is not None]
-        for place, name in enumerate(judged):
-            places[name].append(place / max(1, len(judged) - 1))
-
-    def key(name: str) -> tuple[float, float]:
-        found = places[name]
-        return -firsts[name], sum(found) / len(found) if found else 2.0
-
-    return sorted(names, key=key)
-
-
-def _firsts(studies: Sequence[Study]) -> Counter[str]:
-    return Counter(name for study in studies for name, group in study.group.items() if group == "first")
-
-
-def _headline(studies: Sequence[Study], names: Sequence[str]) -> list[str]:
-    judged = [study for study in studies if "first" in study.group.values()]
-    if not judged:
-        return ["None of these studies has a verdict yet.", "What follows shows the runs that are there."]
-    firsts = _firsts(judged)
-    top = max(firsts.values())
-    best = [name for name in names if firsts[name] == top]
-    told = best[0] if len(best) == 1 else f"{', '.join(best[:-1])} and {best[-1]}"
-    if len(best) > 4:
-        told = f"{len(best)} of {len(names)} recipes"
-    verb = "is" if len(best) == 1 else "are each"
-    apart = "the best, or cannot be told apart from it, "
-    first = f"{told} {verb} {apart}in {top} of {counted(len(judged), 'study').replace('studys', 'studies')}."
-    missing = len(studies) - len(judged)
-    rest = [] if not missing else [f"{missing} {'has' if missing == 1 else 'have'} no verdict on who is best."]
-    return [first, "Each verdict holds for its own task; nothing is claimed across tasks.", *rest]
-
-
-def _row(name: str, place: int, studies: Sequence[Study], scales: Sequence[Scale]) -> dict[str, Any]:
+def _row(
+    name: str, place: int, studies: Sequence[Study], scales: Sequence[Scale], claims: Sequence[across.Claims | None]
+) -> dict[str, Any]:
     cells = []
     for study, scale in zip(studies, scales, strict=True):
         judged = study.judged.get((name, "chosen"), {})
@@ -139,8 +102,9 @@ def _row(name: str, place: int, studies: Sequence[Study], scales: Sequence[Scale
                 "failed": int(judged.get("failures") or 0),
             }
         )
-    firsts = sum(cell["group"] == "first" for cell in cells)
-    return {"name": name, "place": place, "cells": cells, "firsts": firsts, "of": sum(c["there"] for c in cells)}
+    having = [one for one in claims if one and name in one.judged]
+    record = {"ahead": sum(one.ahead(name) for one in having), "behind": sum(one.behind(name) for one in having)}
+    return {"name": name, "place": place, "cells": cells, **record, "of": len(having)}
 
 
 def _unlike(studies: Sequence[Study], labels: Sequence[str]) -> list[str]:
