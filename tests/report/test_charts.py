@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -14,7 +15,7 @@ from thalweg.record import Store
 from thalweg.report import layout
 from thalweg.report.charts import charts
 from thalweg.report.reading import differences, read
-from thalweg.report.rows import rows
+from thalweg.report.rows import matrix, pairs, rows
 from thalweg.report.scale import scale_of, short
 from thalweg.report.tables import tables
 
@@ -117,11 +118,12 @@ def test_decimals_follow_the_intervals(study: Build) -> None:
     with Store(directory, write=True) as store:
         verdict = store.get("verdict")
         for row in verdict["recipes"]:
-            row["mean"], row["crossed"] = 0.97421, [0.97386, 0.97456]
+            row["mean"], row["crossed"] = 0.97421, [0.97376, 0.97466]
+        verdict["pairs"] = verdict["gains"] = []
         store.put("verdict", verdict)
     scale = scale_of(read(directory))
     assert scale.value(0.97421) == "97.42\u00a0%"
-    assert scale.interval([0.97386, 0.97456]) == "97.39 to 97.46"
+    assert scale.interval([0.97376, 0.97466]) == "97.38 to 97.47"
     assert scale.difference(-0.001) == "−0.10"
     assert scale.difference(-1e-9) == "0.00"
     assert scale.value(None) == scale.value(float("nan")) == "–"
@@ -173,5 +175,63 @@ def test_an_interval_of_shares_ends_where_shares_end(study: Build) -> None:
     assert row.crossed.endswith("to 100.0")
     assert row.seeds.endswith("to 100.0")
     assert max(tables(found, scale)["ranks"]["high"]) == 100.0
-    other = read(study(higher=False))
-    assert scale_of(other).possible([0.5, 1.5]) == [0.5, 1.5], "an error is no share"
+
+
+def regression(directory: Path) -> Path:
+    """Give a study of errors one recipe whose interval is far wider than the others', and reaches below 0."""
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        for row, mean, half in zip(verdict["recipes"][::2], (0.553, 0.612, 0.793), (0.12, 0.15, 3.3), strict=True):
+            row |= {"mean": mean, "crossed": [mean - half, mean + half], "seeds": [mean - half, mean + half]}
+        for pair, size, half in zip(verdict["pairs"], (-0.059, -0.24, -0.181), (0.1, 3.2, 3.2), strict=True):
+            pair |= {"difference": size, "crossed": [size - half, size + half]}
+        verdict["gains"] = []
+        store.put("verdict", verdict)
+    return directory
+
+
+def test_one_wide_interval_decides_neither_decimals_nor_the_picture(study: Build) -> None:
+    found = read(regression(study(("adam", "adamw", "sgd"), higher=False)))
+    scale = scale_of(found)
+    assert [row.mean for row in rows(found, scale)] == ["0.55", "0.61", "0.79"]
+    assert [cell.text for cell in matrix(found, scale)[0][2]] == ["", "−0.06", "−0.24"]
+    low, high = layout.window(
+        [(0.553, 0.43, 0.67), (0.612, 0.46, 0.76), (0.793, -2.5, 4.1)], higher=False
+    )  # fmt: skip
+    assert (round(low, 1), round(high, 1)) == (0.4, 0.8)
+    table = tables(found, scale)["ranks"]
+    assert table["low_on"][:2] == table["high_on"][:2] == [None, None]
+    assert table["low_on"][2] == table["low"][2]
+    assert table["high_on"][2] == table["high"][2] < 0.9
+    two = regression(study(("adam", "adamw", "sgd"), higher=False))
+    with Store(two, write=True) as store:
+        verdict = store.get("verdict")
+        store.put("verdict", verdict | {"recipes": verdict["recipes"][2:], "pairs": verdict["pairs"][2:]})
+    assert scale_of(read(two)).decimals == 2  # of two, the narrower
+
+
+def test_errors_end_at_0_unless_one_was_less(study: Build) -> None:
+    found = read(regression(study(("adam", "adamw", "sgd"), higher=False)))
+    scale = scale_of(found)
+    assert rows(found, scale)[2].crossed == "0.00 to 4.09"
+    assert "over seeds 0.00 to 4.09" in tables(found, scale)["ranks"]["told"][2]
+    assert min(end for end in tables(found, scale)["ranks"]["low"] if end is not None) >= 0
+    assert scale.possible_difference([-3.4, 3.0]) == [-3.4, 3.0]
+    own = replace(
+        found, task={**found.task, "metric": {"name": "negative log-likelihood", "higher_is_better": False}}
+    )
+    assert scale_of(own).possible([-0.5, 1.5]) == [-0.5, 1.5], "a density may be above 1"
+    run = replace(found.arm("chosen", "adam")[0].run, test=-0.1)
+    less = replace(found, members={"chosen": {"adam": [replace(found.arm("chosen", "adam")[0], run=run)]}})
+    assert scale_of(less).possible([-0.5, 1.5]) == [-0.5, 1.5]
+
+
+def test_shares_are_at_most_a_hundred_points_apart(study: Build) -> None:
+    directory = study()
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        verdict["pairs"][0]["crossed"], verdict["gains"] = [-1.47, 1.84], []
+        store.put("verdict", verdict)
+    found = read(directory)
+    (pair,) = pairs(found, scale_of(found))
+    assert pair["crossed"] == "−100.0 to +100.0"

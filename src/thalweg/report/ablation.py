@@ -46,8 +46,9 @@ def figures(study: Study, scale: Scale) -> dict[str, Table]:
                 if effect is None:
                     continue
                 factor = 1.0 if kind == "cost" else scale.factor
-                ends = _ends(effect, kind)
-                seeds = effect.get("seeds") or [None, None]
+                ends, seeds = _ends(effect, kind), effect.get("seeds") or [None, None]
+                if kind != "cost":
+                    ends, seeds = (scale.possible_difference(found) or [None, None] for found in (ends, seeds))
                 columns["recipe"].append(part[family].get(_TRIED[family], ""))
                 columns["ingredient"].append(part["label"])
                 columns["family"].append(FAMILIES[family])

@@ -92,6 +92,8 @@ def ranks(study: Study, scale: Scale, data: dict[str, Table], source: str = "ran
         mark("defaults", base.mark_point(filled=False, size=34, strokeWidth=1.3, shape="diamond")),
         mark("mean", base.mark_point(filled=True, size=70)),
         mark("beyond", base.mark_point(filled=True, size=60, shape=far)),
+        mark("low_on", base.mark_point(filled=True, size=34, shape="triangle-left")),
+        mark("high_on", base.mark_point(filled=True, size=34, shape="triangle-right")),
         base.mark_text(align="right", fontSize=13).encode(
             x=alt.value(alt.ExprRef("width")), text="text:N", color=alt.value("var(--ink)")
         ),

@@ -18,18 +18,32 @@ def window(rows: Sequence[tuple[float | None, float | None, float | None]], *, h
     """Return the part of the axis that is worth showing for (value, low, high), best first.
 
     All of it, unless a few stragglers would press the others together: those lie farther behind the best
-    than three times the better half's spread, intervals included.
+    than three times the better half's spread, intervals included. An interval more than three times as wide as is
+    usual here asks for no room.
     """
     sign = 1.0 if higher else -1.0
     values = [value for value, _, _ in rows if value is not None]
-    near = rows[: max(2, (len(rows) + 1) // 2)]
+    widest = 3 * _usual(rows)
+    asking = [row if _width(row) <= widest else (row[0], None, None) for row in rows]
+    near = asking[: max(2, (len(rows) + 1) // 2)]
     ends = [end for row in near for end in row if end is not None]
     spread = max(ends) - min(ends) or 0.05 * abs(ends[0]) or 1.0
     limit = sign * values[0] - 3 * spread
-    kept = [row for row in rows if row[0] is not None and sign * row[0] >= limit]
+    kept = [row for row in asking if row[0] is not None and sign * row[0] >= limit]
     ends = [end for row in kept for end in row if end is not None]
     margin = 0.04 * (max(ends) - min(ends)) or spread
     return float(f"{min(ends) - margin:.6g}"), float(f"{max(ends) + margin:.6g}")
+
+
+def _width(row: tuple[float | None, float | None, float | None]) -> float:
+    _, low, high = row
+    return 0.0 if low is None or high is None else high - low
+
+
+def _usual(rows: Sequence[tuple[float | None, float | None, float | None]]) -> float:
+    """Return the lower median of the intervals' widths; infinite where there are none."""
+    widths = sorted(width for row in rows if (width := _width(row)) > 0)
+    return widths[(len(widths) - 1) // 2] if widths else float("inf")
 
 
 def counts(low: int, high: int, ticks: int = 6) -> list[int]:

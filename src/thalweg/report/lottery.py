@@ -14,7 +14,7 @@ from thalweg.report import lottery_words as words
 from thalweg.report.frame import frame
 from thalweg.report.lottery_words import KINDS
 from thalweg.report.reading import Study, read
-from thalweg.report.scale import Scale
+from thalweg.report.scale import Scale, limits, usual
 from thalweg.report.writing import put, rendered
 
 __all__ = ["holds_one", "render", "write"]
@@ -67,7 +67,16 @@ def render(directory: Path | str) -> str:
 def _scale(study: Study) -> Scale:
     metric = study.task.get("metric") or {}
     unit = str(metric.get("unit") or "")
-    return Scale(str(metric.get("name") or "metric"), unit, 100.0 if unit == "%" else 1.0, 1 if unit == "%" else 3)
+    factor = 100.0 if unit == "%" else 1.0
+    rows = (study.verdict or {}).get("levels") or []
+    means = [arm.get("seeds") for row in rows for arm in row["kinds"].values()]
+    apart = [pair.get("crossed") or pair.get("seeds") for row in rows for pair in row["pairs"]]
+    decimals, finer = (usual(factor * (ends[1] - ends[0]) for ends in some if ends) for some in (means, apart))
+    usually = 1 if unit == "%" else 3
+    name = str(metric.get("name") or "metric")
+    decimals = usually if decimals is None or unit == "%" else decimals
+    least, most = limits(study)
+    return Scale(name, unit, factor, decimals, finer or 0, least=least, most=most)
 
 
 # -- data --------------------------------------------------------------------------------------------------------

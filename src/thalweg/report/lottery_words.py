@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.report.citations import Bibliography
 from thalweg.report.methods import written
+from thalweg.report.rows import spread
 from thalweg.report.scale import MISSING
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def rows(verdict: dict[str, Any], scale: Scale) -> list[dict[str, Any]]:
         cells = []
         for pair in row["pairs"]:
             kind = "open" if not pair["claimed"] else "ahead" if pair["difference"] > 0 else "behind"
-            ends = scale.interval(pair["crossed"] or pair["seeds"])
+            ends = spread(scale, pair["crossed"] or pair["seeds"], 1.0)
             cells.append({"text": scale.difference(pair["difference"]), "ends": ends, "kind": kind})
         step = (row["kinds"].get("ticket") or {}).get("step")
         found.append(

@@ -179,7 +179,8 @@ def _measured(study: Study) -> list[dict[str, Any]]:
 
 def spread(scale: Scale, ends: list[Any] | None, sign: float) -> str:
     """Write both ends of a difference's interval, turned over where ``sign`` is −1."""
-    if not ends or any(end is None for end in ends):
+    found = scale.possible_difference(ends)
+    if found is None:
         return ""
-    low, high = sorted(sign * end for end in ends)
+    low, high = sorted(sign * end for end in found)
     return f"{scale.difference(low)} to {scale.difference(high)}"

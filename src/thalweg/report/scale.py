@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from thalweg.report.reading import Study
 
-__all__ = ["MISSING", "Scale", "scale_of", "short", "thousands"]
+__all__ = ["MISSING", "Scale", "limits", "scale_of", "short", "thousands", "usual"]
 
 MISSING = "–"
 
@@ -25,12 +25,18 @@ class Scale:
     ('97.4\xa0%', '96.9 to 97.8', '−0.8')
     >>> percent.axis, percent.steps
     ('accuracy (%)', 'points')
+
+    ``finer`` is how many decimals differences get, where those are more: paired, they are known better than means.
+    ``least`` and ``most`` are where values end by nature, as shares do at 0 and 1, and errors at 0.
     """
 
     name: str
     unit: str
     factor: float
     decimals: int
+    finer: int = 0
+    least: float = -math.inf
+    most: float = math.inf
 
     def number(self, value: float | None) -> str:
         """Write a value without its unit."""
@@ -49,14 +55,18 @@ class Scale:
 
     def difference(self, value: float | None) -> str:
         """Write a difference with its sign."""
-        text = self.number(value)
-        return text if text == MISSING or text.startswith("−") or not float(text) else f"+{text}"
+        if not _known(value):
+            return MISSING
+        text = _fixed(float(value or 0) * self.factor, max(self.decimals, self.finer))
+        return text if text.startswith("−") or not float(text) else f"+{text}"
 
     def possible(self, ends: Sequence[float] | None) -> list[float] | None:
-        """Cut an interval of shares where shares end: from few examples it may reach beyond."""
-        if not ends or not all(_known(end) for end in ends):
-            return None
-        return [min(max(end, 0.0), 1.0) for end in ends] if self.unit == "%" else list(ends)
+        """Cut an interval where values end: from few seeds or examples it may reach beyond."""
+        return _cut(ends, self.least, self.most)
+
+    def possible_difference(self, ends: Sequence[float] | None) -> list[float] | None:
+        """Cut a difference's interval at the farthest that two values can be apart."""
+        return _cut(ends, self.least - self.most, self.most - self.least)
 
     @property
     def steps(self) -> str:
@@ -70,33 +80,59 @@ class Scale:
 
 
 def scale_of(study: Study) -> Scale:
-    """Return the study's scale; its decimals follow from the width of the intervals on the means."""
+    """Return the study's scale; decimals follow the narrower intervals: a wide one may not blur all others."""
     metric = study.task.get("metric") or {}
+    verdict = study.verdict or {}
     unit = str(metric.get("unit") or "")
     factor = 100.0 if unit == "%" else 1.0
-    widths = _widths(study, factor)
-    if not widths:
-        decimals = 1 if unit == "%" else _decimals(abs(study.mean(study.order[0]) or 1.0) / 20)
-    else:
-        decimals = _decimals(widths[len(widths) // 2])
-    return Scale(str(metric.get("name") or "metric"), unit, factor, max(decimals, 1 if unit == "%" else 0))
-
-
-def _widths(study: Study, factor: float) -> list[float]:
-    ends: Iterable[Any] = (
-        row.get("crossed") or row.get("seeds")
-        for (_, arm), row in study.judged.items()
-        if arm == "chosen"
+    widths = [_width(row, factor) for (_, arm), row in study.judged.items() if arm == "chosen"]
+    found = usual(widths)
+    if found is None:
+        found = 0 if unit == "%" else _decimals(abs(study.mean(study.order[0]) or 1.0) / 15)
+    parts = [part.get(way) or {} for part in (study.ablation or {}).get("parts") or [] for way in ("out", "in")]
+    differences = [
+        *(verdict.get("pairs") or []),
+        *(verdict.get("gains") or []),
+        *(p.get("test") or {} for p in parts),
+    ]
+    apart = [_width(row, factor) for row in differences]
+    least, most = limits(study)
+    decimals = max(found, 1 if unit == "%" else 0)
+    return Scale(
+        str(metric.get("name") or "metric"), unit, factor, decimals, usual(apart) or 0, least=least, most=most
     )  # fmt: skip
-    return sorted(
-        width
-        for low, high in filter(None, ends)
-        if _known(low) and _known(high) and (width := factor * (high - low)) > 0
-    )
 
 
-def _decimals(width: float) -> int:
-    return min(6, max(0, math.ceil(-math.log10(width / 6)))) if width > 0 else 3
+def limits(study: Study) -> tuple[float, float]:
+    """Return where the metric's values end by nature: shares at 0 and 1; errors at 0, unless one was less."""
+    metric = study.task.get("metric") or {}
+    if metric.get("unit") == "%":
+        return 0.0, 1.0
+    tests = [m.run.test for arm in study.members.values() for few in arm.values() for m in few]
+    words = str(metric.get("name") or "").lower().replace("-", " ").split()
+    errs = not study.higher_is_better and any(word in _NOT_BELOW_0 for word in words)
+    return 0.0 if errs and not any(test < 0 for test in tests) else -math.inf, math.inf
+
+
+_NOT_BELOW_0 = {"error", "errors", "loss", "deviation", "distance", "entropy", "crossentropy", "perplexity", "bits",
+                "nats", "rmse", "mse", "mae"}  # fmt: skip
+"""Words in the names of metrics that are at least 0."""
+
+
+def _width(row: dict[str, Any], factor: float) -> float:
+    low, high = row.get("crossed") or row.get("seeds") or (math.nan, math.nan)
+    return factor * (high - low) if _known(low) and _known(high) else math.nan
+
+
+def usual(widths: Iterable[float]) -> int | None:
+    """Return the decimals that the lower median of widths bears, as the verdict's words have them."""
+    known = sorted(width for width in widths if width > 0)
+    return _decimals(known[(len(known) - 1) // 2] / 2) if known else None
+
+
+def _decimals(half: float) -> int:
+    """An interval's half width gets one figure, two where the first would be below 4."""
+    return min(6, max(0, -math.floor(math.log10(half / 4)))) if half > 0 else 3
 
 
 def short(value: Any) -> str:
@@ -125,6 +161,12 @@ def _fixed(value: float, decimals: int) -> str:
     if not float(text):  # no "-0.0"
         text = text.lstrip("-")
     return text.replace("-", "−")
+
+
+def _cut(ends: Sequence[float] | None, least: float, most: float) -> list[float] | None:
+    if not ends or not all(_known(end) for end in ends):
+        return None
+    return [min(max(end, least), most) for end in ends]
 
 
 def _known(value: float | None) -> bool:

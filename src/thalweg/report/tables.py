@@ -68,6 +68,12 @@ def ranked(study: Study, scale: Scale) -> Table:
         return None if value is None else min(max(value, low), high)
 
     outside = [not inside(v[0]) for _, v in rows]
+
+    def on(place: int, out: bool, v: list[float | None]) -> float | None:
+        """Where an interval is cut, if it is; that of a mean out of sight has no such mark of its own."""
+        end = v[place]
+        return None if out or end is None or inside(end) else cut(end)
+
     return _rounded(
         {
             "recipe": [name for name, _ in rows],
@@ -77,6 +83,8 @@ def ranked(study: Study, scale: Scale) -> Table:
             "defaults": [v[1] if inside(v[1]) else None for _, v in rows],
             "low": [cut(v[2]) for _, v in rows],
             "high": [cut(v[3]) for _, v in rows],
+            "low_on": [on(2, out, v) for (_, v), out in zip(rows, outside, strict=True)],
+            "high_on": [on(3, out, v) for (_, v), out in zip(rows, outside, strict=True)],
             "seeds_low": [cut(v[4]) for _, v in rows],
             "seeds_high": [cut(v[5]) for _, v in rows],
             "text": [scale.number(study.mean(name)) for name, _ in rows],
