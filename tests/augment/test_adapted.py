@@ -63,8 +63,11 @@ def test_albumentations_is_keyed(picture):
     ("call", "said"),
     [
         (lambda _: augment.adapted(3), "takes a transform"),
-        (lambda x: augment.adapted(lambda image: image / 255)(x), "made float64 of a uint8 picture"),
-        (lambda x: augment.adapted(Shifted()).together(x, points=[[1, 1]]), "Shifted moves things is not known"),
+        (lambda x: augment.adapted(lambda image: image / 255)(x, sample=0), "made float64 of a uint8 picture"),
+        (
+            lambda x: augment.adapted(Shifted()).together(x, points=[[1, 1]], sample=0),
+            "Shifted moves things is not known",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(call, said, picture):

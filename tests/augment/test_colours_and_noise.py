@@ -20,7 +20,7 @@ def picture():
 
 def test_grey_is_opencvs_and_saturation_keeps_it(picture):
     expected = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    assert np.abs(augment.grey(p=1.0)(picture) - expected[..., None].astype(int)).max() <= 1
+    assert np.abs(augment.grey(p=1.0)(picture, sample=0) - expected[..., None].astype(int)).max() <= 1
     for i in range(5):
         dull = augment.saturation(limit=0.5, p=1.0)(picture, sample=i)
         apart = cv2.cvtColor(dull, cv2.COLOR_RGB2GRAY).astype(int) - expected
@@ -59,7 +59,7 @@ def test_a_point_that_moved_is_a_line_of_the_same_light():
 
 def test_sharpening_changes_edges_and_leaves_flat_parts(picture):
     flat = np.full((9, 9, 3), 77, np.uint8)
-    assert np.array_equal(augment.sharpen(p=1.0)(flat), flat)
+    assert np.array_equal(augment.sharpen(p=1.0)(flat, sample=0), flat)
     sharp = augment.sharpen(p=1.0)(picture, sample=1).astype(float)
     assert cv2.Laplacian(sharp, -1).std() > cv2.Laplacian(picture.astype(float), -1).std()
 
@@ -77,7 +77,7 @@ def test_noise_has_the_spread_that_was_drawn():
 
 def test_shot_noise_grows_with_the_root_of_the_light():
     spread = [
-        (augment.shot_noise(photons=50.0, p=1.0)(np.full((200, 200), level, np.uint8)) / 255).std()
+        (augment.shot_noise(photons=50.0, p=1.0)(np.full((200, 200), level, np.uint8), sample=0) / 255).std()
         for level in (16, 64, 144)
     ]
     assert spread[1] / spread[0] == pytest.approx(2, rel=0.1)
@@ -95,13 +95,13 @@ def test_salt_and_pepper_is_a_share_of_all_levels():
 
 
 def test_equalise_is_opencvs_and_spreads_levels(picture):
-    found = augment.equalise(p=1.0)(picture)
+    found = augment.equalise(p=1.0)(picture, sample=0)
     assert np.array_equal(found[..., 1], cv2.equalizeHist(np.ascontiguousarray(picture[..., 1])))
     assert abs(found.mean() - 127.5) < 8
 
 
 def test_jpeg_keeps_colours_in_their_order(picture):
-    found = augment.jpeg(least=95.0, p=1.0)(picture).astype(int)
+    found = augment.jpeg(least=95.0, p=1.0)(picture, sample=0).astype(int)
     assert 0 < 4 * np.abs(found - picture).mean() < np.abs(found - picture[..., ::-1]).mean()
     rough = augment.jpeg(least=1.0, p=1.0)
     qualities = [np.abs(rough(picture, sample=i).astype(int) - picture).mean() for i in range(20)]
@@ -110,11 +110,13 @@ def test_jpeg_keeps_colours_in_their_order(picture):
 
 def test_normalise_is_its_definition(picture):
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    found = augment.normalise()(picture)
+    found = augment.normalise()(picture, sample=0)
     assert found.dtype == np.float32
     assert np.allclose(found, (picture / 255 - mean) / std, atol=1e-5)
     chain = augment.flip(p=1.0) >> augment.brightness(p=1.0) >> augment.normalise()
-    assert np.allclose(chain(picture), augment.normalise()(augment.Policy(chain.parts[:2])(picture)))
+    assert np.allclose(
+        chain(picture, sample=0), augment.normalise()(augment.Policy(chain.parts[:2])(picture, sample=0), sample=0)
+    )
 
 
 @pytest.mark.parametrize("technique", [augment.cutout, augment.random_erasing, augment.grid_mask])
@@ -138,12 +140,12 @@ def test_erased_boxes_have_their_area():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: augment.saturation(p=1.0)(np.zeros((4, 4), np.uint8)), "takes pictures of 3 channels, not 1"),
+        (lambda: augment.saturation(p=1.0)(np.zeros((4, 4), np.uint8), sample=0), "takes pictures of 3 channels, not 1"),
         (lambda: augment.hue(p=1.0).batch(torch.zeros(1, 4, 4, 4), [0]), "hue takes pictures of 3 channels, not 4"),
-        (lambda: augment.jpeg(p=1.0)(np.zeros((4, 4, 4), np.uint8)), "1 or 3 channels, not 4"),
-        (lambda: augment.normalise()(np.zeros((4, 4), np.uint8)), "mean of normalise has 3 numbers, and"),
+        (lambda: augment.jpeg(p=1.0)(np.zeros((4, 4, 4), np.uint8), sample=0), "1 or 3 channels, not 4"),
+        (lambda: augment.normalise()(np.zeros((4, 4), np.uint8), sample=0), "mean of normalise has 3 numbers, and"),
         (lambda: augment.normalise(std=(0.0,)), "std of normalise takes"),
-        (lambda: (augment.normalise() >> augment.flip())(np.zeros((4, 4, 3), np.uint8)), "the last step"),
+        (lambda: (augment.normalise() >> augment.flip())(np.zeros((4, 4, 3), np.uint8), sample=0), "the last step"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_a_sentence(make, said):

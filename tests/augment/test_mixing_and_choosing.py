@@ -52,11 +52,14 @@ def test_mixing_comes_after_and_before_other_steps(batch):
     ("call", "said"),
     [
         (lambda x: augment.mixup().batch(x, range(8)), "mixes labels too: call mixed"),
-        (lambda _: augment.cutmix()(np.zeros((4, 4), np.uint8)), "call mixed"),
+        (lambda _: augment.cutmix()(np.zeros((4, 4), np.uint8), sample=0), "call mixed"),
         (lambda x: augment.mixup().mixed(x, [0] * 8, range(8)), "how many classes"),
         (lambda x: augment.mixup().mixed(x, [0, 9] * 4, range(8), classes=3), "from 0 to 2, not 0 to 9"),
         (lambda x: augment.mixup().mixed(x, [0] * 7, range(8), classes=3), "a label for each of 8"),
-        (lambda _: augment.augmix().together(np.zeros((4, 4, 3), np.uint8), points=[[1, 1]]), "moved apart"),
+        (
+            lambda _: augment.augmix().together(np.zeros((4, 4, 3), np.uint8), points=[[1, 1]], sample=0),
+            "moved apart",
+        ),
         (lambda _: augment.mixup(alpha=0.0), "alpha of mixup takes a number above 0"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg import augment
+from thalweg import augment, loss
 from thalweg.errors import InputError
 from thalweg.technique import Choice
 
@@ -16,7 +16,7 @@ BATCH = torch.rand(4, 3, 16, 16)
 
 
 def together(**named):
-    return FLIP.together(PICTURE, **named)
+    return FLIP.together(PICTURE, sample=0, **named)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,19 @@ def together(**named):
         (lambda: FLIP.batch(BATCH, range(4), seed=[1, 2]), "batch takes a number for each of 4 pictures, and seed"),
         (lambda: FLIP.batch(BATCH, range(3)), "batch takes a number for each of 4 pictures, and samples"),
         (lambda: FLIP.batch(BATCH, 3), "batch takes a number for each of 4 pictures, not ()"),
+        (lambda: FLIP(PICTURE), "Policy needs sample=: the example's number in the data, from which, with epoch and"),
+        (lambda: FLIP.together(PICTURE), "Policy.together needs sample=: the example's number in the data"),
+        (lambda: augment.typo().text("a"), "Policy.text needs sample=: the example's number in the data"),
+        (lambda: augment.typo().edited("a"), "Policy.edited needs sample=: the example's number in the data"),
+        (lambda: FLIP(PICTURE, sampel=3), 'unknown argument of Policy "sampel"; did you mean "sample"?'),
+        (lambda: FLIP.batch(BATCH, samplse=range(4)), 'unknown argument of Policy.batch "samplse"; did you mean'),
+        (lambda: FLIP(PICTURE[..., 0][None], sample=0), "the picture has shape (1, 40, 60), with its channels first"),
+        (lambda: FLIP(PICTURE.transpose(2, 0, 1), sample=0), "pictures are (height, width, channels), as picture.tran"),
+        (lambda: FLIP.together(PICTURE.transpose(2, 0, 1), sample=0), "the picture has shape (3, 40, 60), with its"),
+        (lambda: augment.Policy(FLIP), "a Policy has a tuple of ingredients, not flip(p=1.0); what augment.flip() giv"),
+        (lambda: augment.Policy([FLIP]), "a Policy has a tuple of ingredients, not [flip(p=1.0)]; what augment.flip()"),
+        (lambda: augment.Policy(loss.huber().technique), "a Policy has a tuple of ingredients, not <loss huber>"),
+        (lambda: augment.Policy((loss.huber(),)), "huber is not an augmentation, such as augment.flip()"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant(call, said):
@@ -64,9 +77,9 @@ def test_what_cannot_be_meant(call, said):
 @pytest.mark.parametrize("value", [1.5, "a", None])
 def test_a_key_is_of_whole_numbers_for_every_step(policy, name, value):
     for call in (lambda **key: policy(PICTURE, **key), lambda **key: policy.together(PICTURE, **key),
-                 lambda **key: policy.explain(key.pop("sample", 0), **key)):  # fmt: skip
+                 lambda **key: policy.explain(**key)):  # fmt: skip
         with pytest.raises(InputError, match=f"{name} takes a whole number, not {value!r}"):
-            call(**{name: value})
+            call(**{"sample": 0, name: value})
 
 
 def test_numbers_of_other_libraries_and_a_stack_of_masks_pass():

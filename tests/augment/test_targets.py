@@ -110,17 +110,17 @@ def test_boxes_are_cut_and_dropped_by_what_is_left():
     picture = np.zeros((40, 40), np.uint8)
     boxes = [[0, 0, 10, 10], [5, 10, 15, 20], [12, 12, 20, 20], [-5, 20, 3, 30], [50, 50, 60, 60]]
     cut = augment.centre_crop(size=(20, 20))
-    done = cut.together(picture, boxes=boxes)
+    done = cut.together(picture, boxes=boxes, sample=0)
     assert done.boxes.tolist() == [[0, 0, 5, 10], [2, 2, 10, 10]]
     assert done.kept.tolist() == [1, 2]
-    assert cut.together(picture, boxes=boxes, visible=0.5).kept.tolist() == [1, 2]
-    assert cut.together(picture, boxes=boxes, visible=0.51).kept.tolist() == [2]
+    assert cut.together(picture, boxes=boxes, visible=0.5, sample=0).kept.tolist() == [1, 2]
+    assert cut.together(picture, boxes=boxes, visible=0.51, sample=0).kept.tolist() == [2]
 
 
 def test_what_was_cut_away_does_not_come_back_with_padding():
     picture = np.full((40, 40), 255, np.uint8)
     policy = augment.centre_crop(size=(20, 20)) >> augment.pad(left=10, top=10, right=10, bottom=10)
-    done = policy.together(picture, boxes=[[2, 2, 8, 8], [5, 15, 35, 25]], points=[[5, 5], [20, 20]])
+    done = policy.together(picture, boxes=[[2, 2, 8, 8], [5, 15, 35, 25]], points=[[5, 5], [20, 20]], sample=0)
     assert done.image.sum() == 255 * 400
     assert done.kept.tolist() == [1]
     assert done.boxes.tolist() == [[10, 15, 30, 25]]
@@ -148,5 +148,5 @@ def test_the_picture_is_that_of_a_call_and_nothing_else_is_needed():
 )
 def test_what_cannot_be_is_refused_in_a_sentence(targets, said):
     with pytest.raises(InputError, match=said) as refused:
-        augment.flip(p=1.0).together(np.zeros((10, 10), np.uint8), **targets)
+        augment.flip(p=1.0).together(np.zeros((10, 10), np.uint8), sample=0, **targets)
     assert "\n" not in str(refused.value)

@@ -69,7 +69,7 @@ def test_a_text_longer_than_the_model_is_seen_in_windows(model):
 
 def test_long_texts_are_edited_throughout(folder):
     text = " ".join([FOX] * 40)
-    done = augment.masked(path=str(folder), share=0.2, at_most=1000).edited(text)
+    done = augment.masked(path=str(folder), share=0.2, at_most=1000).edited(text, sample=0)
     assert len(done.log) == 72
     assert done.log[-1].start > 0.9 * len(text)
     before, after = between(done)
@@ -80,7 +80,7 @@ def test_casing_stays_and_words_are_whole(folder, model):
     assert all(word.isalpha() for word in model.words)
     assert not any(word.startswith("##") for word in model.words)
     policy = augment.masked(path=str(folder), share=1.0)
-    done = policy.edited("The QUICK fox, Over the v1.2 dog 🙂")
+    done = policy.edited("The QUICK fox, Over the v1.2 dog 🙂", sample=0)
     now = {edit.before: edit.after for edit in done.log}
     assert now["QUICK"].isupper()
     assert now["The"][0].isupper()
@@ -111,7 +111,7 @@ def test_it_sees_what_earlier_steps_did(folder, monkeypatch):
         lambda self, draft, chosen, gaps: seen.append(ours(self, draft, chosen, gaps=gaps)) or seen[-1],
     )
     policy = augment.case(share=1.0, at_most=3) >> augment.masked(path=str(folder))
-    done = policy.edited(FOX)
+    done = policy.edited(FOX, sample=0)
     ((text, (at,)),) = seen
     assert text[at:].startswith("[MASK]")
     for edit in done.log:
@@ -119,14 +119,14 @@ def test_it_sees_what_earlier_steps_did(folder, monkeypatch):
 
 
 def test_masks_in_the_text_itself_are_not_taken_for_ours(folder):
-    done = augment.masked(path=str(folder), share=0.0).edited(f"[MASK] {FOX} [MASK] [SEP]", protect="MASK")
+    done = augment.masked(path=str(folder), share=0.0).edited(f"[MASK] {FOX} [MASK] [SEP]", protect="MASK", sample=0)
     assert len(done.log) == 1
     assert done.text.count("[MASK]") == 2
 
 
 @pytest.mark.parametrize("text", ["", "🙂🙂", "v1.2.3", "שלום עולם", "e\u0301te\u0301 日本語 हिन्दी"])
 def test_odd_texts(folder, text):
-    done = augment.masked(path=str(folder), share=1.0).edited(text)
+    done = augment.masked(path=str(folder), share=1.0).edited(text, sample=0)
     before, after = between(done)
     assert before == after
 
@@ -137,12 +137,12 @@ def test_what_is_no_model_gets_a_sentence(tmp_path, folder, monkeypatch):
         ("/no/such", "/no/such is no masked language model"),
     ):
         with pytest.raises(InputError, match=said):
-            augment.masked(path=path).text("a word")
+            augment.masked(path=path).text("a word", sample=0)
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     (other / "config.json").write_text(json.dumps({"model_type": "no_such_type"}))
     with pytest.raises(InputError, match="other is no masked language model on this machine; nothing is downloaded"):
-        augment.masked(path=str(other)).text("a word")
+        augment.masked(path=str(other)).text("a word", sample=0)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match="pip install 'thalweg"):
         _masked._opened.__wrapped__(str(folder))

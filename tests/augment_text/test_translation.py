@@ -121,7 +121,7 @@ def test_steps_leave_each_others_sentences_alone(given, name, tmp_path):
 
 def test_long_texts_are_translated_by_sentences(given):
     text = "\n\n".join([TWO] * 20)
-    done = augment.back_translation(share=1.0, at_most=1000, **given).edited(text)
+    done = augment.back_translation(share=1.0, at_most=1000, **given).edited(text, sample=0)
     assert len(done.log) > 30
     assert done.log[-1].start > 0.9 * len(text)
     assert done.text.count("\n\n") == 19
@@ -136,7 +136,7 @@ def test_what_could_be_lost_is_not_translated(given, model):
     done = policy.texts([kept] * 30)
     assert all(one.text.count("v1.2.3") == 1 for one in done), "numbers come back, or the sentence stays"
     for text in ("The zebra jumps", "The quick fox 🙂", "日本語。", " ".join(["The quick"] * 40)):
-        assert policy.edited(text).log == ()
+        assert policy.edited(text, sample=0).log == ()
     texts = [FOX.replace("fox", "zebra"), " ".join(["The quick"] * 40), FOX]
     assert [text is None for text in model.sampled(texts, NONE, [0] * 3, 0, 1, pick_by_chance)] == [True, True, False]
 
@@ -154,7 +154,7 @@ def test_a_translation_without_an_end_is_none(tmp_path):
     assert endless.sampled([FOX], NONE, [0], 0, 1, pick_by_chance) == [None]
     assert endless.searched([FOX], NONE, 2, 2) == [[]]
     for beams in (1, 2):
-        assert augment.back_translation(path=str(folder), beams=beams).text(FOX) == FOX
+        assert augment.back_translation(path=str(folder), beams=beams).text(FOX, sample=0) == FOX
 
 
 def test_models_of_many_languages_are_told_which(tmp_path, model):
@@ -191,7 +191,7 @@ def test_languages_are_those_of_the_way(given, monkeypatch, beams):
     monkeypatch.setattr(
         _translation.Translator, "_told", lambda self, pair: told.append((self.path, *pair)) or ("", None)
     )
-    augment.back_translation(language="en", through="fr", beams=beams, **given).text(FOX)
+    augment.back_translation(language="en", through="fr", beams=beams, **given).text(FOX, sample=0)
     assert told == [(given["path"], "en", "fr"), (given["back"], "fr", "en")]
 
 
@@ -225,7 +225,9 @@ def test_the_name_of_a_model_in_the_store_is_as_good_as_its_folder(folders, tmp_
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     policy = augment.back_translation(path="small/there", back=str(folders[1]))
     assert policy.sources()[0].startswith("back_translation: MarianMTModel in small/there, licence mit; back by")
-    assert policy.text(FOX) == augment.back_translation(path=str(folders[0]), back=str(folders[1])).text(FOX)
+    assert policy.text(FOX, sample=0) == augment.back_translation(path=str(folders[0]), back=str(folders[1])).text(
+        FOX, sample=0
+    )
 
 
 def test_what_is_missing_gets_a_sentence(tmp_path, given, monkeypatch):
@@ -238,11 +240,11 @@ def test_what_is_missing_gets_a_sentence(tmp_path, given, monkeypatch):
         ({**given, "back": "no-such/name"}, "no-such/name is no model on this machine that translates; nothing is"),
     ):
         with pytest.raises(InputError, match=said) as caught:
-            augment.back_translation(**values).text(FOX)
+            augment.back_translation(**values).text(FOX, sample=0)
         assert "\n" not in str(caught.value)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(InputError, match="is no model on this machine that translates"):
-        augment.back_translation(path=str(tmp_path)).text(FOX)
+        augment.back_translation(path=str(tmp_path)).text(FOX, sample=0)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(InputError, match=re.escape("pip install 'thalweg[text]'")):
         _translation._opened.__wrapped__(given["path"])

@@ -52,7 +52,7 @@ def test_words_of_one_or_two_letters_are_left_alone(tmp_path):
     synsets = [("noun", ["la", "lanthanum"], {}), ("noun", ["a", "vitamin"], {}), ("noun", ["lad", "boy"], {})]
     folder = str(small_wordnet(tmp_path / "wordnet", synsets, []))
     assert [synonyms(Word(word), folder, 9) for word in ("la", "a", "lad")] == [(), (), ("boy",)]
-    assert augment.synonym(path=folder, share=1.0, stop="").text("la lad") == "la boy"
+    assert augment.synonym(path=folder, share=1.0, stop="").text("la lad", sample=0) == "la boy"
 
 
 def test_antonyms_are_never_synonyms(wordnet):
@@ -72,7 +72,7 @@ def test_a_tagger_decides(wordnet):
 def test_debians_wordnet():
     policy = augment.synonym(share=1.0, path=str(DEBIAN))
     text = "The quick brown fox jumps over the lazy dog. They ate BIG apples; an odd mouse was running."
-    found = {policy.text(text, epoch=i) for i in range(10)}
+    found = {policy.text(text, epoch=i, sample=0) for i in range(10)}
     assert len(found) > 3
     assert all("BIG" not in new and "LARGE" in new for new in found)
     assert any(word in new for new in found for word in ("leaps", "springs", "bounds"))
@@ -94,15 +94,15 @@ def test_looking_up_finds_every_word_of_debians_index():
 
 def test_wordnet_that_is_missing_or_broken_gets_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="/no/such has no WordNet"):
-        augment.synonym(path="/no/such").text("a word")
+        augment.synonym(path="/no/such").text("a word", sample=0)
     monkeypatch.setattr(_wordnet, "_usual", lambda: iter([tmp_path / "none"]))
     with pytest.raises(InputError, match="WordNet is not on this machine: apt install wordnet-base, or"):
-        augment.synonym().text("a word")
+        augment.synonym().text("a word", sample=0)
     broken = small_wordnet(tmp_path / "wordnet")
     data = (broken / "data.noun").read_text()
     (broken / "data.noun").write_text(data.replace("n 02 jump", "n zz jump"))
     with pytest.raises(InputError, match=r"data.noun is broken at byte \d+, where its index says"):
-        augment.synonym(path=str(broken), stop="").text("the jump")
+        augment.synonym(path=str(broken), stop="").text("the jump", sample=0)
     (broken / "data.verb").write_text("")
     with pytest.raises(InputError, match=r"data\.verb cannot be read"):
         WordNet(broken)
@@ -134,7 +134,7 @@ def test_paraphrases_are_filtered_by_score(tmp_path, wordnet):
     assert paraphrases(Word("quick"), path, 0.0, "") == ("slow", "prompt")
     assert paraphrases(Word("quick"), path, 0.0, wordnet) == ("prompt",)
     assert paraphrases(Word("jumps", "", "NOUN"), path, 0.0, "") == ()
-    done = augment.ppdb(path=path, top=1, score=4.0, share=1.0).text("The Fox JUMPS")
+    done = augment.ppdb(path=path, top=1, score=4.0, share=1.0).text("The Fox JUMPS", sample=0)
     assert done == "The Fox CLIMBS"
     zipped = tmp_path / "ppdb.gz"
     zipped.write_bytes(gzip.compress(Path(path).read_bytes()))
@@ -247,7 +247,7 @@ def test_a_broken_line_of_vectors_is_named(tmp_path, content, said):
 )
 def test_what_is_missing_is_said_in_a_sentence(policy, said):
     with pytest.raises(InputError, match=said):
-        policy().text("a quick fox")
+        policy().text("a quick fox", sample=0)
 
 
 LEXICON = """<?xml version="1.0" encoding="UTF-8"?>
@@ -274,13 +274,13 @@ def test_wns_store(tmp_path, monkeypatch):
     assert _wordnet.antonyms("quick", "wn:tiny:1") == {"slow"}
     assert "Tiny 1 in " in augment.synonym(path="wn:tiny:1").sources()[0]
     with pytest.raises(InputError, match="wn's store has no lexicon none"):
-        augment.synonym(path="wn:none").text("quick")
+        augment.synonym(path="wn:none").text("quick", sample=0)
 
 
 def test_without_wn_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "wn", None)
     with pytest.raises(InputError, match="the lexicon oewn:2024 is in the store of the package wn: pip install wn"):
-        augment.synonym(path="wn:oewn:2024").text("quick")
+        augment.synonym(path="wn:oewn:2024").text("quick", sample=0)
 
 
 def test_spacys_parts_of_speech_decide(tmp_path, wordnet):
@@ -291,10 +291,10 @@ def test_spacys_parts_of_speech_decide(tmp_path, wordnet):
     pipeline.add_pipe("attribute_ruler").add_patterns(rules)
     pipeline.to_disk(tmp_path / "tagger")
     policy = augment.synonym(path=wordnet, senses=9, share=1.0, tagger=str(tmp_path / "tagger"))
-    assert policy.text("It jumps  quick") == "It leaps  quick"
+    assert policy.text("It jumps  quick", sample=0) == "It leaps  quick"
 
 
 def test_without_spacy_it_is_named(monkeypatch, wordnet):
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(InputError, match="parts of speech need spaCy: pip install spacy, and a pipeline such as"):
-        augment.synonym(path=wordnet, tagger="en_core_web_sm").text("quick")
+        augment.synonym(path=wordnet, tagger="en_core_web_sm").text("quick", sample=0)

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from thalweg.augment._checks import check_media, check_values
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from thalweg.augment.image._targets import Together
     from thalweg.augment.text import Edited, Safety
     from thalweg.augment.text._edits import Protection
+
+    _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 __all__ = ["AugmentTechnique", "Policy", "augmentation"]
 
@@ -78,6 +80,12 @@ class AugmentTechnique(Technique):
         return sum(name[0] == "u" and name[1:].isdigit() for name in inspect.signature(self.formula).parameters)
 
 
+def _of_a_sample(method: _Method) -> _Method:
+    """Let a method of policies say what the number is for that it needs."""
+    why = "the example's number in the data, from which, with epoch and seed, all that happens to it follows"
+    return spelt(method, needs={"sample": f"{why}; under one number all would be augmented alike"}, owner="Policy")
+
+
 @dataclass(frozen=True, repr=False)
 class Policy(Chain):
     """Augmentations one after the other; ``>>`` appends. What happens to a sample follows from its key alone.
@@ -108,26 +116,29 @@ class Policy(Chain):
     def __getstate__(self) -> dict[str, Any]:
         return {"parts": self.parts}
 
-    def __call__(self, image: np.ndarray, *, sample: int = 0, epoch: int = 0, seed: int = 0) -> np.ndarray:
+    @_of_a_sample
+    def __call__(self, image: np.ndarray, *, sample: int, epoch: int = 0, seed: int = 0) -> np.ndarray:
         """Return a picture after augmentation.
 
         Args:
             image: uint8, ``(height, width)`` or ``(height, width, channels)``.
-            sample: its number in the data.
+            sample: its number in the data, such as ``i`` in a dataset's ``__getitem__(self, i)``.
             epoch: the pass over the data.
             seed: the run's.
 
         Raises:
-            InputError: an array of another type or shape, an empty one, or a hyperparameter that is still a range.
+            InputError: an array of another type or shape, such as one with its channels first, an empty one, no
+                ``sample``, or a hyperparameter that is still a range.
 
         >>> import numpy as np
         >>> from thalweg import augment
         >>> picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
-        >>> augment.flip(p=1.0)(picture)[0]
+        >>> augment.flip(p=1.0)(picture, sample=0)[0]
         array([3, 2, 1, 0], dtype=uint8)
         """
         return _pixels().augmented(self, image, sample, epoch, seed)  # type: ignore[no-any-return]
 
+    @_of_a_sample
     def together(
         self,
         image: np.ndarray,
@@ -137,7 +148,7 @@ class Policy(Chain):
         points: Any = None,
         form: str = "pascal",
         visible: float = 0.0,
-        sample: int = 0,
+        sample: int,
         epoch: int = 0,
         seed: int = 0,
     ) -> Together:
@@ -161,7 +172,7 @@ class Policy(Chain):
         >>> import numpy as np
         >>> from thalweg import augment
         >>> picture = np.zeros((20, 30, 3), np.uint8)
-        >>> done = augment.flip(p=1.0).together(picture, boxes=[[0, 5, 10, 15]], points=[[0, 5]])
+        >>> done = augment.flip(p=1.0).together(picture, boxes=[[0, 5, 10, 15]], points=[[0, 5]], sample=0)
         >>> done.boxes.tolist(), done.points.tolist()
         ([[20.0, 5.0, 30.0, 15.0]], [[29.0, 5.0]])
         """
@@ -221,8 +232,9 @@ class Policy(Chain):
 
         return mixed(self, images, labels, samples, epoch, seed, classes)
 
+    @_of_a_sample
     def text(
-        self, text: str, *, sample: int = 0, epoch: int = 0, seed: int = 0, protect: Protection | None = None
+        self, text: str, *, sample: int, epoch: int = 0, seed: int = 0, protect: Protection | None = None
     ) -> str:
         """Return a text after augmentation; all that is not edited stays as it was, byte for byte.
 
@@ -235,16 +247,17 @@ class Policy(Chain):
             InputError: what is no string, a span outside it, or a source of words that is not on this machine.
 
         >>> from thalweg import augment
-        >>> augment.random_swap().text("Don't  panic: v1.2.3")
+        >>> augment.random_swap().text("Don't  panic: v1.2.3", sample=0)
         "Panic  don't: v1.2.3"
         """
         return self.edited(text, sample=sample, epoch=epoch, seed=seed, protect=protect).text
 
+    @_of_a_sample
     def edited(
         self,
         text: str,
         *,
-        sample: int = 0,
+        sample: int,
         epoch: int = 0,
         seed: int = 0,
         protect: Protection | None = None,
@@ -262,7 +275,8 @@ class Policy(Chain):
             InputError: as for `text`.
 
         >>> from thalweg import augment
-        >>> done = augment.random_deletion(at_least=1).edited("Call the office of Ada", entities=[(19, 22, "PERSON")])
+        >>> policy = augment.random_deletion(at_least=1)
+        >>> done = policy.edited("Call the office of Ada", sample=0, entities=[(19, 22, "PERSON")])
         >>> done.text[slice(*done.entities[0][:2])]
         'Ada'
         """

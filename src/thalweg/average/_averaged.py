@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from thalweg.average._technique import AverageTechnique
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.technique import Ingredient
 
 __all__ = ["Averaged"]
 
 
+@spelt
 class Averaged(nn.Module):
     """The average of a model's weights: a copy of the model, which `update` moves towards it.
 

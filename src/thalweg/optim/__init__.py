@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from thalweg.optim._absent import absent
 from thalweg.optim._adabelief import adabelief
 from thalweg.optim._adadelta import adadelta
 from thalweg.optim._adafactor import adafactor
@@ -71,6 +72,7 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     """Load the classes, and torch with them, when one is first asked for."""
     if name not in __all__:
-        raise AttributeError(f"module 'thalweg.optim' has no attribute {name!r}")
+        said = absent(name)
+        raise AttributeError(f"module 'thalweg.optim' has no attribute {name!r}{said and ': '}{said}")
     home = "_groups" if name == "groups" else "_classes"
     return getattr(import_module(f"thalweg.optim.{home}"), name)

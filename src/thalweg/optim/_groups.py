@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 
 __all__ = ["groups", "not_decayed"]
 
@@ -19,6 +19,7 @@ _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
+@spelt
 def groups(
     model: nn.Module,
     *,

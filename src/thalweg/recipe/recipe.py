@@ -13,7 +13,7 @@ import tomli_w
 
 from thalweg import augment, optim, schedule
 from thalweg.augment import Policy
-from thalweg.errors import InputError, unknown
+from thalweg.errors import InputError, spelt, unknown
 from thalweg.gradient import Gradient
 from thalweg.key import Key
 from thalweg.recipe.roles import CATALOGUES, CHAINS, NUMBERS, SHAPING, UNSAID, WORDS, checked, values_of
@@ -27,6 +27,7 @@ Settings = dict[str, Any]
 """Values drawn from a recipe's space, by path: ``{"optimizer.lr": 0.003}``."""
 
 
+@spelt
 @dataclass(frozen=True)
 class Recipe:
     """What is chosen around a model.

@@ -26,6 +26,7 @@ from thalweg import (
 from thalweg.augment import Policy
 from thalweg.errors import InputError, unknown
 from thalweg.gradient import Gradient
+from thalweg.optim._absent import absent
 from thalweg.schedule import Schedule
 from thalweg.technique import Choice, Ingredient, Technique
 
@@ -83,6 +84,7 @@ def checked(role: str, value: Any) -> Any:
             else isinstance(value, Ingredient) and value.technique.kind == role
         )
         if not fits:
+            _refuse_class(role, value)
             raise InputError(f"{role} takes {_EXAMPLES[role]}, not {value!r}")
         for part in getattr(value, "parts", ()):
             if CATALOGUES[role].get(part.name) is not part.technique:
@@ -94,6 +96,17 @@ def checked(role: str, value: Any) -> Any:
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise InputError(f"{role} takes a whole number from 1 up, not {number!r}")
     return value
+
+
+def _refuse_class(role: str, value: Any) -> None:
+    """Refuse an optimizer's class, or an optimizer made of one, with the ingredient that is meant."""
+    face = getattr(value, "face", None)
+    if role == "optimizer" and face is not None:
+        name = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise InputError(
+            f"optim.{name} is the class for a loop of your own; in a recipe the ingredient is "
+            f"optim.{face.plain.name}()"
+        )
 
 
 def values_of(number: Any) -> Sequence[Any]:
@@ -154,6 +167,8 @@ def not_known(role: str, name: str) -> InputError:
     """Return the error for a technique that a role does not know, with the one that was meant."""
     if name == "none" and role in OPTIONAL:
         return InputError(f'unknown {role} "none"; where there is to be none, leave {role} out')
+    if role == "optimizer" and (said := absent(name)):
+        return InputError(f'unknown optimizer "{name}"; {said}')
     plain = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", "_", name).lower()
     if role == "augment":
         near = get_close_matches(plain, [*CATALOGUES[role], *_ELSEWHERE], n=1)

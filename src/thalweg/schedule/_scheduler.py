@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.schedule._technique import Schedule, ScheduleTechnique, State
 
 __all__ = ["Scheduler"]
 
 
+@spelt
 class Scheduler(LRScheduler):
     """Writes a schedule's rates into an optimizer's groups: each group's own rate times the multiplier.
 

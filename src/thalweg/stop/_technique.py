@@ -82,10 +82,14 @@ class Stop(Ingredient):
             metric: of the epoch, a number; one that is not a number is no improvement.
 
         Raises:
-            InputError: a hyperparameter that is still a range.
+            InputError: ``seen`` is something else, such as both that this returns, or a hyperparameter is a range.
         """
         if ranges := [name for name, value in self.values if isinstance(value, Distribution)]:
             raise InputError(f"{ranges[0]} of {self.name} is a range to search; give it a value")
+        if len(seen) == 2 and isinstance(seen[0], Seen):
+            raise InputError("observe returns two things, what was seen and whether to stop: seen, now = observe(…)")
+        if len(seen) != len(Seen._fields):
+            raise InputError(f"observe takes what start or observe returned, not {seen!r}")
         before = Seen(*seen)
         sign = -1.0 if before.higher_is_better else 1.0
         best = math.inf if before.best is None else sign * before.best

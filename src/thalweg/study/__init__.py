@@ -7,7 +7,11 @@ from thalweg.study.script import export
 from thalweg.study.single import Trained, train
 from thalweg.study.study import Study, compare
 from thalweg.study.tickets.lottery import Lottery, lottery
+from thalweg.task.task import on_task
 
 __all__ = [
     "Lottery", "Study", "Trained", "ablate", "compare", "explain", "export", "lottery", "parse_duration", "train",
 ]  # fmt: skip
+
+ablate, compare, explain = on_task(ablate), on_task(compare), on_task(explain)
+lottery, train = on_task(lottery), on_task(train)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.graph import check_open
 from thalweg.surgery._activations import plan_activation
 from thalweg.surgery._dropouts import plan_dropout
@@ -69,6 +69,7 @@ class Operation:
         return "\n".join([*lines, *(f"left: {sentence}" for sentence in self.left)])
 
 
+@spelt
 def operate(
     model: nn.Module,
     inputs: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.key import Key
 from thalweg.task.metric import Metric
 from thalweg.task.padding import checked, lengths, to_one_length
@@ -20,8 +21,11 @@ from thalweg.task.strings import encoded, in_numbers
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TypeVar
 
-__all__ = ["Origin", "Task"]
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+__all__ = ["Origin", "Task", "on_task"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Origin:
     expression: str
 
 
+@spelt
 class Task:
     """A model factory, data in three splits, a loss and a metric.
 
@@ -238,3 +243,16 @@ class Task:
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test"
         return f"<Task {self.name}: {sizes}, {self.metric.name}>"
+
+
+def on_task(function: Function) -> Function:
+    """Let a function whose first argument is a task refuse what is none, and arguments that it does not have."""
+
+    def checked_first(task: Any, *positional: Any, **named: Any) -> Any:
+        if not isinstance(task, Task):
+            given = f'"{task}"' if isinstance(task, str) else f"a {type(task).__name__}"
+            makes = f'load_task("{task}") makes one' if isinstance(task, str) else "load_task or Task makes one"
+            raise InputError(f"{function.__name__} takes a task, not {given}: {makes}")
+        return function(task, *positional, **named)
+
+    return spelt(functools.update_wrapper(checked_first, function))  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from thalweg.errors import InputError, unknown
+from thalweg.errors import InputError, spelt, unknown
 from thalweg.technique._limits import check_value
 from thalweg.technique._search import Distribution
 from thalweg.technique._told import Lazily, about, documentation, signature
@@ -143,6 +143,14 @@ def _tell(technique: type[Technique]) -> None:
 _tell(Technique)
 
 
+def _spell(made: type) -> None:
+    """Let the methods of a class of ingredients say which argument does not exist or is missing."""
+    for name, method in vars(made).copy().items():
+        public = name == "__call__" or not name.startswith("_")
+        if public and inspect.isfunction(method) and not hasattr(method, "__wrapped__"):
+            setattr(made, name, spelt(method, owner=made.__name__))
+
+
 @cache
 def _methods(made: type) -> tuple[str, ...]:
     """Return the methods of a class of ingredients, beside those that all have."""
@@ -179,6 +187,10 @@ class Ingredient:
 
     technique: Technique
     values: tuple[tuple[str, Any], ...]
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        _spell(cls)
 
     def __new__(cls, technique: Technique | None = None, values: Mapping[str, Any] | None = None) -> Ingredient:  # noqa: ARG004
         """Return an ingredient of its technique's class, whoever makes it: a recipe that is read has the same."""
@@ -232,6 +244,10 @@ class Chain:
     kind: ClassVar[str] = ""
     what: ClassVar[str] = "an ingredient"
     example: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        _spell(cls)
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, tuple | list) or not all(isinstance(part, Ingredient) for part in self.parts):

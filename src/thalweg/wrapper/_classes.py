@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim import Optimizer
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.optim._executors.whole import joined, parted
 from thalweg.wrapper._lookahead import lookahead
 from thalweg.wrapper._sam import sam
@@ -75,6 +75,7 @@ class _Wrapper(Optimizer):
         return [p for group in self.param_groups for p in group["params"]]
 
 
+@spelt
 class Lookahead(_Wrapper):
     """Every ``k`` steps of an optimizer, slow weights go the share ``alpha`` of the way, and it goes on from there.
 
@@ -151,6 +152,7 @@ class Lookahead(_Wrapper):
         self.slow = {places[i]: slow.detach().clone().to(places[i]) for i, slow in mine["slow"].items()}
 
 
+@spelt
 class SAM(_Wrapper):
     """Each step of an optimizer takes the gradient from where the loss is about worst within the distance ``rho``.
 

@@ -290,6 +290,11 @@ def _check(image: Any) -> None:
     if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
         what = f"an array of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise InputError(f"a policy takes a picture (height, width) or (height, width, channels), not {what}")
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[2] > 4:
+        raise InputError(
+            f"the picture has shape {image.shape}, with its channels first: pictures are (height, width, channels), "
+            "as picture.transpose(1, 2, 0) is"
+        )
     if image.dtype != np.uint8:
         raise InputError(
             f"a policy takes uint8 levels, not {image.dtype}; for floats from 0 to 1, make a tensor "
