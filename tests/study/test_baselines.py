@@ -60,7 +60,7 @@ def test_each_has_as_many_settings_as_recipes_have_trials_and_what_draws_a_fit_f
     done, out = finished
     there = fits(out)
     (best,) = {setting for name, setting, repeat in there if (name, repeat) == ("trees", 2)}
-    assert there.keys() == {
+    assert there.keys() - {("constant", 0, 0)} == {
         ("knn", 0, 0), ("knn", 1, 0), ("trees", 0, 0), ("trees", 1, 0), ("trees", best, 1), ("trees", best, 2),
     }  # fmt: skip
     assert all(fit.cpu_seconds > 0 for fit in there.values())

@@ -1,4 +1,7 @@
-"""The lines to beat: classical baselines beside the recipes, as a table; the best of them as a rule in a picture."""
+"""The lines to beat: classical baselines beside the recipes, as a table; the best of them as a rule in a picture.
+
+What a constant answer scores is such a line, too.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,14 @@ def _line(row: dict[str, Any], study: Study, scale: Scale) -> dict[str, Any]:
 
 
 def best(study: Study, scale: Scale) -> Table:
-    """Return where the best baseline lies, as data for a rule; no columns without baselines."""
-    known = [row for row in _ordered(study) if row.get("mean") is not None]
+    """Return where the best baseline lies, as data for a rule; the constant answer if that is better, or alone."""
+    known = [(row["mean"], f"baseline {row['shown']}") for row in _ordered(study) if row.get("mean") is not None][:1]
+    if constant := (study.verdict or {}).get("constant"):
+        known.append((constant["mean"], f"always {constant['said'].partition(', ')[0].removeprefix('the ')}"))
     if not known:
         return {}
-    return {"at": [float(f"{known[0]['mean'] * scale.factor:.6g}")], "label": [f"baseline {known[0]['shown']}"]}
+    at, label = (max if study.higher_is_better else min)(known, key=lambda line: line[0])
+    return {"at": [float(f"{at * scale.factor:.6g}")], "label": [label]}
 
 
 def notes(study: Study) -> list[str]:

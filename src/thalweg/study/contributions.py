@@ -11,7 +11,7 @@ import numpy as np
 from thalweg.record import RunRecord, Store
 from thalweg.study import cautions
 from thalweg.study.statistics import Estimates, Floats, differences, means
-from thalweg.study.verdict import ALPHA, Arm, arm_of, gathered, rows_of, unjudged
+from thalweg.study.verdict import ALPHA, Arm, arm_of, gathered, held_against_constant, rows_of, unjudged
 from thalweg.study.wording import Face, joined
 
 __all__ = ["contributions", "from_store"]
@@ -28,7 +28,8 @@ def from_store(store: Store) -> dict[str, Any] | None:
         return None
     task = store.get("task")
     costs = store.get("costs") or {}
-    return contributions(found, store.get("ablation")["parts"], costs, metric=task["metric"], task=task["name"])
+    said = contributions(found, store.get("ablation")["parts"], costs, metric=task["metric"], task=task["name"])
+    return held_against_constant(said, store, {name: arm_of(mine) for name, mine in found.items()})
 
 
 def contributions(

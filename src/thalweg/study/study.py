@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe, Together
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError
+from thalweg.study import constant
 from thalweg.study import verdict as verdicts
 from thalweg.study.before import (
     bought,
@@ -292,6 +293,7 @@ class _Work:
             self._tidy_up()
             if classical is not None:
                 classical.fit(self.store, self.protocol, self.show.say)
+        constant.keep(self.task, self.store)
         verdict = judge(self.store)
         assert verdict is not None, "every run has a record"
         if classical is not None:

@@ -11,12 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.record import RunRecord, Store
-from thalweg.study import cautions
+from thalweg.study import cautions, constant
 from thalweg.study.statistics import Estimates, Floats, differences, means, pair_alpha
 from thalweg.study.tuning import tuning_curve
 from thalweg.study.wording import sentences
 
-__all__ = ["ALPHA", "Arm", "arm_of", "from_store", "gathered", "rows_of", "unjudged", "verdict"]
+__all__ = [
+    "ALPHA",
+    "Arm",
+    "arm_of",
+    "from_store",
+    "gathered",
+    "held_against_constant",
+    "rows_of",
+    "unjudged",
+    "verdict",
+]
 
 ALPHA = 0.05
 """Probability with which anything that is claimed at once is wrong somewhere."""
@@ -228,7 +238,13 @@ def from_store(store: Store, generalises: Mapping[str, Sequence[str]] | None = N
         *cautions.edges(declared, trials_of),
         *cautions.special_cases(found, declared, generalises or {}),
     ]
-    return found
+    return held_against_constant(found, store, arms["chosen"])
+
+
+def held_against_constant(found: dict[str, Any], store: Store, arms: Mapping[str, Arm]) -> dict[str, Any]:
+    """Return a verdict that says which of its recipes are no better than the study's constant answer."""
+    scores = {name: _array(arm) for name, arm in arms.items() if arm.scores is not None and not arm.lost}
+    return constant.said(found, constant.against(constant.kept(store), scores, store.get("task")["metric"], ALPHA))
 
 
 def gathered(store: Store, arm: str, runs: Mapping[str, RunRecord]) -> dict[str, list[RunRecord]] | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["Face", "claims", "joined", "sentences"]
+__all__ = ["FEW", "Face", "claims", "joined", "sentences"]
 
 FEW = 4
 """Up to so many recipes are told one by one; of more, the nearest and the farthest."""

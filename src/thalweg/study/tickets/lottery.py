@@ -14,6 +14,7 @@ from thalweg.errors import InputError, unknown
 from thalweg.prune._masks import counts
 from thalweg.recipe import Recipe
 from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError, unwritable
+from thalweg.study import constant
 from thalweg.study.before import checked_processes, counted, one_thread
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.engines.lanes import lane_left, not_kept, said
@@ -258,6 +259,7 @@ class _Work:
             with self.show:
                 self._train(entries)
                 self.store.put("lottery", {**self.store.get("lottery"), **self._ends()})
+            constant.keep(self.task, self.store)
             verdict = verdicts.from_store(self.store)
             assert verdict is not None, "every run has a record"
             self.store.put("verdict", verdict)

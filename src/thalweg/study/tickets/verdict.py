@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.record import RunRecord, Store
+from thalweg.study import constant
 from thalweg.study.before import counted
 from thalweg.study.statistics import differences, means, pair_alpha
 from thalweg.study.wording import Face, joined
@@ -51,7 +52,32 @@ def from_store(store: Store) -> dict[str, Any] | None:
     }  # fmt: skip
     found["sentences"] = sentences(found, store.get("task")["name"])
     found["warnings"] = _warnings(found)
-    return found
+    return _held_against_constant(found, store, places)
+
+
+def _held_against_constant(
+    found: dict[str, Any], store: Store, places: Mapping[tuple[str, int], Sequence[RunRecord]]
+) -> dict[str, Any]:
+    """Return a verdict that says whether the whole model and the tickets are better than the constant answer."""
+    scores = {level: _scores(runs) for (kind, level), runs in sorted(places.items()) if kind == "ticket"}
+    arms = {str(level): one for level, one in scores.items() if one is not None}
+    held = constant.against(constant.kept(store), arms, store.get("task")["metric"], ALPHA)
+    rows = {int(row["name"]): row for row in held["recipes"]} if held else {}
+    poor = [level for level, row in rows.items() if not row["better"]]
+    if not held or not poor:
+        return {**found, "constant": held}
+    above = any(rows[level]["difference"] > 0 for level in poor)
+    words = ("was not shown to be", "was shown to be") if above else ("is no", "is")
+    than = f"better than {constant.answered(held, found['unit'])}."
+    sentences, warnings = list(found["sentences"]), list(found["warnings"])
+    if len(poor) == len(rows):
+        sentences.insert(1, f"Neither the whole model nor any ticket {words[1]} {than}")
+    elif 0 in poor:
+        sentences.insert(1, f"The whole model {words[0]} {than}")
+    else:
+        where = _Words(found, "").where([row for row in found["levels"] if row["level"] in poor])
+        warnings.insert(0, f"The ticket {words[0]} {than[:-1]}, {where}.")
+    return {**found, "constant": held, "sentences": sentences, "warnings": warnings}
 
 
 def _examples(places: Mapping[Any, Sequence[RunRecord]]) -> int:
@@ -151,7 +177,7 @@ class _Words:
             most = max(self.wins, key=lambda row: min(pair["difference"] for pair in row["pairs"]))
             by = [f"{_THE[p['control']]} by {self._size(p)}" for p in most["pairs"]]
             how_many = f"at {len(self.wins)} of {len(judged)} levels"
-            where_all = f", {self._range(self.wins)}" if len(self.wins) > 1 else ""
+            where_all = f", {self.where(self.wins)}" if len(self.wins) > 1 else ""
             return (
                 f"{where}, the winning ticket beats both controls {how_many}{where_all}: at {_share(most)} of the "
                 f"weights, {' and '.join(by)}."
@@ -181,12 +207,12 @@ class _Words:
             row, pair = _largest(alone or judged, control)
             size = f"{self._size(pair)}, at {_share(row)}"
             if alone:
-                found.append(f"It beats {_THE[control]} alone {self._range(alone)}: by {size}.")
+                found.append(f"It beats {_THE[control]} alone {self.where(alone)}: by {size}.")
             elif not self.wins:
                 found.append(f"The farthest that it is ahead of {_THE[control]} is {size}, which may be chance.")
         behind = [row for row in judged if any(pair["claimed"] and pair["difference"] < 0 for pair in row["pairs"])]
         if behind:
-            found.append(f"It is behind a control {self._range(behind)}.")
+            found.append(f"It is behind a control {self.where(behind)}.")
         return " ".join(found) or None
 
     def means(self) -> str | None:
@@ -222,7 +248,7 @@ class _Words:
                 f"Two data orders end in two basins at every level: the mean barrier is {size} or more; "
                 "rewinding to a later step may change that."
             )
-        return f"Two data orders end in one basin, by a mean barrier below 2 points, {self._range(linked)}."
+        return f"Two data orders end in one basin, by a mean barrier below 2 points, {self.where(linked)}."
 
     def smaller(self) -> str | None:
         facts = self.verdict["smaller"]
@@ -251,7 +277,7 @@ class _Words:
     def _size(self, pair: Mapping[str, Any]) -> str:
         return self.face.difference(pair["difference"], pair["crossed"] or pair["seeds"])
 
-    def _range(self, rows: Sequence[Mapping[str, Any]]) -> str:
+    def where(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Say where levels lie, by their weights; those that follow each other as a range."""
         groups: list[list[Mapping[str, Any]]] = []
         for row in rows:
