@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import torch
+from scipy import stats
+from torch import Tensor
 
 from thalweg.inspect._checks.finding import Finding, fine, note, wrong
 from thalweg.inspect._checks.subject import Subject, numbers_in, spread
@@ -16,6 +18,9 @@ __all__ = ["duplicates"]
 
 EXAMPLES, FEATURES = 2000, 4096
 """How many of them near copies are looked for in, at most."""
+
+NEXT = 6
+"""To how many neighbours distances are compared: as many as one example may have copies, and one."""
 
 
 def duplicates(subject: Subject) -> Finding:
@@ -55,21 +60,68 @@ def _hashes(part: Split) -> list[int]:
 
 
 def _near(train: Split, test: Split) -> float:
-    """Return the share of test that lies close to an example of train, by how far those of train lie apart."""
+    """Return the share of test that lies as close to examples of train as copies do, and not as chance has it.
+
+    Columns of two values, such as those of a category, are the same in both; the others say how close.
+    """
     if any(not x.is_floating_point() for x in leaves(train.inputs)) or numbers_in(train) > FEATURES:
         return 0.0
-    parts = [spread(part, EXAMPLES // 2) for part in (train, test)]
-    one, other = (torch.cat([x.reshape(len(x), -1) for x in leaves(part.inputs)], 1).double() for part in parts)
-    if one.shape[1] < 4 or len(one) < 20:
+    # Of train, many: a copy may be of any example.
+    every, other = (
+        torch.cat([x.reshape(len(x), -1) for x in leaves(part.inputs)], 1).double()
+        for part in (train.at(slice(0, 10 * EXAMPLES)), spread(test, EXAMPLES // 2))
+    )
+    two = ((every == every.amin(0)) | (every == every.amax(0))).all(0)
+    if len(every) < 20 or bool(two.all()):
         return 0.0
-    # Of train, all: a copy may be of any example.
-    every = torch.cat([x.reshape(len(x), -1) for x in leaves(train.inputs)], 1).double()[: 10 * EXAMPLES]
+    both = torch.where(two, torch.cat([every, other]), 0)
+    kinds = torch.unique(both, dim=0, return_inverse=True)[1].split([len(every), len(other)])
     deviation = every.std(0, correction=0)
-    deviation = deviation.clamp(min=max(0.1 * float(deviation.square().mean().sqrt()), 1e-12))
-    apart = torch.cdist(one / deviation, one / deviation)
-    usual = apart.fill_diagonal_(math.inf).amin(1).quantile(0.75)  # where many have a copy, of those without
-    nearest = torch.cdist(other / deviation, every / deviation).amin(1)
-    return float((nearest < 0.1 * usual).double().mean())
+    deviation = deviation.clamp(min=max(0.1 * float(deviation.square().mean().sqrt()), 1e-12))[~two]
+    every, other = every[:, ~two] / deviation, other[:, ~two] / deviation
+    some = torch.linspace(0, len(every) - 1, min(EXAMPLES // 2, len(every))).long()
+    apart = _apart((every[some], kinds[0][some]), (every[some], kinds[0][some])).fill_diagonal_(math.inf).amin(1)
+    apart = apart[apart.isfinite()]
+    if len(apart) < 20:
+        return 0.0
+    usual = float(apart.quantile(0.75))  # where many have a copy, of those without
+    nearest = _apart((other, kinds[1]), (every, kinds[0])).topk(NEXT, largest=False).values
+    return _clustered(nearest, 0.2 * usual, every.shape[1])
+
+
+def _apart(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
+    """Return how far apart rows lie, infinitely where they are not of one kind."""
+    return torch.cdist(one[0], other[0]).masked_fill_(one[1][:, None] != other[1], math.inf)
+
+
+def _clustered(nearest: Tensor, limit: float, numbers: int) -> float:
+    """Return the share of examples that lie closer to their nearest neighbour than chance has it.
+
+    How many lie within a distance of it grows by chance as a power of the distance, and of copies with small changes
+    not at all, until it is as large as examples lie apart. So a distance is looked for within which there are many,
+    within four times which there are hardly more, and which is small beside that of the next neighbours.
+
+    Args:
+        nearest: distances to the nearest neighbours, sorted; infinite where there are no more; ``(examples, NEXT)``.
+        limit: at most so far away is close.
+        numbers: how many columns distances are of.
+    """
+    first, third = nearest[:, 0], nearest[:, 2]
+    last = nearest.masked_fill(nearest.isinf(), 0).amax(1)
+    # In d dimensions (r₃ / r₆)ᵈ has the median ½, and (r₁ / r₆)ᵈ is below 0.02 for a tenth of the examples.
+    median = (third / nearest[:, -1])[nearest[:, -1].isfinite() & (last > 0)]
+    dimension = float(numbers)
+    if len(median):
+        dimension = min(dimension, math.log(0.5) / math.log(float(median.median().clamp(1e-3, 1 - 1e-3))))
+    small = min(0.2, 0.02 ** (1 / max(dimension, 1)))
+    most = 0.0
+    for distance in torch.unique(first[first < limit]).tolist():
+        within = first <= distance
+        count, more = int(within.sum()), int((first <= 4 * distance).sum())
+        many = more <= 1.5 * count and stats.binom.sf(count - 1, more, 1 / 4) < 1e-4
+        if many and float((first / last.clamp(min=1e-300))[within].median()) < small:
+            most = max(most, count / len(first))
+    return most
 
 
 def _coincide(train: Split) -> bool:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
 from thalweg.inspect._checks.losses import value
-from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, numbers_in, spread
+from thalweg.inspect._checks.relations import DEALT, relation
+from thalweg.inspect._checks.subject import LONG, Pass, Subject, clock, spread
 from thalweg.key import Key
 from thalweg.task import Split, apply
 from thalweg.task.reading import leaves
@@ -28,8 +29,8 @@ ENOUGH = 40
 FEW = 10
 """Examples of other classes than the commonest that it takes to see whether targets go with inputs."""
 
-DEALT = 99
-"""How often targets are dealt out anew."""
+SEEN = 0.09
+"""Examples are enough to call it a mistake where an area under the curve so far above a half would be seen."""
 
 
 def overfit(subject: Subject) -> Finding:
@@ -155,7 +156,7 @@ def signal(subject: Subject) -> Finding:
         return skipped("it takes 50 examples in train and 20 in valid")
     count = len(task.valid)
     if subject.output is not None:
-        count = max(20, min(count, 256, 400_000 // max(1, subject.output[0].numel())))
+        count = max(20, min(count, 1024, 400_000 // max(1, subject.output[0].numel())))
     some = subject.some(task.valid, count)
     if bool((some.targets == some.targets[:1]).all()):
         return skipped("all targets of valid are the same")
@@ -166,15 +167,11 @@ def signal(subject: Subject) -> Finding:
             return skipped("the loss cannot be taken of the outputs of another batch")
         margins.append(found)
         if found[0] > 3:
-            _, loss, dealt, steps = found
-            return fine(
-                f"after {steps} steps, valid's loss is {loss:.3g}, and {dealt:.3g} with its targets dealt out "
-                "at random"
-            )
-    _, loss, dealt, steps = max(margins)
-    if steps < ENOUGH:
-        return skipped(f"{steps} steps are all that seconds are enough for, and nothing was learned in them")
-    said = f"after {steps} steps, valid's loss is {loss:.3g}, and {dealt:.3g} with its targets dealt out at random"
+            return fine(_course(found))
+    best = max(margins)
+    if best[3] < ENOUGH:
+        return skipped(f"{best[3]} steps are all that seconds are enough for, and nothing was learned in them")
+    said = _course(best)
     rest = min(_apart_from_commonest(part.targets) for part in (task.train, some)) if subject.classes else FEW
     if rest < FEW:
         return skipped(
@@ -184,17 +181,33 @@ def signal(subject: Subject) -> Finding:
         "Look at a few examples with their targets: were inputs and targets shuffled or sorted apart, or joined by a "
         "wrong key?"
     )
-    other = _trees(subject)
+    other = relation(subject)
     if other is None:
         return note(
             f"{said}: no relation was found", f"{remedy} If not, it takes longer to learn than this check has."
         )
-    if other > 3:
+    if other.train > 3 and other.train * other.share - other.valid > 5:
+        return wrong(f"{said}: what trees and a linear model find in train does not hold of valid", remedy)
+    if other.both > 3 and best[0] > 1.6:
+        return fine(f"{said}; trees and a linear model find a relation, too")
+    if other.both > 3:
         return note(
-            f"{said}; trees find a relation",
-            "The data are in order, and the model does not learn from them in that many steps: look at its training.",
+            f"{said}; trees and a linear model find a relation",
+            "The data are in order. In so few steps the model learns little of them that holds of new examples: it "
+            "may need longer, another learning rate, or fewer weights.",
         )
-    return wrong(f"{said}, and trees find no relation of inputs and targets either", remedy)
+    if other.least > SEEN:
+        return note(
+            f"{said}; trees and a linear model find no relation either, and a weak one would not be seen in so few "
+            "examples",
+            remedy,
+        )
+    return wrong(f"{said}, and trees and a linear model find no relation of inputs and targets either", remedy)
+
+
+def _course(found: tuple[float, float, float, int]) -> str:
+    _, loss, dealt, steps = found
+    return f"after {steps} steps, valid's loss is {loss:.3g}, and {dealt:.3g} where its targets are shuffled"
 
 
 def _apart_from_commonest(classes: Tensor) -> int:
@@ -202,7 +215,7 @@ def _apart_from_commonest(classes: Tensor) -> int:
 
 
 def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, float, int] | None:
-    """Train; return by how many deviations the loss of some examples is below that of targets dealt out at random."""
+    """Train; return by how many deviations the loss of some examples is below that of shuffled targets."""
     task, module = subject.task, subject.model().train()
     optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr)
     order = torch.from_numpy((Key(0) / "signal").permutation(len(task.train)))
@@ -233,26 +246,3 @@ def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, flo
     deviation = float(np.std(dealt))
     margin = (float(np.mean(dealt)) - mine) / deviation if deviation > 0 else 0.0
     return margin, mine, float(np.mean(dealt)), steps
-
-
-def _trees(subject: Subject) -> float | None:
-    """Return how many deviations better trees say valid's targets than targets dealt out at random; None: cannot."""
-    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
-    train, valid = (spread(part, 1000) for part in (subject.task.train, subject.task.valid))
-    if not subject.classes and not (train.targets.is_floating_point() and train.targets[0].numel() == 1):
-        return None
-    if any(not x.is_floating_point() for x in leaves(train.inputs)) or numbers_in(train) > 4096:
-        return None
-    x, x_valid = (torch.cat([t.reshape(len(t), -1) for t in leaves(p.inputs)], 1).numpy() for p in (train, valid))
-    y, y_valid = (part.targets.reshape(-1).numpy() for part in (train, valid))
-    kind = ExtraTreesClassifier if subject.classes else ExtraTreesRegressor
-    said = kind(60, random_state=0).fit(x, y).predict(x_valid)
-
-    def right(targets: np.ndarray) -> float:
-        return float((said == targets).mean() if subject.classes else -((said - targets) ** 2).mean())
-
-    generator = (Key(0) / "trees").generator()
-    dealt = [right(generator.permutation(y_valid)) for _ in range(DEALT)]
-    deviation = float(np.std(dealt))
-    return (right(y_valid) - float(np.mean(dealt))) / deviation if deviation > 0 else 0.0
