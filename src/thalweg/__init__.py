@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     from thalweg.recipe import Recipe
     from thalweg.study import Study, compare, export, lottery
     from thalweg.study.ablate import ablate
-    from thalweg.task import Metric, Task, absolute_error, accuracy, load_task, split, squared_error, standardize
+    from thalweg.task import (
+        Metric,
+        Task,
+        absolute_error,
+        accuracy,
+        balanced_accuracy,
+        load_task,
+        split,
+        squared_error,
+        standardize,
+    )
     from thalweg.technique import Choice, LogUniform, Uniform
 
 __version__ = "0.1.0"
@@ -42,9 +52,12 @@ _HOMES = {
     "key": ["Key"],
     "recipe": ["Recipe"],
     "study": ["Study", "ablate", "compare", "export", "lottery"],
-    "task": ["Metric", "Task", "absolute_error", "accuracy", "load_task", "split", "squared_error", "standardize"],
+    "task": [
+        "Metric", "Task", "absolute_error", "accuracy", "balanced_accuracy", "load_task", "split", "squared_error",
+        "standardize",
+    ],
     "technique": ["Choice", "LogUniform", "Uniform"],
-}
+}  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 _PARTS = (
@@ -54,9 +67,9 @@ _PARTS = (
 
 __all__ = [
     "Choice", "InputError", "Key", "LogUniform", "Metric", "Recipe", "Study", "Task", "Uniform", "ablate",
-    "absolute_error", "accuracy", "activation", "augment", "average", "compare", "dropout", "export", "gradient",
-    "init", "inspect", "load_task", "loss", "lottery", "norm", "optim", "penalty", "prune", "schedule", "split",
-    "squared_error", "standardize", "stop", "surgery", "unknown", "wrapper",
+    "absolute_error", "accuracy", "activation", "augment", "average", "balanced_accuracy", "compare", "dropout",
+    "export", "gradient", "init", "inspect", "load_task", "loss", "lottery", "norm", "optim", "penalty", "prune",
+    "schedule", "split", "squared_error", "standardize", "stop", "surgery", "unknown", "wrapper",
 ]  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def odd(tmp_path):
 
 @pytest.fixture
 def table(tmp_path):
-    lines = [f"{i % 7},{'ab'[i % 2]},{(i * 37 % 11) / 3 + i % 2:.3f}" for i in range(80)]
+    lines = [f"{i % 7 or 'NA'},{'ab'[i % 2]},{(i * 37 % 11) / 3 + i % 2:.3f}" for i in range(80)]
     (tmp_path / "rows.csv").write_text("\n".join(["size,kind,price", *lines]) + "\n")
     return str(tmp_path / "rows.csv")
 
@@ -130,7 +130,12 @@ def reviews(tmp_path):
     return tmp_path / "reviews.csv"
 
 
-OWN = {"table": {"target": "price"}, "pictures": {}, "arrays": {}, "reviews": {"target": "label", "text": "text"}}
+OWN = {
+    "table": {"target": "price", "metric": "absolute_error", "missing": "fill"},
+    "pictures": {"metric": "balanced_accuracy"},
+    "arrays": {},
+    "reviews": {"target": "label", "text": "text", "metric": "balanced_accuracy"},
+}
 
 
 SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in ("pictures", "arrays", "diabetes")]

@@ -219,22 +219,26 @@ BAD = {
     # missing values
     "empty number": (
         table(size=changed(SIZES, row_5="")),
-        'houses.csv, row 5, column "size", is empty; fill missing values',
+        r'houses.csv has missing values: 1 in size \(the first in row 5, column "size"\); fill them in',
     ),
-    "NaN": (
-        table(size=changed(SIZES, row_2="NaN")),
-        'row 2, column "size", is "NaN"; fill missing values in, or drop the row',
+    "NaN": (table(size=changed(SIZES, row_2="NaN")), 'missing values: 1 in size .* row 2, column "size"'),
+    "in several columns": (
+        table(
+            size=changed(SIZES, row_9="NA", row_30="?", row_61="n/a"),
+            colour=changed(["red", "blue"] * 30, row_61=" ", row_7="NA"),
+            price=changed(PRICES, row_4="null"),
+        ),
+        r'3 in size, 2 in colour, 1 in price \(the first in row 4, column "price"\); .* with --drop "size"',
     ),
-    "a few": (
-        table(size=changed(SIZES, row_9="NA", row_30="?", row_61="-")),
-        r'row 9, column "size", is "NA"; .* \(3 values are missing in this column\)',
+    "missing target": (
+        table(price=changed(PRICES, row_4="")),
+        r'1 in price \(the first in row 4, column "price"\); leave their rows out with --missing drop$',
     ),
-    "empty category": (
-        table(colour=changed(["red", "blue"] * 30, row_61=" ")),
-        'row 61, column "colour", is empty; fill',
+    "missing class": (table(price=changed(["a", "b"] * 30, row_4="nan")), "1 in price .* leave their rows out"),
+    "a dash": (
+        table(size=changed(SIZES, row_9="-")),
+        'row 9, column "size", is "-", and the others are numbers; correct it, or write NA if it is missing',
     ),
-    "missing target": (table(price=changed(PRICES, row_4="")), 'row 4, column "price", is empty; fill'),
-    "missing class": (table(price=changed(["a", "b"] * 30, row_4="nan")), 'row 4, column "price", is "nan"; fill'),
     # numbers
     "infinite": (
         table(size=changed(SIZES, row_7="inf")),

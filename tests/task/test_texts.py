@@ -149,7 +149,7 @@ def test_the_model_does_not_see_padding_but_sees_order():
         (
             {"review": ["", *TEXTS[1:]]},
             {"text": "review"},
-            'reviews.csv, row 2, column "review", is empty; fill it in',
+            'reviews.csv has missing values: 1 in review (the first in row 2, column "review"); leave their rows out',
         ),
         ({"review": TEXTS}, {"text": "revue"}, 'unknown column of reviews.csv: "revue"; did you mean "review"?'),
         ({"review": TEXTS}, {"text": "label"}, '"label" of reviews.csv is what is predicted; name another column'),

@@ -37,6 +37,22 @@ Drop = Annotated[
 Size = Annotated[
     str | None, typer.Option(metavar="PIXELS", help="of pictures from files, a side or height and width: 64, 48x64")
 ]
+Missing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fill|drop",
+        help="what to do with a CSV file's missing values: fill them in (and say where), or leave out their rows",
+    ),
+]
+Judge = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="what a file or folder of data is judged by: accuracy, balanced_accuracy; of a quantity "
+        "relative_squared_error, squared_error, absolute_error",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="where the study is kept; run again to go on")]
 
 Seed = Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")]
@@ -61,12 +77,15 @@ def task_of(
     size: str | None,
     epochs: int | None,
     batch_size: int | None = None,
+    *,
+    missing: str | None = None,
+    metric: str | None = None,
 ) -> tuple[Task, Recipe]:
     """Return the task, and the recipe that says what is not varied: the task's own, or what was given."""
     from thalweg.recipe import Recipe
     from thalweg.task import load_task
 
-    made = load_task(spec, target=target, text=text, drop=drop or (), size=size)
+    made = load_task(spec, target=target, text=text, drop=drop or (), size=size, missing=missing, metric=metric)
     batch_size = made.batch_size if batch_size is None else batch_size
     base = Recipe(epochs=made.epochs if epochs is None else epochs, batch_size=batch_size)
     return made, base

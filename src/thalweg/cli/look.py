@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.common import Drop, Seed, Size, Target, TaskName, TextColumn, stopping, task_of
+from thalweg.cli.common import Drop, Judge, Missing, Seed, Size, Target, TaskName, TextColumn, stopping, task_of
 
 
 def check(
@@ -19,6 +19,8 @@ def check(
     target: Target = None,
     text: TextColumn = None,
     drop: Drop = None,
+    missing: Missing = None,
+    metric: Judge = None,
     size: Size = None,
 ) -> None:
     """Look a task over before it is trained on, in seconds; exit code 1 when something is wrong."""
@@ -26,7 +28,7 @@ def check(
         from thalweg.inspect import check as looked_over
         from thalweg.recipe import Recipe
 
-        made, base = task_of(task, target, text, drop, size, None)
+        made, base = task_of(task, target, text, drop, size, None, missing=missing, metric=metric)
         found = looked_over(made, base if recipe is None else Recipe.from_file(recipe, base))
     typer.echo(str(found))
     if found.wrong:
@@ -64,6 +66,8 @@ def landscape(
     target: Target = None,
     text: TextColumn = None,
     drop: Drop = None,
+    missing: Missing = None,
+    metric: Judge = None,
     size: Size = None,
     seed: Seed = 0,
 ) -> None:
@@ -78,13 +82,13 @@ def landscape(
         if subject in SURFACES:
             unfit = {
                 "--show": show, "--epochs": epochs, "--target": target, "--text": text, "--drop": drop,
-                "--size": size,
+                "--missing": missing, "--metric": metric, "--size": size,
             }  # fmt: skip
             found: object = of_surface(subject, named, place, steps=steps, seed=seed, unfit=unfit)
         else:
             found = of_task(
-                subject, lambda: task_of(subject, target, text, drop, size, epochs), named, place, show=show,
-                steps=steps, points=points, reach=reach, seed=seed,
+                subject, lambda: task_of(subject, target, text, drop, size, epochs, missing=missing, metric=metric),
+                named, place, show=show, steps=steps, points=points, reach=reach, seed=seed,
             )  # fmt: skip
     typer.echo(f"{found}\nlandscape: {place}")
 

@@ -12,6 +12,8 @@ from thalweg.cli.common import (
     Classical,
     Drop,
     Engine,
+    Judge,
+    Missing,
     Out,
     Processes,
     Seed,
@@ -45,6 +47,8 @@ def compare(
     target: Target = None,
     text: TextColumn = None,
     drop: Drop = None,
+    missing: Missing = None,
+    metric: Judge = None,
     size: Size = None,
     trials: Annotated[int, typer.Option(help="settings tried for each recipe, its defaults among them")] = 8,
     seeds: Annotated[int, typer.Option(help="fresh seeds on which defaults and chosen setting are measured")] = 10,
@@ -68,7 +72,7 @@ def compare(
         from thalweg.study import explain, parse_duration
 
         seconds = None if budget is None else parse_duration(budget)
-        made, base = task_of(task, target, text, drop, size, epochs, batch_size)
+        made, base = task_of(task, target, text, drop, size, epochs, batch_size, missing=missing, metric=metric)
         recipes = combine(base, vary or [], recipe or [])
         if plan:
             for line in explain(
@@ -89,6 +93,8 @@ def ablate(
     target: Target = None,
     text: TextColumn = None,
     drop: Drop = None,
+    missing: Missing = None,
+    metric: Judge = None,
     size: Size = None,
     seeds: Annotated[int, typer.Option(help="fresh seeds, the same for all recipes")] = 10,
     epochs: Annotated[int | None, typer.Option(help="of the plain recipe; the task's own if not given")] = None,
@@ -105,7 +111,7 @@ def ablate(
         from thalweg.recipe import Recipe
         from thalweg.study import ablate as ablate_recipe
 
-        made, plain = task_of(task, target, text, drop, size, epochs, batch_size)
+        made, plain = task_of(task, target, text, drop, size, epochs, batch_size, missing=missing, metric=metric)
         study = ablate_recipe(
             made, Recipe.from_file(recipe, plain), plain=plain, seeds=seeds, seed=seed, baselines=names_in(baselines),
             out=out, processes=processes, engine=engine, address=address, command=command_line(),
@@ -128,6 +134,8 @@ def lottery(
     target: Target = None,
     text: TextColumn = None,
     drop: Drop = None,
+    missing: Missing = None,
+    metric: Judge = None,
     size: Size = None,
     epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
     out: Out = None,
@@ -139,7 +147,7 @@ def lottery(
         from thalweg.recipe import Recipe
         from thalweg.study import lottery as draw
 
-        made, base = task_of(task, target, text, drop, size, epochs)
+        made, base = task_of(task, target, text, drop, size, epochs, missing=missing, metric=metric)
         found = draw(
             made, base if recipe is None else Recipe.from_file(recipe, base), rounds=rounds, rate=rate, rewind=rewind,
             scope=scope, seeds=seeds, seed=seed, out=out, processes=processes, command=command_line(),
@@ -156,6 +164,8 @@ def train(
     target: Target = None,
     text: TextColumn = None,
     drop: Drop = None,
+    missing: Missing = None,
+    metric: Judge = None,
     size: Size = None,
     epochs: Annotated[int | None, typer.Option(help="where the recipe says none; else the task's own")] = None,
     seed: Annotated[int, typer.Option(help="of the run")] = 0,
@@ -165,7 +175,7 @@ def train(
         from thalweg.recipe import Recipe
         from thalweg.study import train as train_recipe
 
-        made, base = task_of(task, target, text, drop, size, epochs)
+        made, base = task_of(task, target, text, drop, size, epochs, missing=missing, metric=metric)
         chosen = Recipe.from_file(recipe, base)
         trained = train_recipe(made, chosen, out=out, seed=seed, command=command_line())
     typer.echo(str(trained))

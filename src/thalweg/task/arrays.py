@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from torch.nn import functional as F
 
-from thalweg import InputError, Task, accuracy, split
-from thalweg.task.columns import FEW, SHARES, relative_squared_error
+from thalweg import InputError, Task, split
+from thalweg.task.columns import FEW, SHARES
 from thalweg.task.images import fits, model_of
+from thalweg.task.judged import judge
 from thalweg.task.models import MLP
 
 INPUTS = ("x", "images", "data", "inputs", "features")
@@ -16,7 +17,7 @@ TARGETS = ("y", "labels", "targets", "target")
 NAMES = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}
 
 
-def from_npz(path, name=None):
+def from_npz(path, name=None, metric=None):
     """Return the task of an .npz file: pictures if its inputs have height and width, else measurements.
 
     Inputs are called ``x``, ``images``, ``data``, ``inputs`` or ``features``; targets ``y``, ``labels``,
@@ -28,7 +29,7 @@ def from_npz(path, name=None):
     to 4 channels. Unsigned levels of 8 or 16 bits become 0 to 1; floats between 0 and 1 stay; others are mapped to
     0 to 1 by the least and the greatest of train. Measurements ``(N, features)`` get train's mean 0 and deviation 1.
     Targets are classes if they are texts, or whole numbers of which at most a third as many differ as there are
-    examples; else a quantity, scaled by train. ``(N, 1)`` is ``(N,)``.
+    examples; else a quantity, scaled by train. ``(N, 1)`` is ``(N,)``. ``metric`` names one as for tables.
 
     Raises:
         InputError: a file that is none, or arrays that are not called so, are of other shapes, or of Python objects.
@@ -48,6 +49,7 @@ def from_npz(path, name=None):
             most, quarter, rest = split(len(y), (0.7, 0.25, 0.05), 0, y if made else None)
             kept = np.sort(np.concatenate([most, rest]))
             pairs = [(x[kept], y[kept]), (x[quarter], y[quarter]), test]
+    deviation = 1.0
     if not made:
         mean, deviation = pairs[0][1].mean(), pairs[0][1].std()
         if not deviation > 0:
@@ -70,7 +72,8 @@ def from_npz(path, name=None):
     train, valid, test = pairs
     return Task(
         name=name or path.stem, model=model, train=train, valid=valid, test=test, standardize=not images, note=note,
-        loss=F.cross_entropy if made else F.mse_loss, metric=accuracy if made else relative_squared_error,
+        loss=F.cross_entropy if made else F.mse_loss,
+        metric=judge(metric, np.concatenate([valid[1], test[1]]) if made else None, float(deviation)),
     )  # fmt: skip
 
 

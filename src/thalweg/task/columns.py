@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from torch.nn import functional as F
 
-from thalweg import InputError, Metric, accuracy, split, squared_error, unknown
+from thalweg import InputError, split, unknown
+from thalweg.task.gaps import is_gap
+from thalweg.task.judged import judge
 
 SHARES = (0.6, 0.2, 0.2)
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 FEW = 20
 """Up to so many different whole numbers may be classes; more of them are a quantity."""
-
-relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False)
-"""Squared error over the variance of the training targets: 1 is what always saying their mean comes to."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +29,27 @@ class Goal:
         classes: their names; none for a quantity.
         splits: the rows of train, valid and test.
         note: how the column was understood.
+        deviation: of a quantity in the training rows, before it was scaled.
     """
 
     values: Any
     classes: Any
     splits: Any
     note: str
+    deviation: float = 1.0
 
     @property
     def outputs(self):
         """How many outputs a model has: one a class, or None for a quantity."""
         return len(self.classes) or None
 
-    def judged(self):
-        """Return a task's loss and metric."""
-        loss, metric = (F.cross_entropy, accuracy) if self.classes else (F.mse_loss, relative_squared_error)
-        return {"loss": loss, "metric": metric}
+    def judged(self, metric=None):
+        """Return a task's loss and metric, by its name or the usual one."""
+        seen = self.values[np.concatenate(self.splits[1:])] if self.classes else None
+        return {
+            "loss": F.cross_entropy if self.classes else F.mse_loss,
+            "metric": judge(metric, seen, self.deviation),
+        }
 
     def parts(self, inputs):
         """Return a task's three splits of inputs, an array whose first axis counts the rows, or a list."""
@@ -59,11 +62,13 @@ def read_goal(path, target, texts, numbers):
     """Return what a column asks to be predicted, with rows divided into train, valid and test."""
     values, classes, note = read_target(path, target, texts, numbers)
     splits = split(len(values), SHARES, 0, values if classes else None)
+    deviation = 1.0
     if not classes:
+        deviation = float(values[splits[0]].std())
         values = scale(path, target, values, numbers, splits[0])
         if values is None:
             raise InputError(f'column "{target}" of {path.name} is constant in the training rows; nothing to learn')
-    return Goal(values, classes, splits, note)
+    return Goal(values, classes, splits, note, deviation)
 
 
 def read_columns(path, target, drop=()):
@@ -123,37 +128,27 @@ def read_rows(path):
 
 
 def read_column(path, column, texts, numbers):
-    """Return a column as float64 if it is numeric, else None; refuse missing and infinite values."""
+    """Return a column as float64 if it is numeric, else None; NaN where it is missing; refuse infinite ones."""
     values = np.zeros(len(texts))
-    missing: list[int] = []
     words: list[int] = []
     for i, text in enumerate(texts):
         try:
-            values[i] = float(text)
+            values[i] = math.nan if is_gap(text) else float(text)
         except ValueError:
-            (missing if text.lower() in MISSING else words).append(i)
-        else:
-            if math.isnan(values[i]):
-                missing.append(i)
+            words.append(i)
 
     def place(i):
-        said = f'"{texts[i]}"' if texts[i] else "empty"
-        return f'{path.name}, row {numbers[i]}, column "{column}", is {said}'
+        return f'{path.name}, row {numbers[i]}, column "{column}", is "{texts[i]}"'
 
-    odd = {*missing, *words}
-    given = [value for i, value in enumerate(values) if i not in odd]
+    odd = set(words)
+    given = [value for i, value in enumerate(values) if i not in odd and not math.isnan(value)]
     few = len(words) <= max(1, 0.05 * len(texts)) or len(set(given)) > FEW
     numeric = len(given) > len(words) and few
-    if not numeric:  # there, "NA" or "none" may well be a category
-        missing = [i for i in missing if texts[i].lower() in ("", "nan")]
-    if missing:
-        more = f" ({len(missing)} values are missing in this column)" if len(missing) > 1 else ""
-        raise InputError(f"{place(missing[0])}; fill missing values in, or drop the row{more}")
     plain = [i for i in words if is_number(re.sub(r"[\s,'’%$€£]", "", texts[i]))]
     if plain and (numeric or len(plain) == len(words)):
         raise InputError(f"{place(plain[0])}; write it as a plain number such as 1234.5, without commas and signs")
     if numeric and words:
-        raise InputError(f"{place(words[0])}, and the others are numbers; correct it, or drop the row")
+        raise InputError(f"{place(words[0])}, and the others are numbers; correct it, or write NA if it is missing")
     if not numeric:
         return None
     if np.isinf(values).any():

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from torch.nn import functional as F
 
-from thalweg import InputError, Task, accuracy, split
+from thalweg import InputError, Task, split
 from thalweg.augment.image._files import SUFFIXES, files_in, is_picture, read_picture, resized_to
 from thalweg.task.columns import SHARES, read_columns, read_goal
+from thalweg.task.gaps import is_gap, without_gaps
+from thalweg.task.judged import judge
 from thalweg.task.models import CNN
 
 LARGEST = 64
@@ -23,7 +25,7 @@ PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid"
 """Names of folders that hold a split, in small letters."""
 
 
-def from_folder(path, size=None, name=None):
+def from_folder(path, size=None, name=None, metric=None):
     """Return the task of telling which subfolder a picture lies in.
 
     Subfolders are the classes, in the order of their names; pictures lie in them or deeper, and are taken in the
@@ -36,6 +38,7 @@ def from_folder(path, size=None, name=None):
             one, of at most 64 pixels a side, and become 64 × 64 else. Resizing keeps the whole picture, not the
             proportion of its sides.
         name: what reports call the task; the folder's name if not given.
+        metric: "accuracy", if not given, or "balanced_accuracy".
 
     Raises:
         InputError: no OpenCV; no subfolders with pictures; a class of fewer than 3; a file that is no picture.
@@ -46,7 +49,7 @@ def from_folder(path, size=None, name=None):
     given = len(set(parts.values()))
     if given >= 2 and len(parts) == len(folders):
         places = {part: path / folder for folder, part in parts.items()}
-        return from_splits(path, {part: places[part] for part in SPLITS if part in places}, size, name)
+        return from_splits(path, {part: places[part] for part in SPLITS if part in places}, size, name, metric)
     classes = [folder.name for folder in folders]
     files, labels, left = read_classes(path, classes)
     counts = Counter(labels)
@@ -62,10 +65,10 @@ def from_folder(path, size=None, name=None):
     labels = np.array(labels)
     rows = split(len(labels), SHARES, 0, labels)
     train, valid, test = ((images[part], labels[part]) for part in rows)
-    return task_of(name or path.resolve().name, train, valid, test, len(classes), note(classes, said, left))
+    return task_of(name or path.resolve().name, train, valid, test, len(classes), note(classes, said, left), metric)
 
 
-def from_splits(path, folders, size, name):
+def from_splits(path, folders, size, name, metric=None):
     """Return the task of a folder with one subfolder for each split."""
     missing = [part for part in SPLITS if part not in folders]
     if missing:
@@ -90,10 +93,10 @@ def from_splits(path, folders, size, name):
     pieces = np.split(images, np.cumsum([len(part) for part in files])[:-1])
     train, valid, test = ((x, np.array(y)) for x, y in zip(pieces, labels, strict=True))
     others = [file for part in left for file in part]
-    return task_of(name or path.resolve().name, train, valid, test, len(classes), note(classes, said, others))
+    return task_of(name or path.resolve().name, train, valid, test, len(classes), note(classes, said, others), metric)
 
 
-def from_csv(path, target, column, size=None, name=None):
+def from_csv(path, target, column, size=None, name=None, missing=None, metric=None):
     """Return the task of predicting one column of a CSV file from the pictures that another names.
 
     Args:
@@ -102,21 +105,26 @@ def from_csv(path, target, column, size=None, name=None):
         column: that with the pictures' paths, which start from the CSV file's own folder.
         size: as for `from_folder`.
         name: what reports call the task; the file's name if not given.
+        missing: "fill" or "drop" leave out the rows without a picture or a target; they are refused if not given.
+        metric: as for tables.
 
     Raises:
         InputError: as for tables, and as for `from_folder`, with the row.
     """
     path = Path(path)
     columns, texts, numbers = read_columns(path, target)
+    used = {column: columns.pop(column)}
+    used, texts, numbers, gaps = without_gaps(path, target, used, texts, numbers, missing, fills=False)
     goal = read_goal(path, target, texts, numbers)
     files = []
-    for number, text in zip(numbers, columns.pop(column), strict=True):
+    for number, text in zip(numbers, used[column], strict=True):
         files.append((beside(path, text, number), f"{path.name}, row {number}: {text}"))
     images, said = read_images(files, size)
     parts = goal.parts(images)
     others = f"; left out: {', '.join(columns)}" if columns else ""
+    others += f"; {gaps}" if gaps else ""
     task = Task(
-        name=name or path.stem, model=model_of(parts["train"][0], goal.outputs), **parts, **goal.judged(),
+        name=name or path.stem, model=model_of(parts["train"][0], goal.outputs), **parts, **goal.judged(metric),
         note=f"{goal.note}; {said}{others}",
     )  # fmt: skip
     task.classes = tuple(goal.classes)
@@ -129,7 +137,8 @@ def named_in(columns):
     Raises:
         InputError: there are two.
     """
-    found = [name for name, texts in columns.items() if all(text.lower().endswith(SUFFIXES) for text in texts)]
+    given = {name: [text.lower() for text in texts if not is_gap(text)] for name, texts in columns.items()}
+    found = [name for name, texts in given.items() if texts and all(text.endswith(SUFFIXES) for text in texts)]
     if len(found) > 1:
         raise InputError(f"the columns {' and '.join(found)} both name pictures; keep one of them")
     return found[0] if found else None
@@ -237,11 +246,11 @@ def model_of(images, outputs):
     return lambda: CNN(shape, outputs, mean, deviation)
 
 
-def task_of(name, train, valid, test, classes, note):
+def task_of(name, train, valid, test, classes, note, metric=None):
     """Return the task of telling classes apart."""
     return Task(
         name=name, model=model_of(train[0], classes), train=train, valid=valid, test=test, loss=F.cross_entropy,
-        metric=accuracy, note=note,
+        metric=judge(metric, np.concatenate([valid[1], test[1]])), note=note,
     )  # fmt: skip
 
 

@@ -44,6 +44,8 @@ def load_task(
     text: str | None = None,
     drop: Sequence[str] = (),
     size: int | str | tuple[int, int] | None = None,
+    missing: str | None = None,
+    metric: str | None = None,
 ) -> Task:
     """Return the task that ``spec`` names.
 
@@ -59,6 +61,11 @@ def load_task(
         text: the column of a CSV file with the texts to predict from, whatever the others are.
         drop: columns of a CSV file that are not to be predicted from.
         size: of pictures from files: pixels a side, or height and width; ``64``, ``"64"``, ``"48x64"``, ``(48, 64)``.
+        missing: what to do with missing values of a CSV file, which are refused if it is not given: ``"fill"`` takes
+            numbers as the median of train, with an input that says where, and categories as one more, and leaves
+            out rows without a target; ``"drop"`` leaves out all rows with one.
+        metric: what the task of a file or folder is judged by: ``"accuracy"`` or ``"balanced_accuracy"`` for
+            classes; ``"relative_squared_error"``, ``"squared_error"`` or ``"absolute_error"`` for a quantity.
 
     Raises:
         InputError: there is no such task, file or attribute, or making it failed; one sentence says where.
@@ -72,16 +79,21 @@ def load_task(
     for option, column in (("target", target), ("text", text), *(("drop", name) for name in drop)):
         if column is not None and not _is_table(spec):
             raise InputError(f"--{option} names a column of a CSV file, and {spec} is not one")
+    if missing is not None and not _is_table(spec):
+        raise InputError(f"--missing is about the values of a CSV file, and {spec} is not one")
+    judged = {} if metric is None else {"metric": metric}
     if _is_table(spec):
-        return _from_table(spec, target, text, drop, size)
+        return _from_table(spec, target, text, drop, size, judged | ({} if missing is None else {"missing": missing}))
+    if metric is not None and (spec in _BUILTIN or spec.endswith(".py") or ".py:" in spec):
+        raise InputError(f"--metric is that of a file or folder of data; the task {spec} says its own, as metric=")
     if spec.endswith(".py") or ".py:" in spec:
         _without(size, spec)
         return _from_file(spec)
     if spec not in _BUILTIN and os.path.isdir(spec):  # noqa: PTH112 – Path.is_dir raises for names that are too long
-        return _from_data(spec, "images", "from_folder", **({} if size is None else {"size": _sides(size)}))
+        return _from_data(spec, "images", "from_folder", **({} if size is None else {"size": _sides(size)}), **judged)
     _without(size, spec)
     if spec.lower().endswith(".npz"):
-        return _from_data(spec, "arrays", "from_npz")
+        return _from_data(spec, "arrays", "from_npz", **judged)
     if spec not in _BUILTIN:
         if _exists(spec):
             raise InputError(f"{spec} is neither a CSV file (.csv, .tsv), .npz, a Python file (.py), nor a folder")
@@ -116,8 +128,8 @@ def _is_table(spec: str) -> bool:
     return spec.lower().endswith((".csv", ".tsv"))
 
 
-def _from_table(spec: str, target: str | None, text: str | None, drop: Sequence[str], size: Any) -> Task:
-    """Return the task of a CSV file: a table, pictures or texts."""
+def _from_table(spec: str, target: str | None, text: str | None, drop: Sequence[str], size: Any, how: Any) -> Task:
+    """Return the task of a CSV file, a table, pictures or texts; ``how`` values are missing and it is judged."""
     columns: Any = importlib.import_module("thalweg.task.columns")
     images: Any = importlib.import_module("thalweg.task.images")
     texts: Any = importlib.import_module("thalweg.task.texts")
@@ -136,10 +148,10 @@ def _from_table(spec: str, target: str | None, text: str | None, drop: Sequence[
         _without(size, spec)
     else:
         more = {} if size is None else {"size": _sides(size)}
-        return _from_data(spec, "images", "from_csv", target, pictures, **more)
+        return _from_data(spec, "images", "from_csv", target, pictures, **more, **how)
     if text is not None:
-        return _from_data(spec, "texts", "from_csv", target, text)
-    return _from_data(spec, "tabular", "from_csv", target, **({"drop": tuple(drop)} if drop else {}))
+        return _from_data(spec, "texts", "from_csv", target, text, **how)
+    return _from_data(spec, "tabular", "from_csv", target, **({"drop": tuple(drop)} if drop else {}), **how)
 
 
 def _without(size: Any, spec: str) -> None:

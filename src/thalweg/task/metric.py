@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import InputError
 
-__all__ = ["Metric", "absolute_error", "accuracy", "squared_error"]
+__all__ = ["Metric", "absolute_error", "accuracy", "balanced_accuracy", "squared_error"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,45 @@ squared_error = Metric("squared error", _squared, higher_is_better=False)
 
 absolute_error = Metric("absolute error", _absolute, higher_is_better=False)
 """The absolute difference of output and target, mean over an example's outputs; both (N, …)."""
+
+
+def balanced_accuracy(targets: Any) -> Metric:
+    """Return balanced accuracy, the mean over classes of the share of each that is right, as a metric of examples.
+
+    An example that is right counts n / (C n_c): with n examples of C classes, n_c of them of its class c. The mean
+    over a split is the mean of its classes' shares where the split has classes in the shares of ``targets``, as
+    stratified ones have; always saying one class comes to 1 / C.
+
+    Args:
+        targets: the classes, ``(n,)``, counted from 0: all of those that are split, or those of valid and test.
+
+    Raises:
+        InputError: no classes, one class alone, or a class that has no example.
+
+    Source: Brodersen, Ong, Stephan & Buhmann 2010, The balanced accuracy and its posterior distribution.
+
+    >>> metric = balanced_accuracy([0, 0, 0, 1])
+    >>> metric.outcomes(torch.tensor([[1.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])).mean()
+    tensor(0.5000)
+    """
+    classes = torch.as_tensor(targets)
+    if classes.dim() != 1 or not len(classes) or classes.is_floating_point() or int(classes.min()) < 0:
+        raise InputError(
+            "balanced_accuracy takes the classes of all examples, whole numbers (N,) that count from 0, not shape "
+            f"{tuple(classes.shape)} of {str(classes.dtype).removeprefix('torch.')}"
+        )
+    counts = torch.bincount(classes.long())
+    if len(counts) < 2 or int(counts.min()) == 0:
+        empty = "one class alone" if len(counts) < 2 else f"no example of class {int(counts.argmin())}"
+        raise InputError(f"balanced_accuracy got {empty}; it takes the classes of all examples, counted from 0")
+    weights = (len(classes) / (len(counts) * counts.double())).float()
+
+    def recalled(output: Tensor, targets: Tensor) -> Tensor:
+        right = _correct(output, targets)
+        if int(targets.max()) >= len(weights):
+            raise InputError(
+                f"balanced_accuracy was given {len(weights)} classes, and targets have the class {int(targets.max())}"
+            )
+        return right * weights.to(right.device)[targets]
+
+    return Metric("balanced accuracy", recalled, higher_is_better=True, unit="%")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError, spelt
 from thalweg.key import Key
-from thalweg.task.metric import Metric
+from thalweg.task.metric import Metric, balanced_accuracy
 from thalweg.task.padding import checked, lengths, to_one_length
 from thalweg.task.reading import WORDS, Inputs, Split, check_alike, first_line, read, scaled, split_rows
 from thalweg.task.strings import encoded, in_numbers
@@ -49,8 +49,8 @@ class Task:
             or dict of tensors; with ``padding``, each may be a list of sequences.
         train, valid, test: the three splits, in the same forms, where you made them yourself.
         loss: ``(output, targets) -> scalar``, a mean over the batch: ``F.cross_entropy``, ``nn.MSELoss()``.
-        metric: what recipes are judged by; `thalweg.accuracy`, `squared_error`, `absolute_error`, or a
-            `Metric` of your own.
+        metric: what recipes are judged by; `thalweg.accuracy`, `balanced_accuracy` of the classes, `squared_error`,
+            `absolute_error`, or a `Metric` of your own.
         name: what reports call the task.
         splits: the shares of train, valid and test where ``data`` is given; stratified when targets
             are classes (integers, one an example).
@@ -140,9 +140,13 @@ class Task:
                 f"the loss {type(loss).__name__} has parameters, which no run would train; "
                 "make them part of the model, and the loss a function of its output"
             )
+        if metric is balanced_accuracy:
+            raise InputError(
+                "metric=balanced_accuracy is to be given the classes of all examples: balanced_accuracy(y)"
+            )
         if not isinstance(metric, Metric):
             raise InputError(
-                "metric= takes thalweg.accuracy, squared_error, absolute_error or "
+                "metric= takes thalweg.accuracy, balanced_accuracy(y), squared_error, absolute_error or "
                 f"Metric(name, outcomes, higher_is_better), not {type(metric).__name__}"
             )
         if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):

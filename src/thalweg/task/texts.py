@@ -10,6 +10,7 @@ import numpy as np
 
 from thalweg import InputError, Task, unknown
 from thalweg.task.columns import read_columns, read_goal
+from thalweg.task.gaps import without_gaps
 from thalweg.task.models import Windows
 
 MOST = 20_000
@@ -65,7 +66,7 @@ def split_words(text):
     return WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
-def from_csv(path, target, column, name=None):
+def from_csv(path, target, column, name=None, missing=None, metric=None):
     """Return the task of predicting one column of a CSV file from a column of texts.
 
     The vocabulary is that of the training texts. Texts are cut to the length that 98 of 100 of these keep within,
@@ -76,9 +77,11 @@ def from_csv(path, target, column, name=None):
         target: the column to predict: classes, or a quantity, as for tables.
         column: that of the texts; all others are left out.
         name: what reports call the task; the file's name if not given.
+        missing: "fill" or "drop" leave out the rows without a text or a target; they are refused if not given.
+        metric: as for tables.
 
     Raises:
-        InputError: the file cannot be read as a table, a text is empty, or there is nothing to learn; with the row.
+        InputError: the file cannot be read as a table, a text is missing, or there is nothing to learn; with the row.
     """
     path = Path(path)
     columns, values, numbers = read_columns(path, target)
@@ -87,9 +90,8 @@ def from_csv(path, target, column, name=None):
     if column not in columns:
         raise unknown(f"column of {path.name}:", column, columns)
     texts = columns.pop(column)
-    for number, text in zip(numbers, texts, strict=True):
-        if not text:
-            raise InputError(f'{path.name}, row {number}, column "{column}", is empty; fill it in, or drop the row')
+    used, values, numbers, gaps = without_gaps(path, target, {column: texts}, values, numbers, missing, fills=False)
+    texts = used[column]
     goal = read_goal(path, target, values, numbers)
     vocabulary = Vocabulary([texts[i] for i in goal.splits[0]])
     longer = sum(len(split_words(text)) > vocabulary.longest for text in texts)
@@ -98,9 +100,11 @@ def from_csv(path, target, column, name=None):
         said[-1] += f" ({longer} of {len(texts)} are cut)"
     if columns:
         said.append(f"left out: {', '.join(columns)}")
+    if gaps:
+        said.append(gaps)
     task = Task(
         name=name or path.stem, model=lambda: Windows(len(vocabulary), goal.outputs), **goal.parts(texts),
-        encode=vocabulary, padding=0, **goal.judged(), note="; ".join(said),
+        encode=vocabulary, padding=0, **goal.judged(metric), note="; ".join(said),
     )  # fmt: skip
     task.classes = tuple(goal.classes)
     return task
