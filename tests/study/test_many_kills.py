@@ -88,10 +88,10 @@ class Kills:
             whom.append([one for one in waiting or found if one != first][:1])
         if waiting and stop[0] in RECORD:
             assert is_recording(out)
-        self.die(self.draw.choice([some for some in whom if some]), waiting, stop)
-        unfinished = {path.name.split(".")[2] for path in out.glob("checkpoints/*.tmp")}
-        if waiting and stop[0] in ("write", "fsync", "replace"):
+        if waiting and stop[0] in ("write", "fsync", "replace"):  # of which whoever is left tidies up at once
+            unfinished = {path.name.split(".")[2] for path in out.glob("checkpoints/*.tmp")}
             assert unfinished & {str(one) for one in waiting}
+        self.die(self.draw.choice([some for some in whom if some]), waiting, stop)
         if not victims.is_over(self.draw.uniform(0, 0.3) * self.took):
             waiting = [one for one, state in states(first).items() if state == "T"]
             self.die(family(first), waiting, stop)
