@@ -101,7 +101,37 @@ def test_the_pictures_are_valid_and_fit_their_data(
     assert len({len(column) for column in data["ablation_gap"].values()}) == 1
     page = Page(report.write(directory))
     assert ("put into the plain recipe" in page.text) == (len(parts) > 1)
-    assert ("turned so that more is better" in page.text) == (not higher)
+    assert ("test − train, more by" in page.text) == (not higher)
+    assert ("train − test, more by" in page.text) == higher
+    assert (
+        "Optimizer bytes a parameter" in page.source[page.source.index('id="table-effects"') :].split("</thead>")[0]
+    )
+
+
+def test_an_effect_far_larger_than_the_others_stands_at_the_edge(ablation: Study) -> None:
+    vast, alike = effect(0.9, claimed=True), {**effect(0.002, claimed=False), "state": [8.0, 8.0]}
+    names = ("penalty l2", "dropout", "average ema", "norm batch")
+    small = [{"label": name, "said": "", "instead": "", "out": alike} for name in names]
+    directory = ablation([{"label": "optimizer adam", "said": "", "instead": "sgd", "out": vast}, *small])
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        verdict["ablation"]["parts"][0]["out"]["state"] = [8.0, 8.0]
+        store.put("verdict", verdict)
+    specifications, data = drawn(directory)
+    low, high = next(units(specifications["ablation_test"]))["encoding"]["x"]["scale"]["domain"]
+    assert high < 10
+    assert max(data["ablation_test"]["mid"]) == 90.0  # it is told as it is
+    points = [unit for unit in units(specifications["ablation_test"]) if unit["mark"]["type"] == "point"]
+    assert points
+    for unit in points:
+        assert {"as": "at", "calculate": f"clamp(datum.mid, {low!r}, {high!r})"} in unit["transform"]
+        assert unit["encoding"]["shape"]["condition"][0] == {
+            "test": f"datum.mid > {high!r}",
+            "value": "triangle-right",
+        }
+    page = Page(report.write(directory))
+    table = page.source[page.source.index('id="table-effects"') :]
+    assert "Optimizer bytes a parameter" not in table[: table.index("</thead>")]  # where none differ
 
 
 def test_an_interval_far_wider_than_the_others_does_not_press_them_together(ablation: Study) -> None:

@@ -87,9 +87,9 @@ def test_every_recipe_keeps_its_colour_and_dash_in_every_chart(study: Build) -> 
     assert len(set(looks.pop())) == 15
 
 
-def test_the_famous_rate_is_marked(study: Build) -> None:
+def test_the_usual_rate_is_marked(study: Build) -> None:
     specifications, data = drawn(study())
-    assert data["famous"] == {"rate": [3e-4], "label": ["3e-4"]}
+    assert data["usual"] == {"rate": [3e-4], "label": ["3e-4"]}
     low, high = next(units(specifications["rates"]))["encoding"]["x"]["scale"]["domain"]
     assert low < 3e-4 < high
 
@@ -235,3 +235,50 @@ def test_shares_are_at_most_a_hundred_points_apart(study: Build) -> None:
     found = read(directory)
     (pair,) = pairs(found, scale_of(found))
     assert pair["crossed"] == "−100.0 to +100.0"
+
+
+def test_a_rate_at_which_training_went_astray_does_not_press_the_others_together(study: Build) -> None:
+    found = read(study(("adam", "sgd"), higher=False, rates=7))
+    scale = scale_of(found)
+    data = tables(found, scale)
+    table = data["rates"]
+    table["mid"][-1] = table["high"][-1] = 1e6
+    middle = sorted(table["mid"])[len(table["mid"]) // 2]
+    made = charts(found, scale, data)["rates"]
+    bottom, top = next(unit for unit in units(made) if unit["mark"]["type"] == "line")["encoding"]["y"]["scale"][
+        "domain"
+    ]
+    assert bottom < min(table["mid"])
+    assert middle < top < 5
+    assert all(unit["mark"].get("clip") for unit in units(made) if unit["mark"]["type"] == "line")
+    points = [unit for unit in units(made) if unit["mark"]["type"] == "point"]
+    assert points
+    for unit in points:  # what is beyond is marked at the edge
+        assert unit["encoding"]["y"]["field"] == "at"
+        assert {"as": "at", "calculate": f"clamp(datum.mid, {bottom!r}, {top!r})"} in unit["transform"]
+
+
+def test_a_loss_that_ends_far_above_does_not_press_the_others_together(study: Build) -> None:
+    found = read(study(("adam", "sgd", "yogi"), higher=False))
+    scale = scale_of(found)
+    data = tables(found, scale)
+    wild = [name == "yogi" for name in data["loss"]["recipe"]]
+    for column in ("mid", "low", "high"):
+        near = [v for v, far in zip(data["loss"][column], wild, strict=True) if not far]
+        data["loss"][column] = [1e9 * v if far else v for v, far in zip(data["loss"][column], wild, strict=True)]
+    made = charts(found, scale, data)["loss"]
+    scaled = next(unit for unit in units(made) if unit["mark"]["type"] == "line")["encoding"]["y"]["scale"]
+    assert scaled["type"] == "log"
+    assert max(near) < scaled["domain"][1] < 10 * max(near)
+
+
+def test_where_all_values_are_one_an_axis_has_more_than_one_tick(study: Build) -> None:
+    directory = study()
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        for row in verdict["recipes"]:
+            row |= {"mean": 0.94, "crossed": None, "seeds": None}
+        store.put("verdict", verdict)
+    low, high = next(units(drawn(directory)[0]["ranks"]))["encoding"]["x"]["scale"]["domain"]
+    assert low < 93
+    assert high > 95

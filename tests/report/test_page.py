@@ -112,7 +112,10 @@ def test_a_study_in_which_all_runs_diverged_has_a_page(study: Study, verdict: bo
 
 def test_a_metric_of_which_less_is_better_turns_everything_over(study: Study) -> None:
     page = Page(report.write(study(("adam", "adadelta"), higher=False)))
-    assert "Train − test, reversed" in page.text
+    assert "Test − train" in page.text
+    assert "reversed" not in page.text
+    assert "Test − train: by how much squared error is better on the training examples" in page.text
+    assert "far above 0 is overfitting" in page.text
     assert page.text.index("adam") < page.text.index("adadelta")
     row = re.search(r'<th scope="row">adam</th>.*?</tr>', page.source[page.source.index("matrix") :], re.DOTALL)
     assert row is not None

@@ -10,7 +10,7 @@ import pytest
 from test_page import Page
 
 from thalweg import cli, report
-from thalweg.record import Store
+from thalweg.record import Store, StoreError
 from thalweg.report import several
 from thalweg.report.reading import read
 from thalweg.report.scale import scale_of
@@ -99,6 +99,11 @@ def test_who_is_ahead_is_named_on_top_with_the_studies_that_have_it(study: Study
         "adam is ahead of sgd in 1 of the 2 studies that have it (wine).",
         "No two recipes can be told apart on bread and cheese.",
     ]
+    three = judged(
+        study(("adam", "sgd", "yogi")), "rice", sure, ("adam", "yogi", True), ("sgd", "yogi", False)
+    )  # fmt: skip
+    assert said([three, bread], page)[0] == "adam is ahead of sgd and yogi in 1 of the 2 studies that have it (rice)."
+    assert said([three, wine], page)[0] == "adam is ahead of all others in both studies that have it (rice, wine)."
     beer = judged(study(), "beer", sure)
     assert said([wine, beer], page)[0] == "adam is ahead of sgd in both studies that have it (wine, beer)."
     turned = judged(study(), "milk", ("sgd", "adam", True))
@@ -172,6 +177,9 @@ def test_the_command_takes_one_directory_or_several(
         ([first, "--out", "one.html"], "one.html"),
         ([first, second], "studies.html"),
         ([first, second, "--out", "all.html"], "all.html"),
+        ([first, second, "--out", "all"], "all/report.html"),
+        ([first, "--out", "pages/of.today"], "pages/of.today/report.html"),
+        ([first, "--out", first], f"{first}/report.html"),
     ):
         monkeypatch.setattr(sys, "argv", ["thalweg", "report", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -184,3 +192,12 @@ def test_the_command_takes_one_directory_or_several(
         cli.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"thalweg: {first} is named twice; name every study once\n"
+
+
+def test_a_page_of_several_does_not_take_the_place_of_a_study_s_own(study: Study) -> None:
+    first, second = study(), study()
+    own = report.write(first).read_bytes()
+    for path in (first, first / "report.html"):
+        with pytest.raises(StoreError, match="is the report of the study in"):
+            report.write_several([first, second], path)
+    assert (first / "report.html").read_bytes() == own

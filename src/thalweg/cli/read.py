@@ -14,7 +14,11 @@ def report(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="a study's directory, or several")],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="DIR/report.html if not given; of several, studies.html"),
+        typer.Option(
+            metavar="DIR|FILE.html",
+            help="where the page goes: a folder, which gets report.html, or a file that ends in .html; the study's "
+            "own directory if not given; of several studies, ./studies.html",
+        ),
     ] = None,
 ) -> None:
     """Draw a study's report anew from its records, or one page on several studies."""

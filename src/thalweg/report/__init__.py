@@ -19,7 +19,8 @@ def write(directory: Path | str, path: Path | str | None = None) -> Path:
 
     Args:
         directory: a study's directory, as ``thalweg compare --out`` or ``thalweg train --out`` left it.
-        path: of the page, if it is to be another one.
+        path: of the page, if it is to be another one: a file that ends in ``.html``, or a folder, which gets
+            ``report.html``.
 
     Raises:
         StoreError: the directory holds no study, an empty one, or one of another version, or the page
@@ -42,14 +43,14 @@ def write_several(directories: Sequence[Path | str], path: Path | str) -> Path:
 
     Args:
         directories: the studies', each once, in the order in which they are shown.
-        path: of the page.
+        path: of the page: a file that ends in ``.html``, or a folder, which gets ``report.html``.
 
     Returns:
         The page's path.
 
     Raises:
-        StoreError: a directory holds no study, or one that cannot be set beside others; it comes twice; or the page
-            cannot be written.
+        StoreError: a directory holds no study, or one that cannot be set beside others; it comes twice; the page
+            would take the place of a study's own; or it cannot be written.
 
     >>> write_several(["no-such-directory", "nor-this"], "studies.html")
     Traceback (most recent call last):

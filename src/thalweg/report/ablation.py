@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
-from thalweg.report import look
+from thalweg.report import layout, look
 from thalweg.report.rows import spread
 from thalweg.report.scale import MISSING
 
@@ -65,11 +65,11 @@ def figures(study: Study, scale: Scale) -> dict[str, Table]:
     return found
 
 
-def pictures(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict[str, Any]]:
+def pictures(scale: Scale, data: dict[str, Table]) -> dict[str, dict[str, Any]]:
     """Return the charts of those pictures that there are data for."""
     titles = {
         "test": f"test {scale.name}, better by{_brackets(scale.steps)}",
-        "gap": f"train − test{'' if study.higher_is_better else ', reversed'}, more by{_brackets(scale.steps)}",
+        "gap": f"{scale.gap}, more by{_brackets(scale.steps)}",
         "cost": "times the CPU seconds",
     }
     return {
@@ -85,8 +85,7 @@ def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
     if log:
         low, high = min(low / 1.1, 0.8), max(high * 1.1, 1.25)
     else:
-        pad = 0.05 * (high - low) or 1e-6
-        low, high = low - pad, high + pad
+        low, high = layout.padded(low, high)
     kind = {"type": "log"} if log else {"zero": False}
     across = alt.Scale(domain=[low, high], nice=False, **kind)
     ticks: dict[str, Any] = {"tickCount": 5, "grid": True}
@@ -128,22 +127,39 @@ def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
         .mark_rule(strokeWidth=5, clip=True)
         .encode(x=x("seeds_low:Q"), x2="seeds_high:Q", opacity=look.emphasis(0.4, 0.08))
     )
-    back = base.mark_point(filled=True, size=62, opacity=1.0).encode(x=x("mid:Q"), color=alt.value("var(--paper)"))
-    point = base.mark_point(filled=False, size=62, strokeWidth=1.6).encode(
-        x=x("mid:Q"), opacity=look.emphasis(1.0, 0.25)
+    marked = base.transform_calculate(at=f"clamp(datum.mid, {low!r}, {high!r})").encode(
+        x=x("at:Q"),
+        shape={
+            "condition": [
+                {"test": f"datum.mid > {high!r}", "value": "triangle-right"},
+                {"test": f"datum.mid < {low!r}", "value": "triangle-left"},
+            ],
+            "value": "circle",
+        },
     )
-    full = base.mark_point(filled=True, size=62).encode(x=x("mid:Q"), opacity=hollow)
+    back = marked.mark_point(filled=True, size=62, opacity=1.0).encode(color=alt.value("var(--paper)"))
+    point = marked.mark_point(filled=False, size=62, strokeWidth=1.6).encode(opacity=look.emphasis(1.0, 0.25))
+    full = marked.mark_point(filled=True, size=62).encode(opacity=hollow)
     return look.layered([rule, thin, thick, back, point, full], height=ROW * len(order) // (3 - len(families)) + 8)
 
 
 def _span(table: Table, nothing: float, *, log: bool) -> tuple[float, float]:
-    """Return the part of the axis that holds all marks, and all intervals but for those out of the ordinary."""
+    """Return the part of the axis that holds all marks and intervals but for those out of the ordinary.
+
+    Those are intervals three times as wide as is usual, and marks ten times as far from no effect.
+    """
+
+    def turned(value: float) -> float:
+        return math.log(value / nothing) if log else value - nothing
+
     rows = [row for row in zip(table["low"], table["mid"], table["high"], strict=True) if None not in row]
-    turned = [[math.log(value) if log else value for value in row] for row in rows]
-    usual = 3 * float(np.median([high - low for low, _, high in turned])) if rows else 0.0
-    ends = [nothing, *table["mid"]]
-    for row, (low, _, high) in zip(rows, turned, strict=True):
-        ends += row if high - low <= usual else []
+    widest = 3 * float(np.median([turned(high) - turned(low) for low, _, high in rows])) if rows else 0.0
+    kept = [row for row in rows if turned(row[2]) - turned(row[0]) <= widest]
+    reach = [max(abs(turned(end)) for end in row) for row in kept] or [abs(turned(mid)) for mid in table["mid"]]
+    farthest = 10 * float(np.median(reach))
+    ends = [nothing, *(mid for mid in table["mid"] if abs(turned(mid)) <= farthest)]
+    for low, mid, high in kept:
+        ends += (low, high) if abs(turned(mid)) <= farthest else ()
     return min(ends), max(ends)
 
 

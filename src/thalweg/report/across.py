@@ -106,8 +106,9 @@ def _won(known: Sequence[Claims], names: Sequence[str]) -> list[str]:
     leaders = sorted((name for name in names if won[name]), key=lambda name: -len(won[name]))
     parts = []
     for name in leaders[:FEW]:
-        others = {other for one in won[name] for other in one.names if other != name}
-        whom = others.pop() if len(others) == 1 else "all others"
+        others = [[other for other in one.names if other != name] for one in won[name]]
+        same = all(set(some) == set(others[0]) for some in others)
+        whom = _listed(others[0], "all others") if same else "all others"
         having = sum(name in one.judged for one in known)
         parts.append(f"{name} is ahead of {whom} {_where([one.label for one in won[name]], having)}")
     if len(leaders) > FEW:

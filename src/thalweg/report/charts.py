@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["charts", "ranks"]
 
 HEIGHT = 320
-FAMOUS_RATE = 3e-4
+USUAL_RATE = 3e-4
 
 _RANGE: list[Any] = [0, alt.ExprRef("width - room")]
 """Across, beside the names."""
@@ -39,11 +39,11 @@ def charts(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, dict
     if "loss" in data:
         made["loss"] = _courses("loss", study, "training loss", data, higher=False)
     if "rates" in data:
-        data["famous"] = {"rate": [FAMOUS_RATE], "label": ["3e-4"]}
+        data["usual"] = {"rate": [USUAL_RATE], "label": ["3e-4"]}
         made["rates"] = _rates(study, scale, data)
     if "trials" in data:
         made["trials"] = _trials(study, scale, data)
-    return made | pictures(study, scale, data)
+    return made | pictures(scale, data)
 
 
 def _number(scale: Scale) -> str:
@@ -66,8 +66,7 @@ def ranks(study: Study, scale: Scale, data: dict[str, Table], source: str = "ran
             ends.append(at)
         else:
             del data["line"]
-    pad = 0.04 * (max(ends) - min(ends)) or 1e-6
-    domain = [min(ends) - pad, max(ends) + pad]
+    domain = list(layout.padded(min(ends), max(ends)))
     across = alt.Scale(domain=domain, nice=False, zero=False, range=[0, alt.ExprRef("width - 64")])
 
     def x(field: str) -> alt.X:
@@ -117,7 +116,7 @@ def _courses(source: str, study: Study, title: str, data: dict[str, Table], *, h
     table, names = data[source], study.names
     bottom, top = layout.span(table)
     log = source == "loss" and bottom > 0 and top > 10 * bottom
-    whole = (0.9 * bottom, 1.1 * top) if log else layout.whole(table)
+    whole = layout.magnitudes(table) if log else layout.whole(table)
     close = None if log else layout.close_up(table, higher=higher)
     data[f"{source}_ends"] = _ends(table, close or whole, whole, names, log=log)
     params = [_room(names)]
@@ -208,9 +207,12 @@ def _ends(
 
 
 def _rates(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]:
-    """Median and range over seeds by learning rate; crosses where runs diverged; 3e-4 by a rule; names beside it."""
+    """Median and range over seeds by learning rate; crosses where runs diverged; 3e-4 by a rule; names beside it.
+
+    What lies beyond the picture has its mark at the edge.
+    """
     table = data["rates"]
-    low, high = min([*table["rate"], FAMOUS_RATE]), max([*table["rate"], FAMOUS_RATE])
+    low, high = min([*table["rate"], USUAL_RATE]), max([*table["rate"], USUAL_RATE])
     powers = range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)
     x = alt.X(
         "rate:Q",
@@ -218,7 +220,7 @@ def _rates(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]
         scale=alt.Scale(type="log", domain=[low / 1.5, high * 1.5], nice=False, range=_RANGE),
         axis=alt.Axis(values=[float(f"1e{power}") for power in powers], format=".0e", labelOverlap=True),
     )
-    limits = layout.whole(table)
+    limits = layout.legible(table, higher=study.higher_is_better)
     up = alt.Scale(zero=False, nice=False, domain=list(limits))
     ends = dict(zip(table["recipe"], table["mid"], strict=True))
     data["rates_ends"] = labels.table(
@@ -239,23 +241,24 @@ def _rates(study: Study, scale: Scale, data: dict[str, Table]) -> dict[str, Any]
         alt.Tooltip("seeds:Q", title="of seeds"),
     ]
     base = look.source("rates").encode(x=x, **look.colour(study.names))
-    line = base.mark_line(strokeWidth=1.6).encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1))
-    spread = base.mark_rule(strokeWidth=1.2).encode(
+    marked = base.transform_calculate(at=f"clamp(datum.mid, {limits[0]!r}, {limits[1]!r})")
+    line = base.mark_line(clip=True, strokeWidth=1.6).encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1))
+    spread = base.mark_rule(clip=True, strokeWidth=1.2).encode(
         y=y("low:Q"), y2="high:Q", opacity=look.emphasis(0.5, 0.05), strokeDash=alt.value([1, 0])
     )
     point = (
-        base.mark_point(filled=True, size=36)
-        .encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
+        marked.mark_point(filled=True, size=36)
+        .encode(y=y("at:Q"), opacity=look.emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
         .transform_filter("datum.diverged == 0")
     )
     cross = (
-        base.mark_point(filled=False, shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2)
-        .encode(y=y("mid:Q"), opacity=look.emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
+        marked.mark_point(filled=False, shape="M-1,-1L1,1M1,-1L-1,1", size=60, strokeWidth=2)
+        .encode(y=y("at:Q"), opacity=look.emphasis(1.0, 0.1), strokeDash=alt.value([1, 0]), tooltip=tooltip)
         .transform_filter("datum.diverged > 0")
     )
-    famous = look.source("famous").encode(x=x)
-    rule = famous.mark_rule(color="var(--soft)", strokeDash=[2, 3])
-    name = famous.mark_text(align="left", dx=4, dy=2, baseline="top", color="var(--soft)").encode(
+    usual = look.source("usual").encode(x=x)
+    rule = usual.mark_rule(color="var(--soft)", strokeDash=[2, 3])
+    name = usual.mark_text(align="left", dx=4, dy=2, baseline="top", color="var(--soft)").encode(
         y=alt.value(0), text="label:N"
     )
     label = labels.layer("rates_ends", _at(x), y("at:Q"), "datum.whole", study.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from thalweg.report.tables import Table
 
-__all__ = ["close_up", "counts", "ends", "spaced", "span", "whole", "window"]
+__all__ = ["close_up", "counts", "ends", "legible", "magnitudes", "padded", "spaced", "span", "whole", "window"]
 
 
 def window(rows: Sequence[tuple[float | None, float | None, float | None]], *, higher: bool) -> tuple[float, float]:
@@ -69,6 +70,37 @@ def whole(table: Table) -> tuple[float, float]:
     low, high = span(table)
     margin = 0.03 * (high - low) or 0.05 * abs(high) or 1.0
     return low - margin, high + margin
+
+
+def padded(low: float, high: float, least: float = 0.0) -> tuple[float, float]:
+    """Return a range with some margin; where all values are one, with enough of it to be marked on either side.
+
+    >>> padded(0.0, 100.0), padded(94.0, 94.0)
+    ((-4.0, 104.0), (89.3, 98.7))
+    """
+    margin = max(0.04 * (high - low) or 0.05 * abs(high) or 1.0, least)
+    return round(low - margin, 12), round(high + margin, 12)
+
+
+def legible(table: Table, *, higher: bool) -> tuple[float, float]:
+    """Return the range of all points, or of those that stragglers would press into a fifth of it."""
+    bottom, top = whole(table)
+    sign = 1.0 if higher else -1.0
+    rows = sorted(zip(table["mid"], table["low"], table["high"], strict=True), key=lambda row: -sign * row[0])
+    low, high = window(rows, higher=higher)
+    low, high = max(low, bottom), min(high, top)
+    return (low, high) if high - low < 0.2 * (top - bottom) else (bottom, top)
+
+
+def magnitudes(table: Table) -> tuple[float, float]:
+    """Return the range of a table of positive curves for a logarithmic axis, without those that end far above."""
+    last = {name: [math.log(value) for value in row[1:]] for name, row in ends(table).items()}
+    _, limit = window(sorted((mid, low, high) for mid, low, high in last.values()), higher=False)
+    rows = zip(table["recipe"], table["mid"], table["low"], table["high"], strict=True)
+    kept = [row[1:] for row in rows if last[row[0]][0] <= limit]
+    top = 10 * max(mid for mid, _, _ in kept)  # a band may reach much farther than its line
+    values = [value for row in kept for value in row if value <= top]
+    return 0.9 * min(values), 1.1 * max(values)
 
 
 def ends(table: Table) -> dict[str, tuple[int, float, float, float]]:

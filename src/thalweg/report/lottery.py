@@ -9,13 +9,13 @@ import altair as alt
 from altair.utils.schemapi import debug_mode
 
 from thalweg.record import Store
-from thalweg.report import look
+from thalweg.report import layout, look
 from thalweg.report import lottery_words as words
 from thalweg.report.frame import frame
 from thalweg.report.lottery_words import KINDS
 from thalweg.report.reading import Study, read
 from thalweg.report.scale import Scale, limits, usual
-from thalweg.report.writing import put, rendered
+from thalweg.report.writing import placed, put, rendered
 
 __all__ = ["holds_one", "render", "write"]
 
@@ -34,7 +34,7 @@ def holds_one(directory: Path | str) -> bool:
 
 def write(directory: Path | str, path: Path | str | None = None) -> Path:
     """Write the page; see :func:`thalweg.report.write`."""
-    return put(render(directory), Path(path or Path(directory) / "report.html"))
+    return put(render(directory), placed(path or directory))
 
 
 def render(directory: Path | str) -> str:
@@ -164,9 +164,8 @@ def _remaining(scale: Scale, table: dict[str, list[Any]], x: alt.X, *, whole: bo
         if v is not None and share >= least
     ]
     every, near = [v for _, v in found], [v for place, v in found if place == 0]
-    pad = 0.04 * (max(every) - min(every)) or 1e-6
-    wide = [min(every) - pad, max(every) + pad]
-    margin = 0.35 * (max(near) - min(near)) or pad
+    wide = layout.padded(min(every), max(every))
+    margin = 0.35 * (max(near) - min(near)) or max(every) - wide[0]
     close = [max(wide[0], min(near) - margin), min(wide[1], max(near) + margin)]
     limits = {
         "domainMin": alt.ExprRef(f"close ? {close[0]:.6g} : {wide[0]:.6g}"),

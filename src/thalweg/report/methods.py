@@ -191,7 +191,9 @@ def _intervals(study: Study, works: Bibliography) -> list[str]:
             "all recipes at once (Bonferroni)."
         )
     if verdict.get("tuning") and study.protocol.get("trials", 0) > 1:
-        bands = works.cite("Lourie, Cho & He 2023, Show Your Work with Confidence")
+        bands = works.cite(
+            "Lourie, Cho & He 2023, Show Your Work with Confidence: Confidence Bands for Tuning Curves"
+        )
         sentences.append(f"The best of n trials to be expected has an exact {level} band{bands}.")
     return sentences
 

@@ -15,14 +15,14 @@ from thalweg.report.reading import Study, differences, read
 from thalweg.report.rows import matrix, pairs, rows
 from thalweg.report.scale import scale_of
 from thalweg.report.tables import tables
-from thalweg.report.writing import put, rendered
+from thalweg.report.writing import placed, put, rendered
 
 __all__ = ["render", "write"]
 
 
 def write(directory: Path | str, path: Path | str | None = None) -> Path:
     """Write the page; see :func:`thalweg.report.write`."""
-    return put(render(read(directory)), Path(path or Path(directory) / "report.html"))
+    return put(render(read(directory)), placed(path or directory))
 
 
 def render(study: Study) -> str:

@@ -27,6 +27,7 @@ class Scale:
     ('accuracy (%)', 'points')
 
     ``finer`` is how many decimals differences get, where those are more: paired, they are known better than means.
+    ``gap`` is the difference that is above 0 where a recipe does better on what it was trained on.
     ``least`` and ``most`` are where values end by nature, as shares do at 0 and 1, and errors at 0.
     """
 
@@ -37,6 +38,7 @@ class Scale:
     finer: int = 0
     least: float = -math.inf
     most: float = math.inf
+    gap: str = "train − test"
 
     def number(self, value: float | None) -> str:
         """Write a value without its unit."""
@@ -99,7 +101,8 @@ def scale_of(study: Study) -> Scale:
     least, most = limits(study)
     decimals = max(found, 1 if unit == "%" else 0)
     return Scale(
-        str(metric.get("name") or "metric"), unit, factor, decimals, usual(apart) or 0, least=least, most=most
+        str(metric.get("name") or "metric"), unit, factor, decimals, usual(apart) or 0, least=least, most=most,
+        gap="train − test" if study.higher_is_better else "test − train",
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from thalweg.report.methods import counted
 from thalweg.report.reading import Study, flat, read
 from thalweg.report.scale import Scale, scale_of
 from thalweg.report.tables import ranked
-from thalweg.report.writing import put, rendered
+from thalweg.report.writing import placed, put, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,10 @@ __all__ = ["render", "write"]
 
 def write(directories: Sequence[Path | str], path: Path | str) -> Path:
     """Write the page; see :func:`thalweg.report.write_several`."""
-    return put(render(_read(directories)), Path(path))
+    page = placed(path)
+    if page.name == "report.html" and (page.parent / "study.db").exists():
+        raise StoreError(f"{page} is the report of the study in {page.parent}; write this page elsewhere")
+    return put(render(_read(directories)), page)
 
 
 def _read(directories: Sequence[Path | str]) -> list[Study]:

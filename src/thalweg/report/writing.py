@@ -21,7 +21,7 @@ from thalweg.cache import kept
 from thalweg.record import unwritable
 from thalweg.report.look import COLOURS, CONFIG, DASHES
 
-__all__ = ["escaped", "libraries", "put", "rendered", "style"]
+__all__ = ["escaped", "libraries", "placed", "put", "rendered", "style"]
 
 
 def rendered(
@@ -68,14 +68,26 @@ def rendered(
     )
 
 
+def placed(path: Path | str) -> Path:
+    """Return the page's file: what ends in ``.html`` is one itself; all else is a folder, with ``report.html`` in it.
+
+    >>> placed("all.html").as_posix(), placed("all").as_posix()
+    ('all.html', 'all/report.html')
+    """
+    path = Path(path)
+    named = path.suffix.lower() in {".html", ".htm"} and not path.is_dir()
+    return path if named else path / "report.html"
+
+
 def put(page: str, path: Path) -> Path:
-    """Write a page whole or not at all, and return its path.
+    """Write a page whole or not at all, in a folder that is made where there is none, and return its path.
 
     Raises:
         StoreError: it cannot be written there.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_text(page, encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
