@@ -27,7 +27,7 @@ ROOT = DOCS.parent
 CHARTS = {**steps.CHARTS, **shapes.CHARTS}
 
 TUTORIALS = (
-    "csv", "module", "winner", "pictures", "check", "worth", "bigger", "machines", "technique",
+    "csv", "module", "winner", "by_hand", "pictures", "check", "worth", "bigger", "machines", "technique",
 )  # fmt: skip
 """By hand, in order of need."""
 

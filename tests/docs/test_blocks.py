@@ -75,6 +75,15 @@ def test_functions_of_examples_are_shown_as_they_are():
         assert shown == textwrap.dedent(ast.get_source_segment(source, found[name], padded=True)), (file, name)
 
 
+def test_the_loop_by_hand_has_one_of_each_kind():
+    """It is run like any block: here, that no kind of technique is missing from it."""
+    (loop,) = [block.text for block in ALL if block.title == "by_hand.py"]
+    packages = {"optimizer": "optim"}
+    for role in CATALOGUES:
+        package = packages.get(role, role)
+        assert re.search(rf"\b{package}\.\w+\(", loop), f"{package} is not used"
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs/tutorials").glob("*.md")), ids=lambda page: page.stem)
 def test_tutorials_read_in_the_repository_too(page):
     """Without tabs and what else the site alone makes of a page, and with links to files that are there."""
