@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from thalweg.study.facts import _technique
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Study = Callable[..., Path]
 
@@ -137,3 +137,10 @@ def test_a_real_study_keeps_its_formulas_for_the_page(tmp_path: Path) -> None:
     assert "the optimizers sgd\u00a0[2] and lamb\u00a0[3]; the schedule constant\u00a0[2]" in page.text
     assert "optimizer, in b" in page.text
     assert "Robbins & Monro (1951). A Stochastic Approximation Method." in page.text
+
+
+def test_the_work_on_tuning_curves_is_cited_as_in_the_protocol(study: Study) -> None:
+    text = Page(report.write(study())).text
+    assert "Lourie, Cho & He (2023). Show Your Work with Confidence: Confidence Bands for Tuning Curves." in text
+    protocol = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
+    assert "Lourie, Cho & He 2023, *Show Your Work with Confidence: Confidence Bands for Tuning Curves*" in protocol
