@@ -11,6 +11,7 @@ from importlib import import_module
 import pytest
 import torch
 
+from thalweg import optim
 from thalweg.catalogue import KINDS, describe
 from thalweg.errors import InputError
 from thalweg.latex import latex
@@ -165,6 +166,29 @@ def test_classes_of_techniques_have_documentation_of_their_own():
         assert inspect.getdoc(kind).startswith(("One ", "An ", "A "))
         assert "class" in pydoc.render_doc(kind, renderer=pydoc.plaintext)
         assert inspect.signature(kind)
+
+
+CLASSES = [name for name in optim.__all__ if hasattr(getattr(optim, name), "face")]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_optimizers_class_says_what_each_argument_is(name):
+    """Those on how to step too: what torch's do, and which are refused."""
+    made = getattr(optim, name)
+    parameters = inspect.signature(made).parameters
+    defaults = {n: one.default for n, one in parameters.items() if n != "params"}
+    assert not any(one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL) for one in parameters.values())
+    text = made.__doc__.replace("\nRaises:\n", "\nReturns:\n")
+    said = arguments(text)
+    assert list(said) == ["params", *defaults]
+    for argument, default in defaults.items():
+        assert said[argument].endswith(f"; by default {default!r}."), argument
+    assert {"maximize", "foreach", "fused", "capturable", "differentiable", "executor"} < said.keys()
+    weights = [torch.nn.Parameter(torch.ones(2, 2))]
+    assert made(weights, **defaults).param_groups[0]["lr"] == made(weights).param_groups[0]["lr"] == defaults["lr"]
+    for argument in (argument for argument, words in said.items() if "is refused" in words):
+        with pytest.raises(InputError, match=argument):
+            made(weights, **{argument: True})
 
 
 PACKAGES = [{"optimizer": "optim"}.get(role, role) for role in CATALOGUES] + ["surgery"]

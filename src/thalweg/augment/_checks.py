@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, spelt
 from thalweg.technique import Choice, Ingredient, LogUniform, Uniform
 
-__all__ = ["check_media", "check_values", "shown", "whole"]
+__all__ = ["check_media", "check_values", "of_a_sample", "shown", "whole"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 _WHAT = {"image": "pictures", "text": "texts"}
 
@@ -53,3 +55,9 @@ def whole(name: str, value: Any) -> int:
 def shown(value: Any) -> str:
     """Return a value for a sentence: the start of how it is written, in one line."""
     return " ".join(repr(value).split())[:60]
+
+
+def of_a_sample(method: _Method) -> _Method:
+    """Let a method of policies say what the number is for that it needs."""
+    why = "the example's number in the data, from which, with epoch and seed, all that happens to it follows"
+    return spelt(method, needs={"sample": f"{why}; under one number all would be augmented alike"}, owner="Policy")

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from thalweg.augment._checks import check_media, check_values
-from thalweg.errors import InputError, spelt
+from thalweg.augment._checks import check_media, check_values, of_a_sample
+from thalweg.errors import InputError
 from thalweg.technique import Chain, Distribution, Ingredient, Technique, by_name
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from thalweg.augment.image._targets import Together
     from thalweg.augment.text import Edited, Safety
     from thalweg.augment.text._edits import Protection
-
-    _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 __all__ = ["AugmentTechnique", "Policy", "augmentation"]
 
@@ -80,12 +78,6 @@ class AugmentTechnique(Technique):
         return sum(name[0] == "u" and name[1:].isdigit() for name in inspect.signature(self.formula).parameters)
 
 
-def _of_a_sample(method: _Method) -> _Method:
-    """Let a method of policies say what the number is for that it needs."""
-    why = "the example's number in the data, from which, with epoch and seed, all that happens to it follows"
-    return spelt(method, needs={"sample": f"{why}; under one number all would be augmented alike"}, owner="Policy")
-
-
 @dataclass(frozen=True, repr=False)
 class Policy(Chain):
     """Augmentations one after the other; ``>>`` appends. What happens to a sample follows from its key alone.
@@ -116,7 +108,7 @@ class Policy(Chain):
     def __getstate__(self) -> dict[str, Any]:
         return {"parts": self.parts}
 
-    @_of_a_sample
+    @of_a_sample
     def __call__(self, image: np.ndarray, *, sample: int, epoch: int = 0, seed: int = 0) -> np.ndarray:
         """Return a picture after augmentation.
 
@@ -138,7 +130,7 @@ class Policy(Chain):
         """
         return _pixels().augmented(self, image, sample, epoch, seed)  # type: ignore[no-any-return]
 
-    @_of_a_sample
+    @of_a_sample
     def together(
         self,
         image: np.ndarray,
@@ -232,7 +224,7 @@ class Policy(Chain):
 
         return mixed(self, images, labels, samples, epoch, seed, classes)
 
-    @_of_a_sample
+    @of_a_sample
     def text(
         self, text: str, *, sample: int, epoch: int = 0, seed: int = 0, protect: Protection | None = None
     ) -> str:
@@ -252,7 +244,7 @@ class Policy(Chain):
         """
         return self.edited(text, sample=sample, epoch=epoch, seed=seed, protect=protect).text
 
-    @_of_a_sample
+    @of_a_sample
     def edited(
         self,
         text: str,

@@ -7,11 +7,13 @@ for, and state keeps torch's names, so that state dicts are exchanged.
 from __future__ import annotations
 
 import inspect
+import textwrap
 from typing import Any
 
 from thalweg import optim
-from thalweg.optim._base import FormulaOptimizer
+from thalweg.optim._base import MODES, FormulaOptimizer
 from thalweg.optim._face import Face
+from thalweg.technique import takes
 
 __all__ = ["FACES"]
 
@@ -142,12 +144,12 @@ def _made(name: str, face: Face) -> type[FormulaOptimizer]:
     parameter = inspect.Parameter
     signature = [parameter("params", parameter.POSITIONAL_OR_KEYWORD)]
     signature += [parameter(n, parameter.POSITIONAL_OR_KEYWORD, default=v) for n, v in face.arguments().items()]
-    modes = parameter("modes", parameter.VAR_KEYWORD)
+    modes = [parameter(n, parameter.KEYWORD_ONLY, default=v) for n, v in MODES.items()]
     members: dict[str, Any] = {
         "face": face,
         "__doc__": _told(name, face),
         "__module__": "thalweg.optim",
-        "__signature__": inspect.Signature([*signature, modes]),
+        "__signature__": inspect.Signature([*signature, *modes]),
     }
     return type(name, (FormulaOptimizer,), members)
 
@@ -160,11 +162,56 @@ def _told(name: str, face: Face) -> str:
     if hasattr(torch.optim, name):
         lines += [f"Takes the arguments of ``torch.optim.{name}``, with its defaults, and its state dicts.", ""]
     for on, formula in list(face.formulas.items())[1:]:
-        lines.append(
-            f"With {' and '.join(on)}: ``{formula.name}``, {formula.summary[0].lower()}{formula.summary[1:]}"
-        )
+        said = formula.summary if formula.summary[1].isupper() else formula.summary[0].lower() + formula.summary[1:]
+        lines.append(f"With {' and '.join(on)}: ``{formula.name}``, {said}")
+    lines += [""] * bool(lines[-1]) + [
+        "Args:",
+        "    params: parameters, or groups of them with arguments of their own.",
+    ]
+    lines += [
+        _filled(f"{n}: {_about(face, n, value)}; by default {value!r}.") for n, value in face.arguments().items()
+    ]
+    lines += [_filled(f"{n}: {said}; by default {MODES[n]!r}.") for n, said in _MODES.items()]
     lines += ["", "Raises:", "    InputError: an argument that does not exist or cannot be; see `FormulaOptimizer`."]
     return "\n".join(lines)
+
+
+_MODES = {
+    "maximize": "whether steps go up the gradient",
+    "foreach": "taken as torch takes it, for speed alone, and changes nothing here",
+    "fused": "as foreach",
+    "capturable": "there is no such form; True is refused",
+    "differentiable": "there is no such form; True is refused",
+    "executor": "what steps: 'fused', one pass over memory on the CPU; 'compiled', torch.compile; 'eager', tensor "
+    "operations; where it is not given, the quickest that can take a tensor",
+}
+
+
+def _about(face: Face, argument: str, default: Any) -> str:
+    """Return what an argument takes, as the formula's declaration says it."""
+    values = face.plain.hyperparameters
+    names = face.tuples.get(argument, (argument,))
+    mine = {face.spelled.get(name, name).removeprefix("-"): name for name in values}
+    found = [mine[name] for name in names if name in mine]
+    selects = dict.fromkeys(formula.name for on, formula in face.formulas.items() if argument in _options(on))
+    if argument in face.fixed:
+        return "no others are there"
+    if isinstance(default, bool):
+        said = "True or False"
+    elif found and "-" + argument not in face.spelled.values():
+        taken = dict.fromkeys(takes(face.plain, name, values[name]) for name in found)
+        said = ("each " if len(found) > 1 else "") + ", then ".join(taken)
+    else:
+        said = "a word, or None" if default is None else "a number"
+    return said + (f"; selects {', '.join(f'``{name}``' for name in selects)}" if selects else "")
+
+
+def _options(on: tuple[str, ...]) -> list[str]:
+    return [option.partition("=")[0] for option in on]
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 112, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
 globals().update({name: _made(name, face) for name, face in FACES.items()})

@@ -4,12 +4,12 @@ An ingredient is a technique with hyperparameters filled in, or left as a range 
 knows what any formula computes.
 """
 
-from thalweg.technique._limits import limits_of
+from thalweg.technique._limits import limits_of, takes
 from thalweg.technique._search import Choice, Distribution, LogUniform, Uniform
 from thalweg.technique._technique import Chain, Ingredient, Technique, by_name
 from thalweg.technique._told import about
 
 __all__ = [
     "Chain", "Choice", "Distribution", "Ingredient", "LogUniform", "Technique", "Uniform", "about", "by_name",
-    "limits_of",
+    "limits_of", "takes",
 ]  # fmt: skip
