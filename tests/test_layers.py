@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "latex": ["errors", "technique", "key", *KINDS, "recipe"],
     "notation": ["errors", "technique", "key", *KINDS, "recipe"],
     "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
+    "stubs": ["errors", "technique", "key", *KINDS, "recipe", "catalogue"],
     "record": ["errors"],
     "report": ["errors", "cache", "record"],
     "surgery": ["errors", "technique", "graph"],

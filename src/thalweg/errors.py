@@ -59,7 +59,7 @@ def spelt(made: Made, *, needs: Mapping[str, str] | None = None, owner: str = ""
     if isinstance(made, type):
         name = made.__name__
         made.__init__ = spelt(made.__init__, needs=needs, owner=name)  # type: ignore[misc]
-        return made  # type: ignore[return-value]
+        return made
     name = (
         made.__name__.strip("_")
         if not owner
@@ -81,7 +81,7 @@ def spelt(made: Made, *, needs: Mapping[str, str] | None = None, owner: str = ""
         made.__globals__,
         made.__name__,
         None,
-        called.__closure__,  # type: ignore[attr-defined]
+        called.__closure__,
     )
     return functools.update_wrapper(there, made)  # type: ignore[return-value]
 

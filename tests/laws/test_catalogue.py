@@ -1,5 +1,6 @@
 """Laws that every technique keeps, of whatever kind."""
 
+import ast
 import copy
 import doctest
 import inspect
@@ -16,6 +17,7 @@ from thalweg.catalogue import KINDS, describe
 from thalweg.errors import InputError
 from thalweg.latex import latex
 from thalweg.recipe import CATALOGUES, OPTIONAL
+from thalweg.stubs import stubs
 from thalweg.technique import Choice, Ingredient, Technique, limits_of
 
 TECHNIQUES = [technique for members in KINDS.values() for technique in members.values()]
@@ -203,3 +205,14 @@ def test_a_package_lists_what_it_has_and_nothing_else(package):
         assert getattr(module, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         module.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("path", stubs(), ids=lambda path: path.parent.name)
+def test_stubs_say_what_the_declarations_say(path):
+    """What editors and type checkers read; a stub names all that its package lists."""
+    text = stubs()[path]
+    assert path.read_text(encoding="utf-8") == text, "run python -m thalweg.stubs"
+    tree = ast.parse(text)
+    names = {name.asname for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names}
+    names |= {node.target.id for node in tree.body if isinstance(node, ast.AnnAssign)}
+    assert set(import_module(f"thalweg.{path.parent.name}").__all__) <= names

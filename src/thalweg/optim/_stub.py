@@ -11,16 +11,21 @@ from typing import Any
 from thalweg import optim
 from thalweg.optim._base import MODES
 from thalweg.optim._classes import FACES
+from thalweg.technique import technique_stub
 
 __all__ = ["stub"]
 
-_HEAD = '''"""Made by ``python -m thalweg.optim._stub`` from the declarations in `_classes`."""
+_HEAD = '''# ruff: noqa: F401, I001, N801, RUF100
+"""Made by ``python -m thalweg.optim._stub`` from the declarations in `_classes`."""
+
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from thalweg.optim._base import FormulaOptimizer, Params
 from thalweg.optim._groups import groups as groups
 from thalweg.optim._technique import Optimizer as Optimizer
+from thalweg.technique import Choice, Ingredient, LogUniform, Uniform
 
 CATALOGUE: dict[str, Optimizer]
 '''
@@ -28,7 +33,7 @@ CATALOGUE: dict[str, Optimizer]
 
 def stub() -> str:
     """Return the stub's text."""
-    lines = [_HEAD, *(f"{name}: Optimizer" for name in sorted(optim.CATALOGUE)), ""]
+    lines = [_HEAD, *(technique_stub(optim.CATALOGUE[name]) for name in sorted(optim.CATALOGUE))]
     modes = ", ".join(f"{name}: {_type(name, value)} = ..." for name, value in MODES.items())
     for name, face in sorted(FACES.items()):
         arguments = [f"        {n}: {_type(n, v)} = {v!r}," for n, v in face.arguments().items()]

@@ -109,7 +109,7 @@ class Technique:
 
     def by_hand(self) -> str:
         """Return how an ingredient is used in a loop of one's own; ``""`` if that is not by its methods."""
-        made = type(self())
+        made: Any = type(self())
         own = vars(made).get("__call__")
         called = [f"``{self.name}(…)({', '.join(list(inspect.signature(own).parameters)[1:])})``"] if own else []
         return ", ".join([*called, *(f"``{self.name}(…).{name}``" for name in _methods(made))])
