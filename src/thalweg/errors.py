@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import inspect
 import types
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,6 +94,8 @@ def _wrong(
     named: Mapping[str, Any],
 ) -> InputError | None:
     """Return the error for arguments that a function cannot be called with; None if it can."""
+    import inspect  # slow to load, and only needed for what is wrong
+
     parameters = list(inspect.signature(made).parameters.values())[method:]
     positional = positional[method:]
     try:
