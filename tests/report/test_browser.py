@@ -326,7 +326,7 @@ def test_the_page_of_an_ablation_isolates_an_ingredient(study: Study, opened: An
     text = copy(page, "button[data-of=table-effects][data-copy=csv]")
     head, first, *_ = csv.reader(io.StringIO(text))
     assert len(head) == len(first)
-    assert "Taken out of the full recipe: test accuracy (%): low" in head
+    assert "Taken out of the full recipe: test accuracy, better by (points): low" in head
 
 
 def test_the_page_of_a_lottery_is_drawn(tmp_path: Path, opened: Any) -> None:

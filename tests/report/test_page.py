@@ -232,3 +232,22 @@ def test_the_report_imports_neither_torch_nor_the_study(study: Study) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_lies_beyond_a_picture_is_explained_where_there_is_any(study: Study, tmp_path: Path) -> None:
+    directory = study(("adam", "adamw", "sgd"))
+    words = "A triangle at the edge"
+    for pages in (report.write(directory), report.write_several([directory, study()], tmp_path / "all.html")):
+        assert words not in Page(pages).text
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict")
+        next(row for row in verdict["recipes"] if row["name"] == "sgd")["crossed"] = [0.0, 1.0]
+        store.put("verdict", verdict)
+    for pages in (report.write(directory), report.write_several([directory, study()], tmp_path / "all.html")):
+        assert words in Page(pages).text
+
+
+def test_no_two_elements_of_a_page_have_one_identity(study: Study, tmp_path: Path) -> None:
+    for path in (report.write(study()), report.write_several([study(), study()], tmp_path / "all.html")):
+        found = [attrs["id"] for _, attrs in Page(path).elements if "id" in attrs]
+        assert len(found) == len(set(found))

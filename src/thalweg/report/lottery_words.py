@@ -123,7 +123,7 @@ def smaller(verdict: dict[str, Any], scale: Scale) -> dict[str, Any] | None:
         ("parameters", f"{after:,} in place of {before:,}; {facts['kept']:,} of them are not 0"),
         ("size", f"{size[1] / 1000:,.1f} kB in place of {size[0] / 1000:,.1f} kB"),
         (
-            f"time for {facts['batch']}",
+            f"time for a batch of {facts['batch']}",
             f"{1e6 * fast:,.0f} µs in place of {1e6 * slow:,.0f} µs, one thread of the machine below",
         ),
         (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thalweg.report.reading import Member, Study
     from thalweg.report.scale import Scale
 
-__all__ = ["BAND", "Table", "ranked", "tables"]
+__all__ = ["BAND", "Table", "crossed_edge", "ranked", "tables"]
 
 Table = dict[str, list[Any]]
 """Columns of equal length; what is not a finite number is None."""
@@ -91,6 +91,11 @@ def ranked(study: Study, scale: Scale) -> Table:
             "told": [_told(study, scale, name) for name, _ in rows],
         }
     )
+
+
+def crossed_edge(table: Table) -> bool:
+    """Return whether something in a rank picture lies beyond it."""
+    return any(value is not None for name in ("beyond", "low_on", "high_on") for value in table.get(name, []))
 
 
 def _told(study: Study, scale: Scale, name: str) -> str:
