@@ -89,8 +89,10 @@ class Kills:
         if waiting and stop[0] in RECORD:
             assert is_recording(out)
         if waiting and stop[0] in ("write", "fsync", "replace"):  # of which whoever is left tidies up at once
-            unfinished = {path.name.split(".")[2] for path in out.glob("checkpoints/*.tmp")}
-            assert unfinished & {str(one) for one in waiting}
+            there = list(out.glob("checkpoints/*"))
+            unfinished = {path.name.split(".")[2] for path in there if path.suffix == ".tmp"}
+            # The first flush of all is that of the folder, in which there is nothing yet.
+            assert unfinished & {str(one) for one in waiting} or (stop[0] == "fsync" and not there)
         self.die(self.draw.choice([some for some in whom if some]), waiting, stop)
         if not victims.is_over(self.draw.uniform(0, 0.3) * self.took):
             waiting = [one for one, state in states(first).items() if state == "T"]
