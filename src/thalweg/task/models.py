@@ -67,6 +67,7 @@ class Windows(nn.Module):
     def __init__(self, words, outputs=None, width=32, features=64):
         super().__init__()
         self.words = nn.Embedding(words, width)
+        nn.init.normal_(self.words.weight, std=0.3)  # the largest of many places is large where words are
         self.window = nn.Linear(3 * width, features)
         self.out = nn.Linear(features, outputs or 1)
         self.outputs = outputs

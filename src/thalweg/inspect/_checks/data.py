@@ -47,7 +47,8 @@ def _classes(subject: Subject, parts: dict[str, Tensor]) -> Finding:
     if known.min() < 0:
         return skipped("some classes are below 0, which the loss has to know of")
     many, few = int(counts.max()), int(counts.min())
-    said = f"{len(known)} classes, {few:,} to {many:,} examples of each in train"
+    each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    said = f"{len(known)} classes, {each} examples of each in train"
     for word in WORDS[1:]:
         strange = [int(c) for c in torch.unique(parts[word]) if c not in known]
         if strange:
@@ -70,11 +71,20 @@ def _classes(subject: Subject, parts: dict[str, Tensor]) -> Finding:
         rarest = subject.class_(int(known[counts.argmin()]))
         return note(
             f"{said}: class {rarest} is rare, and always saying the commonest is right for {many / len(train):.0%}",
-            "Judge by a metric that counts classes alike, such as balanced accuracy, and weight the loss or "
-            "draw rare "
-            "classes more often.",
+            _balanced(subject),
         )
     return fine(said)
+
+
+def _balanced(subject: Subject) -> str:
+    """Return what to do about rare classes, in a way that there is for such a task."""
+    origin = subject.task.origin
+    if origin is not None and origin.expression.startswith(("from_csv(", "from_folder(", "from_npz(")):
+        return "Judge by a metric that counts classes alike: --metric balanced_accuracy."
+    return (
+        "Judge by a metric that counts classes alike, metric=balanced_accuracy(y), and weight the loss, as "
+        "nn.CrossEntropyLoss(weight=...) does."
+    )
 
 
 def inputs(subject: Subject) -> Finding:
@@ -216,4 +226,4 @@ def alike(subject: Subject) -> Finding:
                     "Look whether it is a time or a number that counts on; shuffle before splitting if order is no "
                     "matter, else expect a worse result than valid says.",
                 )
-    return fine(f"valid and test lie where train does: {worst:.2g} deviations between the means of a median feature")
+    return fine(f"valid and test lie where train does: half of the features have means within {worst:.2g} deviations")

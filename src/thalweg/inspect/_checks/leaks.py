@@ -26,7 +26,7 @@ def leakage(subject: Subject) -> Finding:
         return skipped("targets are neither one class nor a few quantities an example")
     names, columns, others = _columns(subject)
     if len(names) < 2:
-        return skipped("inputs are no more than one number, or none that can be looked at one by one")
+        return skipped("inputs are a single number, or too many to look at each alone")
     if len(task.valid) < 10:
         return skipped(f"valid has {len(task.valid)} examples, and this takes 10")
     y, y_valid = (
@@ -180,6 +180,8 @@ def _columns(subject: Subject) -> tuple[list[str], np.ndarray, np.ndarray]:
         alone = name == "inputs"
         if alone and len(subject.task.features) == count:
             names += subject.task.features
+        elif alone and not x.is_floating_point() and subject.task.encode is not None:
+            names += [f"the word at place {i + 1}" for i in range(count)]
         elif x[0].dim() == 1:
             names += [f"input {i}" if alone else f"{name}, number {i}" for i in range(count)]
         else:

@@ -153,7 +153,8 @@ MODULE = """
 # A task's file imports these names from thalweg; here they stand.
 thalweg = types.ModuleType("thalweg")
 thalweg.__dict__.update(Task=Task, Metric=Metric, InputError=InputError, Key=Key, accuracy=accuracy,
-                        balanced_accuracy=balanced_accuracy, squared_error=squared_error, absolute_error=absolute_error,
+                        balanced_accuracy=balanced_accuracy, squared_error=squared_error,
+                        absolute_error=absolute_error,
                         split=split, standardize=standardize, unknown=unknown)
 sys.modules["thalweg"] = thalweg
 """
