@@ -140,7 +140,7 @@ def test_erased_boxes_have_their_area():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: augment.saturation(p=1.0)(np.zeros((4, 4), np.uint8), sample=0), "takes pictures of 3 channels, not 1"),
+        (lambda: augment.saturation(p=1.0)(np.zeros((4, 4), np.uint8), sample=0), "pictures of 3 channels, not 1"),
         (lambda: augment.hue(p=1.0).batch(torch.zeros(1, 4, 4, 4), [0]), "hue takes pictures of 3 channels, not 4"),
         (lambda: augment.jpeg(p=1.0)(np.zeros((4, 4, 4), np.uint8), sample=0), "1 or 3 channels, not 4"),
         (lambda: augment.normalise()(np.zeros((4, 4), np.uint8), sample=0), "mean of normalise has 3 numbers, and"),

@@ -258,7 +258,7 @@ class Store:
         return {row[0] for row in self._database.execute("SELECT identity FROM run")}
 
     def failed(self) -> set[str]:
-        """Return the identities of the runs that failed and are still asked for: whose next record takes their place."""
+        """Return the runs that failed and are still asked for, by identity: the next record takes their place."""
         query = "SELECT identity FROM run WHERE status = 'failed' AND identity IN (SELECT run FROM entry)"
         return {row[0] for row in self._database.execute(query)}
 

@@ -48,7 +48,7 @@ def figures(study: Study, scale: Scale) -> dict[str, Table]:
                 factor = 1.0 if kind == "cost" else scale.factor
                 ends, seeds = _ends(effect, kind), effect.get("seeds") or [None, None]
                 if kind != "cost":
-                    ends, seeds = (scale.possible_difference(found) or [None, None] for found in (ends, seeds))
+                    ends, seeds = (_possible(found, scale) for found in (ends, seeds))
                 columns["recipe"].append(part[family].get(_TRIED[family], ""))
                 columns["ingredient"].append(part["label"])
                 columns["family"].append(FAMILIES[family])
@@ -254,6 +254,12 @@ def _ordered(study: Study) -> list[dict[str, Any]]:
 def _ends(effect: dict[str, Any], kind: str) -> list[float | None]:
     found = effect.get("rounds") if kind == "cost" else effect.get("crossed") or effect.get("seeds")
     return found or [None, None]
+
+
+def _possible(ends: list[float | None], scale: Scale) -> list[float | None]:
+    """Return an interval cut at the farthest that two values can be apart."""
+    known = [end for end in ends if end is not None]
+    return [*(scale.possible_difference(known) or [])] if len(known) == len(ends) else ends
 
 
 def _interval(ends: list[float | None], kind: str, scale: Scale) -> str:

@@ -35,7 +35,8 @@ def from_csv(path, target, drop=(), name=None, missing=None, metric=None):
             nothing to learn; with the row as in the file (the header is row 1) and the column.
     """
     path = Path(path)
-    columns, texts, numbers, gaps = without_gaps(path, target, *read_columns(path, target, drop), missing)
+    columns, texts, numbers = read_columns(path, target, drop)
+    columns, texts, numbers, gaps = without_gaps(path, target, columns, texts, numbers, missing)
     goal = read_goal(path, target, texts, numbers)
     parts = {column: read_feature(path, column, texts, numbers, goal.splits[0]) for column, texts in columns.items()}
     inputs = np.concatenate([part for part, _ in parts.values()], axis=1)

@@ -140,7 +140,7 @@ class Task:
                 f"the loss {type(loss).__name__} has parameters, which no run would train; "
                 "make them part of the model, and the loss a function of its output"
             )
-        if metric is balanced_accuracy:
+        if not isinstance(metric, Metric) and metric is balanced_accuracy:
             raise InputError(
                 "metric=balanced_accuracy is to be given the classes of all examples: balanced_accuracy(y)"
             )
