@@ -219,7 +219,7 @@ def test_where_no_unit_can_go_weights_alone_do(tmp_path, quick):
     made = draw(small_digits(lambda: nn.Linear(64, 10)), tmp_path, rounds=1, seeds=1)
     assert "whole units" not in made.verdict["levels"][1]["kinds"]
     assert made.verdict["smaller"]["parameters"] == [650, 650]
-    assert "every unit is of use, so that the model is no smaller" in str(made)
+    assert "every unit still does something, so that the model is no smaller" in str(made)
 
 
 def test_the_report_asks_for_no_torch(found):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from thalweg.prune import connectivity
-from thalweg.record import Curve, Entry, RecipeRow, RunRecord, Store
+from thalweg.record import BaselineRecord, Curve, Entry, RecipeRow, RunRecord, Store
 from thalweg.report import lottery as page
 from thalweg.study.statistics import differences, pair_alpha
 from thalweg.study.tickets import verdict as lottery_verdict
@@ -93,8 +93,8 @@ def test_one_that_beats_one_control_is_not_said_to_win(tmp_path):
     assert first == "On some task, of 3 levels the ticket beats the random mask at 1 and fresh weights at none."
     second = found["sentences"][1].replace("\u00a0", " ")
     assert second.startswith("It beats the random mask alone at 25 % of the weights: by ")
-    assert " The farthest that it is ahead of fresh weights is " in second
-    assert second.endswith(" %, which may be chance.")
+    assert second.endswith(". At no level is it ahead of fresh weights.")
+    assert second.count("25 %") == 1, "where it is is said once"
 
 
 def test_alike_cannot_be_told_apart(tmp_path):
@@ -103,7 +103,55 @@ def test_alike_cannot_be_told_apart(tmp_path):
     assert (
         found["sentences"][0] == "On some task, the ticket and its controls cannot be told apart at any of 3 levels."
     )
-    assert found["sentences"][1].count("which may be chance") == 2
+    second = found["sentences"][1]
+    assert second.count("and that may be chance") + second.count("At no level is it ahead of") == 2
+
+
+def test_a_ticket_that_is_nowhere_ahead_is_not_said_to_be_ahead_by_less_than_nothing(tmp_path):
+    found = verdict_of(tmp_path, {("ticket", level): 0.76 for level in (1, 2, 3)})
+    assert all(pair["difference"] <= 0 for row in found["levels"] for pair in row["pairs"])
+    assert found["sentences"][1].startswith(
+        "At no level is it ahead of the random mask. At no level is it ahead of fresh weights."
+    )
+
+
+def test_where_it_wins_at_several_levels_the_largest_lead_is_named(tmp_path):
+    better = {(kind, level): 0.3 for kind in ("random mask", "fresh weights") for level in (2, 3)}
+    first = verdict_of(tmp_path, better)["sentences"][0].replace("\u00a0", " ")
+    assert ": most at " in first
+    assert first.startswith(
+        "On some task, the winning ticket beats both controls at 2 of 3 levels, from 25 % down to "
+    )
+
+
+def constant_in(path, outcomes):
+    with Store(path, write=True) as store:
+        scores = np.asarray(outcomes, np.float32)
+        mean = float(scores.mean())
+        store.add_baseline(
+            BaselineRecord("constant", 0, 0, "'no', the commonest class", "", 0.0, mean, mean, mean, scores)
+        )
+        return lottery_verdict.from_store(store)
+
+
+def test_a_lottery_of_models_that_are_no_better_than_a_constant_answer_says_so(tmp_path):
+    right = np.arange(EXAMPLES) % 100 > 4
+    nothing = constant_in(store_of(tmp_path / "nothing", {}), right)
+    text = (
+        "Neither the whole model nor any ticket is better than always answering 'no', the commonest class: 95\xa0%."
+    )
+    assert nothing["sentences"][1] == text
+    poor = {("ticket", level): 0.2 for level in (1, 2, 3)} | {("ticket", 0): 1.0}
+    some = constant_in(store_of(tmp_path / "some", poor), np.arange(EXAMPLES) % 2 > 0)
+    assert not any("always" in sentence for sentence in some["sentences"])
+    assert some["warnings"][0] == (
+        "The ticket is no better than always answering 'no', the commonest class: 50\xa0%, from 50\xa0% down to "
+        "12.5\xa0% of the weights."
+    )
+    whole = constant_in(store_of(tmp_path / "whole", {("ticket", 0): 0.2}), np.arange(EXAMPLES) % 2 > 0)
+    assert whole["sentences"][1].startswith("The whole model is no better than always answering 'no'")
+    none = constant_in(store_of(tmp_path / "none", {}), np.arange(EXAMPLES) % 4 == 0)
+    assert "always" not in " ".join([*none["sentences"], *none["warnings"]])
 
 
 def test_one_that_is_behind_is_said_to_be(tmp_path):
@@ -150,7 +198,10 @@ def test_the_barrier_is_how_much_worse_it_gets_between_the_ends(tmp_path):
     by_hand = connectivity(layer, layer.state_dict(), layer.state_dict(), lambda _: next(errors), points=4)
     assert rows[0]["high"] == pytest.approx(by_hand.barrier)
     assert torch.is_grad_enabled()
-    assert "in one basin, by a mean barrier below 2 points, at 50\u00a0% of the weights" in found["sentences"][3]
+    assert found["sentences"][3] == (
+        "At 50\u00a0% of the weights, two tickets trained on the same data in different orders end in one basin: on "
+        "the straight line between their weights the test accuracy gets worse by less than 2 points there alone."
+    )
 
 
 def test_a_run_that_is_missing_leaves_no_verdict(tmp_path):

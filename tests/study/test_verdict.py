@@ -50,13 +50,12 @@ def test_who_cannot_be_told_apart_is_said_first_with_what_would_have_been_seen()
     assert ahead.endswith("; so is adamw."), "both pairs with sgd are claimed"
 
 
-def test_where_recipes_vary_unlike_what_would_have_been_seen_is_a_range():
+def test_where_recipes_vary_unlike_what_is_said_would_have_been_seen_whichever_it_is():
     arms = {"a": arm(0.951, 0.01), "b": arm(0.95, 0.01), "c": arm(0.949, 0.018)}
     second = judge(arms)["sentences"][1]
     least, most = sorted(p["detectable"] for p in judge(arms)["pairs"] if "a" in (p["a"], p["b"]))
     assert most > 1.5 * least
-    shown = Face("%").difference
-    assert second.startswith(f"A difference of {shown(least)} to {shown(most)}, by recipe, would have been seen in 4")
+    assert second == f"A difference of {Face('%').difference(most)} would have been seen in 4 studies of 5."
 
 
 def test_shares_do_not_reach_beyond_0_and_100_percent_in_words():
@@ -140,7 +139,7 @@ def test_a_recipe_whose_scores_vary_more_does_not_hide_what_would_have_been_seen
     found = judge({**steady, "d": Arm(diverged.scores, 1, 10, "the loss became NaN at step 7")})
     assert "d" in found["tied"]
     assert found["detectable"] < 0.05
-    assert "for d, whose scores vary more, one of" in found["sentences"][1]
+    assert f"; between {found['best']} and d, whose scores vary more, only one of" in found["sentences"][1]
     assert "1 run diverged (1 of 10 of d)" in " ".join(found["sentences"])
 
 
@@ -249,6 +248,10 @@ def test_scores_of_different_shapes_are_refused():
 def test_an_end_that_is_not_0_is_not_written_as_0():
     assert Face("%").difference(0.0352, [0.0003, 0.07]) == "3.52 points (0.03 to 7.00)"
     assert Face("").difference(-1234.6, [-2000.0, -469.0]) == "−1235 (−2000 to −469)"
+    assert Face("%").difference(0.01, [0.005, 0.015]).startswith("1.0 points")
+    assert Face("%").difference(0.01, [-0.2, 0.22]) == "1 point (\u221220 to 22)"
+    assert Face("%").difference(0.012, [-0.2, 0.23]) == "1 point (\u221220 to 23)"
+    assert Face("%").value(0.01) == "1.0\xa0%"
     assert Face("bits").difference(0.0, [0.0, 0.0]) == "0.0 bits (0.0 to 0.0)"
 
 

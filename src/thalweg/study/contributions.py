@@ -239,9 +239,8 @@ class _Words:
         claims = [text for _, text in (*sorted(more, reverse=True), *sorted(less))]
         said = [f"{where}, {joined(claims)} of {self.metric}."] if claims else []
         if nothing:
-            does = f"{'does' if len(nothing) == 1 else 'do'}{' there' if claims else ''}"
-            told = f"what {joined(nothing)} {does} cannot be told from nothing{self._seen(sizes)}."
-            said.append(f"W{told[1:]}" if claims else f"{at}, {told}")
+            where, there = ("", "there ") if claims else (f"{at}, ", "")
+            said.append(f"{where}{joined(nothing)} made no difference {there}that could be shown{self._seen(sizes)}.")
         return said or [f"{at}, nothing could be judged."]
 
     def _seen(self, sizes: Sequence[float | None]) -> str:
@@ -252,11 +251,11 @@ class _Words:
             return ""
         if not self.face.is_possible(known[0]):
             return " (so few seeds would have shown no effect, however large)"
-        ends = [self.face.difference(size) for size in (known[0], known[-1])]
-        if known[-1] < 1.5 * known[0] or ends[0] == ends[1]:
-            return f" (an effect of {ends[1]} would have been seen in 4 studies of 5)"
-        most = f" to {ends[1]}" if self.face.is_possible(known[-1]) else " and more"
-        return f" (an effect of {ends[0]}{most}, by ingredient, would have been seen in 4 studies of 5)"
+        most = known[-1]
+        if not self.face.is_possible(most):
+            least = self.face.difference(known[0])
+            return f" (one of {least} would have been seen in 4 studies of 5 for some, and for others none at all)"
+        return f" (one of {self.face.difference(most)} would have been seen in 4 studies of 5)"
 
     def _means(self) -> str:
         """Say where the full and the plain recipe stand."""

@@ -86,8 +86,11 @@ class Face:
         decimals = _decimals(self.factor * ((ends[1] - ends[0]) / 2 if ends else abs(value) / 2.5))
         if ends and ends[0] * ends[1] > 0:  # an end that is not 0 does not look like it
             decimals = max(decimals, -math.floor(math.log10(self.factor * min(map(abs, ends)))))
+        text = self._number(value, decimals)
+        if unit == " points" and text in ("1", "\u22121"):
+            unit = " point"
         low_high = f" ({self._number(ends[0], decimals)} to {self._number(ends[1], decimals)})" if ends else ""
-        return f"{self._number(value, decimals)}{unit}{low_high}"
+        return f"{text}{unit}{low_high}"
 
     def _number(self, value: float, decimals: int) -> str:
         scaled = value * self.factor
@@ -157,7 +160,7 @@ class _Words:
         return f"Every run of {joined(lost)} diverged: {learned}."
 
     def seen(self) -> str | None:
-        """What difference from the best would have been seen, and of whom a larger one alone."""
+        """What difference from the best would have been seen, whoever's, and of whom a larger one alone."""
         best, tied, size = self.verdict["best"], self.verdict["tied"], self.verdict["detectable"]
         if len(tied) == 1 or self.verdict["seeds"] < 2:
             return None
@@ -169,14 +172,10 @@ class _Words:
         larger = {name: other for name, other in sizes.items() if other > size}
         if not self.face.is_possible(size):
             return "So few seeds would have shown no difference, however large."
-        least = min(sizes.values())
-        what = f"A difference of {self.face.difference(size)}"
-        if size > 1.5 * least:
-            what = f"A difference of {self.face.difference(least)} to {self.face.difference(size)}, by recipe,"
-        text = f"{what} would have been seen in 4 studies of 5"
+        text = f"A difference of {self.face.difference(size)} would have been seen in 4 studies of 5"
         if larger:
-            most = self.face.difference(max(larger.values()))
-            text += f"; for {joined(list(larger))}, whose scores vary more, one of {most}"
+            most, who = self.face.difference(max(larger.values())), joined(list(larger))
+            text += f"; between {best} and {who}, whose scores vary more, only one of {most}"
         return f"{text}."
 
     def best(self) -> str:

@@ -78,8 +78,8 @@ class LossPlane(Drawn):
             head = ("path", "loss at its start", "at its end", "which falls on", "off the plane by")
             first, second = self.explained or (math.nan, math.nan)
             return (
-                f"{aligned(head, rows)}\nthe two directions hold {100 * first:.3g} % and {100 * second:.3g} % of the "
-                "squared way"
+                f"{aligned(head, rows)}\nof how far the weights moved, squared, the two directions of the plane show "
+                f"{100 * first:.3g} % and {100 * second:.3g} %"
             )
         radii = np.hypot(*np.meshgrid(self.x, self.y)) / max(self.x[-1], self.y[-1])
         rings: list[tuple[str, ...]] = []

@@ -175,13 +175,14 @@ class _Words:
             return f"{where}, no level could be judged: runs have no scores."
         if self.wins:
             most = max(self.wins, key=lambda row: min(pair["difference"] for pair in row["pairs"]))
-            by = [f"{_THE[p['control']]} by {self._size(p)}" for p in most["pairs"]]
+            by = " and ".join(f"{_THE[p['control']]} by {self._size(p)}" for p in most["pairs"])
             how_many = f"at {len(self.wins)} of {len(judged)} levels"
-            where_all = f", {self.where(self.wins)}" if len(self.wins) > 1 else ""
-            return (
-                f"{where}, the winning ticket beats both controls {how_many}{where_all}: at {_share(most)} of the "
-                f"weights, {' and '.join(by)}."
-            )
+            if len(self.wins) > 1:
+                how_many += f", {self.where(self.wins)}"
+                by = f"most at {_share(most)}, {by}"
+            else:
+                by = f"at {_share(most)} of the weights, {by}"
+            return f"{where}, the winning ticket beats both controls {how_many}: {by}."
         beaten = {control: len(self._levels(judged, control)) for control in CONTROLS}
         if any(beaten.values()):
             told = [f"{_THE[control]} at {count or 'none'}" for control, count in beaten.items()]
@@ -205,11 +206,14 @@ class _Words:
         for control in CONTROLS:
             alone = [row for row in self._levels(judged, control) if row not in self.wins]
             row, pair = _largest(alone or judged, control)
-            size = f"{self._size(pair)}, at {_share(row)}"
+            size, at = self._size(pair), f"at {_share(row)}"
             if alone:
-                found.append(f"It beats {_THE[control]} alone {self.where(alone)}: by {size}.")
+                most = f"most {at}, by" if len(alone) > 1 else "by"
+                found.append(f"It beats {_THE[control]} alone {self.where(alone)}: {most} {size}.")
+            elif not self.wins and pair["difference"] <= 0:
+                found.append(f"At no level is it ahead of {_THE[control]}.")
             elif not self.wins:
-                found.append(f"The farthest that it is ahead of {_THE[control]} is {size}, which may be chance.")
+                found.append(f"It is ahead of {_THE[control]} by {size} at most, {at}, and that may be chance.")
         behind = [row for row in judged if any(pair["claimed"] and pair["difference"] < 0 for pair in row["pairs"])]
         if behind:
             found.append(f"It is behind a control {self.where(behind)}.")
@@ -229,26 +233,28 @@ class _Words:
         )
 
     def basin(self) -> str | None:
-        """How far down two data orders end in one basin."""
+        """How far down tickets that see their data in two orders end in one basin."""
         rows = [row for row in self.verdict["levels"] if row["barrier"]]
         if not rows:
             return None
+        two = "two tickets trained on the same data in different orders"
+        line = f"on the straight line between their weights the test {self.verdict['metric']} gets worse by"
         if self.verdict["unit"] != "%":
             worst = max(rows, key=lambda row: row["barrier"]["mean"])
             size = self.face.difference(worst["barrier"]["mean"])
-            where = f"at {_share(worst)} of the weights"
-            return f"Between tickets of two data orders the barrier is at most {size}, {where}."
+            return f"Of {two}: {line} {size} at most, at {_share(worst)} of the weights."
         linked = [row for row in rows if row["barrier"]["mean"] < BASIN]
         if len(linked) == len(rows):
-            return "At every level two data orders end in one basin: the mean barrier between them is below 2 points."
+            return f"At every level {two} end in one basin: {line} less than 2 points."
         if not linked:
             least = min(rows, key=lambda row: row["barrier"]["mean"])
             size = self.face.difference(least["barrier"]["mean"])
             return (
-                f"Two data orders end in two basins at every level: the mean barrier is {size} or more; "
-                "rewinding to a later step may change that."
+                f"At no level do {two} end in one basin: {line} {size} or more; rewinding to a later step may change "
+                "that."
             )
-        return f"Two data orders end in one basin, by a mean barrier below 2 points, {self.where(linked)}."
+        where = self.where(linked)
+        return f"{where[0].upper()}{where[1:]}, {two} end in one basin: {line} less than 2 points there alone."
 
     def smaller(self) -> str | None:
         facts = self.verdict["smaller"]
@@ -265,12 +271,12 @@ class _Words:
         if before == after:
             why = next(iter(facts["left"].items()), None)
             because = f" ({why[0]}: {why[1]})" if why else ""
-            return f"{head}, but every unit is of use, so that the model is no smaller{because}."
+            return f"{head}, but every unit still does something, so that the model is no smaller{because}."
         sizes = f"{before:,} to {after:,} parameters, {_kilo(facts['bytes'][0])} to {_kilo(facts['bytes'][1])}"
         pace = f"{slow / fast:.1f} times as fast" if slow > 1.05 * fast else "no faster"
         return (
-            f"{head}; without its idle units it goes from {sizes}, and is {pace} on a batch of {facts['batch']} "
-            f"({1e6 * slow:.0f} to {1e6 * fast:.0f} µs); its test {self.verdict['metric']} is "
+            f"{head}; without the units that no longer do anything it shrinks from {sizes}, and is {pace} on a batch "
+            f"of {facts['batch']} ({1e6 * slow:.0f} to {1e6 * fast:.0f} µs); its test {self.verdict['metric']} is "
             f"{self.face.value(facts['test'][1])}."
         )
 
