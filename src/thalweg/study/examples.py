@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.study.classical import CLASSICAL
-from thalweg.task import Task, absolute_error, accuracy, squared_error
+from thalweg.task import Task, absolute_error, squared_error
 from thalweg.task.reading import WORDS, apply, are_classes, first_line
 
 __all__ = ["Examples", "examples"]
+
+_OF_CLASSES = ("accuracy", "balanced accuracy")
+"""Metrics that ask for the most likely class and nothing else."""
 
 LEAST = 1e-9
 """The least probability whose logarithm is taken."""
@@ -70,7 +73,7 @@ def examples(task: Task, names: list[str]) -> Examples:
         raise _unfit(task, f"its model returns shape {tuple(shape)} for one class an example")
     if not classes and output.numel() != few.targets.numel():
         raise _unfit(task, f"its model returns shape {tuple(shape)} for targets {tuple(few.targets.shape[1:])}")
-    if classes and task.metric.outcomes is not accuracy.outcomes:
+    if classes and task.metric.name not in _OF_CLASSES:
         for name in names:
             if not CLASSICAL[name].probabilities:
                 raise InputError(
