@@ -243,7 +243,7 @@ MISTAKES = {
     f"compare empty.csv --target colour {BOTH} {NEW}": "empty.csv is empty; give a CSV file with a header and rows",
     f"compare one_class.csv --target colour {BOTH} {NEW}": 'column "colour" of one_class.csv has the same value in '
     "every row",
-    f"compare nan_target.csv --target price {BOTH} {NEW}": 'nan_target.csv, row 6, column "price", is "nan"; fill',
+    f"compare nan_target.csv --target price {BOTH} {NEW}": "nan_target.csv has missing values: 1 in price (the ",
     # numbers
     f"compare wine {BOTH} --trials 0 --out new": "trials takes a whole number from 1 up, not 0",
     f"compare wine {BOTH} --seeds -1 --out new": "seeds takes a whole number from 1 up, not -1",

@@ -87,7 +87,7 @@ def test_a_picture_alone_and_as_a_sheet(folder, tmp_path):
     large = cv2.resize(DIGITS[0], (160, 160), interpolation=cv2.INTER_NEAREST)
     rows = [y for y in range(sheet.shape[0] - 160) if np.array_equal(sheet[y : y + 160, 12:172, 0], large)]
     assert len(rows) == 1
-    first = cv2.resize(POLICY(DIGITS[0], epoch=0), (160, 160), interpolation=cv2.INTER_NEAREST)
+    first = cv2.resize(POLICY(DIGITS[0], sample=0, epoch=0), (160, 160), interpolation=cv2.INTER_NEAREST)
     assert np.array_equal(sheet[rows[0] : rows[0] + 160, 184:344, 1], first)
 
 
@@ -168,7 +168,7 @@ def plain(html, keep):
 
 
 def test_marks_escape_what_they_hold():
-    done = augment.keyboard(share=1.0).edited("a<b> & c\"d' fine")
+    done = augment.keyboard(share=1.0).edited("a<b> & c\"d' fine", sample=0)
     assert "<b>" not in marked(done)
     assert plain(marked(done), "ins") == done.text
     assert plain(marked(done), "del") == done.original

@@ -214,5 +214,5 @@ def test_a_role_refuses_other_kinds():
     for role, value in {"gradient": average.ema(), "average": gradient.clip_norm(), "wrapper": optim.adam()}.items():
         with pytest.raises(InputError, match=rf"{role} takes .* such as {role}\."):
             Recipe(**{role: value})
-    with pytest.raises(InputError, match="adam is no gradient technique"):
+    with pytest.raises(InputError, match="adam is not a gradient technique"):
         gradient.Gradient((optim.adam(),))

@@ -116,5 +116,6 @@ def test_several_studies_are_refused_by_the_one_that_is_none(study: Study, tmp_p
         with pytest.raises(StoreError, match=message):
             report.write_several([first, *others], out)
     assert not out.exists()
+    (tmp_path / "no").touch()
     with pytest.raises(StoreError, match="cannot be written"):
         report.write_several([first, study()], tmp_path / "no" / "all.html")

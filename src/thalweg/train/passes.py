@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
-from itertools import pairwise, product
+from itertools import accumulate, pairwise, product
 from typing import Any
 
 import torch
@@ -58,10 +58,10 @@ def fewest(count: int, recipe: Recipe) -> int:
     (2, 5)
     """
     found: list[int] = []
-    for batch_size, accumulate in product(values_of(recipe.batch_size), values_of(recipe.accumulate)):
+    for batch_size, into in product(values_of(recipe.batch_size), values_of(recipe.accumulate)):
         whole, rest = min(batch_size, count), count % batch_size
         sizes = [whole, rest] if rest > 1 else [whole]  # a last batch of one is left out
-        found += [cut.stop - cut.start for size in sizes for cut in parts(size, accumulate, batch_size)]
+        found += [cut.stop - cut.start for size in sizes for cut in parts(size, into, batch_size)]
     return min(found)
 
 
@@ -108,11 +108,14 @@ def _float32(x: Any) -> Any:
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name; tied ones once.
 
-    Those with an odd number of elements come last, so that side by side in memory all others begin at an even place,
-    which `torch.view_as_complex` asks for.
+    Side by side in memory, pairs of numbers are to begin at an even place, which `torch.view_as_complex` asks for:
+    where one would not, parameters with an odd number of elements come last.
     """
     mine = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    return dict(sorted(mine, key=lambda one: one[1].numel() % 2))
+    begins = accumulate((p.numel() for _, p in mine), initial=0)
+    if any(begin % 2 and p.shape[-1:] == (2,) for begin, (_, p) in zip(begins, mine, strict=False)):
+        mine.sort(key=lambda one: one[1].numel() % 2)
+    return dict(mine)
 
 
 def freeze(module: nn.Module, names: str) -> nn.Module:
