@@ -277,7 +277,7 @@ def _said(effect: dict[str, Any], kind: str, scale: Scale) -> str:
         if kind == "cost"
         else f"{scale.difference(effect['difference'])} {scale.steps}"
     )
-    sure = "" if effect["claimed"] else "; cannot be told from nothing"
+    sure = "" if effect["claimed"] else "; may be none at all"
     return f"{size.strip()}{f' ({interval})' if interval else ''}{sure}"
 
 

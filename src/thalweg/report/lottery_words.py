@@ -128,7 +128,7 @@ def smaller(verdict: dict[str, Any], scale: Scale) -> dict[str, Any] | None:
         ),
         (
             f"test {scale.name}",
-            f"{scale.value(facts['test'][1])}; with its idle units {scale.value(facts['test'][0])}",
+            f"{scale.value(facts['test'][1])}; with the units that do nothing {scale.value(facts['test'][0])}",
         ),
     ]
     units = [(name, f"{one['after']:,} of {one['before']:,} units") for name, one in facts["units"].items()]
