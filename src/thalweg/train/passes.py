@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
-from itertools import accumulate, pairwise, product
+from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -112,10 +112,11 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     where one would not, parameters with an odd number of elements come last.
     """
     mine = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    begins = accumulate((p.numel() for _, p in mine), initial=0)
-    if any(begin % 2 and p.shape[-1:] == (2,) for begin, (_, p) in zip(begins, mine, strict=False)):
-        mine.sort(key=lambda one: one[1].numel() % 2)
-    return dict(mine)
+    begin, split = 0, False
+    for _, p in mine:
+        split = split or (begin % 2 == 1 and p.shape[-1:] == (2,))
+        begin += p.numel()
+    return dict(sorted(mine, key=lambda one: one[1].numel() % 2) if split else mine)
 
 
 def freeze(module: nn.Module, names: str) -> nn.Module:
