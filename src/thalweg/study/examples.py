@@ -12,13 +12,10 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError
 from thalweg.study.classical import CLASSICAL
-from thalweg.task import Task, absolute_error, squared_error
+from thalweg.task import Task, absolute_error, accuracy, balanced_accuracy, squared_error
 from thalweg.task.reading import WORDS, apply, are_classes, first_line
 
 __all__ = ["Examples", "examples"]
-
-_OF_CLASSES = ("accuracy", "balanced accuracy")
-"""Metrics that ask for the most likely class and nothing else."""
 
 LEAST = 1e-9
 """The least probability whose logarithm is taken."""
@@ -73,7 +70,8 @@ def examples(task: Task, names: list[str]) -> Examples:
         raise _unfit(task, f"its model returns shape {tuple(shape)} for one class an example")
     if not classes and output.numel() != few.targets.numel():
         raise _unfit(task, f"its model returns shape {tuple(shape)} for targets {tuple(few.targets.shape[1:])}")
-    if classes and task.metric.name not in _OF_CLASSES:
+    balanced = task.metric.name == balanced_accuracy([0, 1]).name  # which asks for the likeliest class alone, too
+    if classes and task.metric.outcomes is not accuracy.outcomes and not balanced:
         for name in names:
             if not CLASSICAL[name].probabilities:
                 raise InputError(
