@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from thalweg import dropout, surgery
+from thalweg.errors import InputError
 
 X = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
 
@@ -83,3 +84,21 @@ def test_many_are_counted():
     net = nn.Sequential(net, nn.ReLU(), nn.Linear(8, 2))
     found = surgery.operate(net, X, dropout=dropout.variational())
     assert found.left == ("the model's own dropout: 0.0.2, 0.1.2, 0.2.2 and 2 more",)
+
+
+def test_channels_are_dropped_before_each_convolution_but_the_first_layer():
+    """And not before linear layers, whose inputs have none; nor of the places of a sequence."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.Dropout2d(0.1), nn.ConvTranspose2d(5, 6, 2),
+        nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 7), nn.ReLU(), nn.Linear(7, 2),
+    )  # fmt: skip
+    found = surgery.operate(net, torch.randn(2, 3, 9, 9), dropout=dropout.spatial(0.5))
+    assert [(c.where, c.after) for c in found.changes] == [("2", "spatial before it"), ("4", "spatial")]
+    second, entered = found.model.train()[2], torch.ones(50, 4, 3, 3)
+    second.before.register_forward_hook(lambda module, given, made: entered.copy_(made))
+    second(entered.clone())
+    assert entered.unique().tolist() == [0.0, 2.0]
+    assert (entered.amin((2, 3)) == entered.amax((2, 3))).all()
+    places = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
+    with pytest.raises(InputError, match=r"^dropout: spatial goes before each convolution after the model's first"):
+        surgery.operate(places, X[:, None].expand(5, 4, 8), dropout=dropout.spatial())

@@ -57,7 +57,7 @@ class Recipe:
         activation: in place of the model's own, wherever it has one; of `thalweg.activation`.
         norm: in place of the model's own, and behind each layer that leads to an activation without one; of
             `thalweg.norm`, whose ``removed`` takes them out. See `thalweg.surgery`.
-        dropout: before the last linear layers, or around the layers that it is for; of `thalweg.dropout`.
+        dropout: before the last linear layers, or before or around the layers that it is for; of `thalweg.dropout`.
         penalty: on the weights, added to the loss, or a constraint that they keep to; of `thalweg.penalty`.
         loss: in place of the task's own; of `thalweg.loss`. The metric stays the task's.
         stop: when the run ends before its last epoch; of `thalweg.stop`. It takes the weights of its best epoch then.

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from thalweg.errors import InputError
-from thalweg.surgery._layers import takes
+from thalweg.surgery._layers import CONVOLUTIONS, takes
 from thalweg.surgery._surgeon import Surgeon, place_of
 from thalweg.technique import Ingredient
 
@@ -18,20 +18,27 @@ _AROUND: dict[str, tuple[type[nn.Module], ...]] = {"rnn": (nn.LSTM, nn.GRU), "em
 
 
 def plan_dropout(surgeon: Surgeon, ingredient: Ingredient) -> None:
-    """Put dropout before the last linear layers, or around the layers that it is for."""
-    before = len(surgeon.left)
+    """Put dropout before the last linear layers, or before or around the layers that it is for."""
+    before, nothing = len(surgeon.left), _NO_PLACE
     if ingredient.name in _AROUND:
         _around(surgeon, ingredient, _AROUND[ingredient.name])
     elif ingredient.technique.diverges:  # type: ignore[attr-defined]
         _distribute(surgeon, ingredient)
+    elif ingredient.technique.shares == "channels":  # type: ignore[attr-defined]
+        order = surgeon.seen.order
+        _before(surgeon, ingredient, [name for name in order[1:] if isinstance(surgeon.modules[name], CONVOLUTIONS)])
+        nothing = f"{ingredient.name} goes before each convolution after the model's first layer, and it has none"
     else:
-        _before(surgeon, ingredient)
-    surgeon.check("dropout", before, "the model has no linear layer after its first layer to put dropout before")
+        _before(surgeon, ingredient, _last_linear(surgeon))
+    surgeon.check("dropout", before, nothing)
     _note_own(surgeon)
 
 
-def _before(surgeon: Surgeon, ingredient: Ingredient) -> None:
-    """Put dropout before the linear layers that come last, in place of what the model has there."""
+_NO_PLACE = "the model has no linear layer after its first layer to put dropout before"
+
+
+def _last_linear(surgeon: Surgeon) -> list[str]:
+    """Return the linear layers that come last, but for the model's very first layer."""
     modules, seen = surgeon.modules, surgeon.seen
     tail: list[str] = []
     for name in reversed(seen.order):
@@ -40,7 +47,12 @@ def _before(surgeon: Surgeon, ingredient: Ingredient) -> None:
         tail.append(name)
     if not tail and seen.order and seen.order[-1] in seen.last and isinstance(modules[seen.order[-1]], nn.Linear):
         tail = [seen.order[-1]]  # a linear layer at each place of a sequence
-    found = [name for name in reversed(tail) if name != seen.order[0]]
+    return [name for name in reversed(tail) if name != seen.order[0]]
+
+
+def _before(surgeon: Surgeon, ingredient: Ingredient, found: list[str]) -> None:
+    """Put dropout before layers, in place of what the model has there."""
+    modules, seen = surgeon.modules, surgeon.seen
     replaced: list[str] = []
     for name in found:
         own = seen.thinned.get(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["KINDS", "put_around", "takes"]
+__all__ = ["CONVOLUTIONS", "KINDS", "put_around", "takes"]
 
 
 class _Around(nn.Module):
@@ -58,6 +58,8 @@ KINDS: dict[type[nn.Module], type[nn.Module]] = {
     nn.ConvTranspose2d: ConvTranspose2d, nn.ConvTranspose3d: ConvTranspose3d,
 }  # fmt: skip
 """What each layer becomes."""
+
+CONVOLUTIONS = tuple(kind for kind in KINDS if kind is not nn.Linear)
 
 
 def takes(layer: nn.Module) -> bool:

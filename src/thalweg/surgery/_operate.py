@@ -89,8 +89,9 @@ def operate(
     gets one. ``norm.removed()`` takes them out.
 
     *Dropout* is put before the linear layers that come last: the one that the model returns, and those before it with
-    no convolution or other layer after them, but not before the model's very first layer. A dropout module that is
-    there already is replaced; what the model drops elsewhere stays, and is named.
+    no convolution or other layer after them, but not before the model's very first layer. ``spatial``, of
+    channels, is put before each convolution but the first layer. A dropout module that is there already is replaced;
+    what the model drops elsewhere stays, and is named.
 
     Layers keep the names of their parameters. The copy saves, loads, copies and exports like any module. What is put
     into torch's transformer encoders is there in evaluation, too: they call the modules inside them, where they else
