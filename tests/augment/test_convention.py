@@ -1,4 +1,4 @@
-"""The convention is that of Pillow and OpenCV: their own ways, given the amounts that were drawn, make our pictures."""
+"""The convention is that of Pillow and OpenCV: given the amounts that were drawn, they make our pictures."""
 
 import cv2
 import numpy as np
