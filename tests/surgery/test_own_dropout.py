@@ -102,3 +102,34 @@ def test_channels_are_dropped_before_each_convolution_but_the_first_layer():
     places = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
     with pytest.raises(InputError, match=r"^dropout: spatial goes before each convolution after the model's first"):
         surgery.operate(places, X[:, None].expand(5, 4, 8), dropout=dropout.spatial())
+
+
+@pytest.mark.parametrize("kind", [dropout.variational(), dropout.sparse_variational()], ids=str)
+def test_weights_that_are_tied_get_no_noise_of_ones_own(kind):
+    """What is pruned of the one would else be untied from the other; a layer that is called twice stays one."""
+
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.body, self.head = nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 9, bias=False)
+            self.same = self.body
+            self.head.weight = self.words.weight
+
+        def forward(self, x):
+            return self.head(self.same(torch.relu(self.body(self.words(x)))))
+
+    net = Words()
+    found = surgery.operate(net, torch.arange(8).view(2, 4), dropout=kind)
+    assert [c.where for c in found.changes] == ["body"]
+    assert found.left == ("head: its weight is tied to that of words, which would not get the same noise",)
+    assert found.model.body is found.model.same
+    net.body = net.same = nn.Identity()
+    with pytest.raises(InputError, match=r"^dropout: nothing can be done; head: its weight is tied to that of words"):
+        surgery.operate(net, torch.arange(8).view(2, 4), dropout=kind)
+
+
+def test_what_cannot_be_made_of_a_layer_names_it():
+    net = nn.ModuleDict({"rnn": nn.LSTM(8, 8, 2, dropout=0.1)})
+    net.forward = lambda x: net["rnn"](x)[0]
+    with pytest.raises(InputError, match=r"^dropout: rnn: the LSTM has dropout=0.1 between its layers"):
+        surgery.operate(net, torch.randn(3, 2, 8), dropout=dropout.rnn())

@@ -73,13 +73,21 @@ def _distribute(surgeon: Surgeon, ingredient: Ingredient) -> None:
     found = [(name, module) for name, module in surgeon.modules.items() if isinstance(module, nn.Linear | nn.Conv2d)]
     if not found:
         raise InputError(f"dropout: {ingredient.name} is for Linear or Conv2d, of which the model has none")
+    owners: dict[int, list[str]] = {}
+    for name, module in surgeon.modules.items():
+        for p in module.parameters(recurse=False):
+            owners.setdefault(id(p), []).append(name)
     for name, module in found:
         if name in held:
             raise InputError(
                 f"dropout: {ingredient.name} takes the place of {place_of(name)}, behind which the recipe puts a "
                 "norm; choose one of the two"
             )
-        if type(module) in (nn.Linear, nn.Conv2d):
+        others = [other for other in owners.get(id(module.weight), []) if other != name]
+        if others:
+            why = f"its weight is tied to that of {place_of(others[0])}, which would not get the same noise"
+            surgeon.left.append(f"{place_of(name)}: {why}")
+        elif type(module) in (nn.Linear, nn.Conv2d):
             surgeon.change("dropout", name, "instead", _of_layer, (type(module).__name__, ingredient.name))
         else:
             surgeon.leave(name)

@@ -44,7 +44,7 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
         parts: ingredients by role.
 
     Raises:
-        InputError: the model has not the modules that the edits name, or they are lazy.
+        InputError: the model has not the modules that the edits name, they are lazy, or nothing can be made of them.
     """
     modules = dict(model.named_modules())
     for edit in edits:
@@ -59,7 +59,10 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
     touched: list[nn.Module] = []
     for edit in edits:
         old = modules[edit.where]
-        new = edit.make(parts[edit.role], old).train(old.training)
+        try:
+            new = edit.make(parts[edit.role], old).train(old.training)
+        except InputError as error:
+            raise InputError(f"{edit.role}: {edit.where or 'the model'}: {error}") from error
         touched.append(new)
         if edit.place == "inside":
             replace_functions(old, edit.functions, new)
