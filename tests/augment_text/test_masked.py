@@ -124,11 +124,14 @@ def test_masks_in_the_text_itself_are_not_taken_for_ours(folder):
     assert done.text.count("[MASK]") == 2
 
 
-@pytest.mark.parametrize("text", ["", "🙂🙂", "v1.2.3", "שלום עולם", "e\u0301te\u0301 日本語 हिन्दी"])
-def test_odd_texts(folder, text):
-    done = augment.masked(path=str(folder), share=1.0).edited(text, sample=0)
+@pytest.mark.parametrize("text", ["", "🙂🙂", "v1.2.3", "שלום עולם", "e\u0301te\u0301 日本語 हिन्दी",
+                                  "half \ud83d of a pair \udc00"])  # fmt: skip
+@pytest.mark.parametrize("technique", [augment.masked, augment.masked_insertion])
+def test_odd_texts(folder, technique, text):
+    done = technique(path=str(folder), share=1.0).edited(text, sample=0)
     before, after = between(done)
     assert before == after
+    assert bool(done.log) == ("half" in text or "日" in text or "ש" in text)
 
 
 def test_what_is_no_model_gets_a_sentence(tmp_path, folder, monkeypatch):

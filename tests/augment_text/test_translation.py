@@ -135,7 +135,7 @@ def test_what_could_be_lost_is_not_translated(given, model):
     kept = "Don't panic: v1.2.3 is quick"
     done = policy.texts([kept] * 30)
     assert all(one.text.count("v1.2.3") == 1 for one in done), "numbers come back, or the sentence stays"
-    for text in ("The zebra jumps", "The quick fox 🙂", "日本語。", " ".join(["The quick"] * 40)):
+    for text in ("The zebra jumps", "The quick fox 🙂", "日本語。", f"{FOX} \ud83d", " ".join(["The quick"] * 40)):
         assert policy.edited(text, sample=0).log == ()
     texts = [FOX.replace("fox", "zebra"), " ".join(["The quick"] * 40), FOX]
     assert [text is None for text in model.sampled(texts, NONE, [0] * 3, 0, 1, pick_by_chance)] == [True, True, False]

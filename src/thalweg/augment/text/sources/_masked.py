@@ -108,7 +108,7 @@ class Masked:
         texts, marks = [], []
         for draft, chosen in asked:
             text, at = self._with_masks(draft, chosen, gaps=gaps)
-            texts.append(text)
+            texts.append(text.encode("utf-8", "replace").decode())  # halves of pairs, which no tokenizer takes, are ?
             marks.append(at)
         coded = self.tokenizer(
             texts, add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False, verbose=False

@@ -127,9 +127,14 @@ class Translator:
     def _coded(self, texts: Sequence[str], languages: tuple[str, str]) -> tuple[list[list[int]], int | None]:
         """Return the tokens of texts, none for those that cannot be translated, and which one has to come first."""
         prefix, first = self._told(languages)
-        given = self.tokenizer([prefix + text for text in texts], verbose=False)["input_ids"] if texts else []
+        sound = [text.encode("utf-8", "replace").decode() for text in texts]
+        given = self.tokenizer([prefix + text for text in sound], verbose=False)["input_ids"] if texts else []
         unknown = self.tokenizer.unk_token_id
-        return [ids if len(ids) <= self.room and unknown not in ids else [] for ids in given], first
+        known = [len(ids) <= self.room and unknown not in ids for ids in given]
+        return [
+            ids if fits and text == whole else []
+            for ids, fits, text, whole in zip(given, known, texts, sound, strict=True)
+        ], first
 
     def _told(self, languages: tuple[str, str]) -> tuple[str, int | None]:
         """Return how a model is told the languages: what stands before a text, and the translation's first token."""
