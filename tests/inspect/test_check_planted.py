@@ -425,3 +425,61 @@ def test_a_sequence_that_is_its_own_target_is_noted():
     seen = found(task(model, (x, x.clone()), loss=loss, metric=metric), "causality")
     assert (seen.level, "the inputs themselves" in seen.what) == ("note", True)
     assert found(task(model, (x[:, :-1], x[:, 1:]), loss=loss, metric=metric), "causality").level == "fine"
+
+
+# -- what is no number, what counts, what is one -----------------------------------------------------------
+
+ZEROS = torch.where(torch.arange(N)[:, None] % 50 == 25, 0.0, X)
+
+
+class Length(nn.Module):
+    """Joins the length of what it computes, whose slope is infinite where all of it is 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.rest = nn.Linear(12, 8, bias=False), mlp(9)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.rest(torch.cat([x, x.square().sum(1, keepdim=True).sqrt()], 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("inputs", "some of what enters net.0 is NaN"),
+        ("loss at start", "nan, before the first step"),
+        ("outputs", "examples are NaN or infinite before the first step"),
+        ("updates", "the loss of step 1 is nan"),
+    ],
+)
+def test_a_division_by_0_is_seen_where_it_happens(name, words):
+    model = lambda: Around(lambda self, x: self.net(x / x.norm(dim=1, keepdim=True)))  # noqa: E731
+    seen = found(task(model, (ZEROS, Y)), name)
+    assert (seen.level, words in seen.what) == ("wrong", True), seen
+
+
+def test_a_slope_that_is_infinite_is_told_from_a_rate_that_is_too_high():
+    seen = inspect.check(task(Length, (ZEROS, Y)))
+    assert [x.check for x in seen.wrong] == ["updates"]
+    assert "the gradient by first.weight is NaN or infinite" in seen["updates"].what
+    assert "root" in seen["updates"].remedy
+    assert "came to its end at once" in seen["learning rate"].what
+    assert "the loss becomes NaN" in seen["signal"].what
+
+
+def test_the_number_of_a_row_is_noted_and_other_numbers_are_not():
+    seen = found(leaking(torch.arange(N)[:, None] / N), "leakage")
+    assert (seen.level, "input 12 has another value in each example" in seen.what) == ("note", True)
+    assert found(leaking(torch.arange(N)[:, None] % 100.0), "leakage").level == "fine"
+    assert found(leaking(noise(N, 1).sort(0).values), "leakage").level == "fine"
+
+
+def test_a_layer_that_is_put_in_a_list_several_times_is_noted():
+    def model(layers):
+        activation = nn.ReLU()  # which has no weights, and may stand in several places
+        return nn.Sequential(*(x for layer in layers for x in (layer, activation)), mlp())
+
+    seen = found(task(lambda: model([nn.Linear(12, 12)] * 2)), "layers")
+    assert (seen.level, "0 and 2 are one and the same layer" in seen.what) == ("note", True)
+    assert found(task(lambda: model([nn.Linear(12, 12), nn.Linear(12, 12)])), "layers").level == "fine"

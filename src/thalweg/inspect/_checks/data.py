@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,11 @@ def inputs(subject: Subject) -> Finding:
             "Give each feature or channel mean 0 and deviation 1 by train alone: standardize=True in Task, or divide "
             "pictures by 255 and take their mean away."
         )
+        if math.isnan(typical):
+            return wrong(
+                f"from {low:.3g} to {high:.3g}, and some of what enters {layer} is NaN",
+                "Look at what is done to inputs before it, such as a division by a length or deviation that may be 0.",
+            )
         if worst > 20:
             return wrong(f"{said}, {worst:.3g} in its largest feature: not normalised", remedy)
         if worst > 8:

@@ -50,6 +50,17 @@ def layers(subject: Subject) -> Finding:
             f"{last} ({drops[last].p:.0%}) drops outputs: in training the loss is of numbers that are 0 at random",
             "Put dropout before the last layer.",
         )
+    again = [
+        f"{name}.{first} and {name}.{place}" if name else f"{first} and {place}"
+        for name, m in module.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))
+        for first, place in _repeated(m)
+    ]  # fmt: skip
+    if again:
+        return note(
+            f"{listed(again)} are one and the same layer: it is trained once, and called at each place",
+            "If each is to have weights of its own, make it anew for each place, as in [nn.Linear(8, 8) for _ in "
+            "range(3)]; [nn.Linear(8, 8)] * 3 is one layer.",
+        )
     if pairs:
         shown = [f"{one} and {other}" for one, other in pairs]
         return note(
@@ -57,6 +68,18 @@ def layers(subject: Subject) -> Finding:
             "Put an activation between them, such as nn.ReLU(), or make one layer of them.",
         )
     return fine("none of them is a linear layer right behind another, and no dropout or norm is far from usual")
+
+
+def _repeated(several: nn.Module) -> list[tuple[str, str]]:
+    """Return the first place of a layer with weights among several, and each further one."""
+    first: dict[int, str] = {}
+    found = []
+    for place, layer in several._modules.items():
+        if layer is not None and next(layer.parameters(), None) is not None:
+            if id(layer) in first:
+                found.append((first[id(layer)], place))
+            first.setdefault(id(layer), place)
+    return found
 
 
 def _following(subject: Subject, module: nn.Module) -> tuple[list[tuple[str, str]], str]:

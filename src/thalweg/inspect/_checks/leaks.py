@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
 from thalweg.inspect._checks.subject import Subject
-from thalweg.task.reading import named
+from thalweg.task.reading import WORDS, named
 
 __all__ = ["leakage"]
 
@@ -32,11 +32,12 @@ def leakage(subject: Subject) -> Finding:
     y, y_valid = (
         part.targets[:EXAMPLES].reshape(len(part.targets[:EXAMPLES]), -1).numpy() for part in (task.train, task.valid)
     )
+    counted = _counted(subject, names)
     if not subject.classes:
         if _rebuilt(columns, y):
             return fine("targets are the inputs themselves, or nearly: they are to be rebuilt")
         found = _correlated(names, columns, y.astype(np.float64))
-        return found if found.level != "fine" else _summed(names, (columns, others), (y, y_valid)) or found
+        return found if found.level != "fine" else _summed(names, (columns, others), (y, y_valid)) or counted or found
     known, valid = y.ravel(), y_valid.ravel()
     commonest = np.bincount(np.unique(known, return_inverse=True)[1]).max() / len(known)
     best, place = 0.0, 0
@@ -64,7 +65,32 @@ def leakage(subject: Subject) -> Finding:
             f"{said} together say the class of train and valid, as the target in a code of its own would",
             remedy.format(f"any of {said}"),
         )
-    return fine(f"no input alone, nor a few together, give the class away: at best {best:.0%} of valid, by {alone}")
+    return counted or fine(
+        f"no input alone, nor a few together, give the class away: at best {best:.0%} of valid, by {alone}"
+    )
+
+
+def _counted(subject: Subject, names: list[str]) -> Finding | None:
+    """Return a note on a number that counts the examples of all splits, as that of a row does."""
+    inputs = subject.task.train.inputs
+    if not isinstance(inputs, Tensor) or inputs.dim() != 2:
+        return None
+    whole = torch.cat([getattr(subject.task, word).inputs for word in WORDS]).double()
+    if len(whole) < 50:
+        return None
+    steps = whole.sort(0).values.diff(dim=0)
+    usual = steps.median(0).values
+    even = ((steps - usual).abs() <= 0.02 * usual).double().mean(0)
+    found = ((usual > 0) & (steps.amin(0) > 0) & (even > 0.9)).nonzero().flatten().tolist()
+    if not found:
+        return None
+    said = listed([names[i] for i in found])
+    has = "has another value" if len(found) == 1 else "have other values"
+    return note(
+        f"{said} {has} in each example, all evenly apart, as the number of a row has",
+        f"An order of the rows may hold the target, and new rows will have other numbers: take {said} out, unless it "
+        "is a time that is known when a prediction is asked for.",
+    )
 
 
 def _rebuilt(columns: np.ndarray, y: np.ndarray) -> bool:

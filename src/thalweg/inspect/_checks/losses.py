@@ -18,6 +18,11 @@ __all__ = ["factor", "loss", "outputs", "start"]
 
 UNKNOWN = "the output is no single tensor of numbers with fractions"
 
+NUMBERS = (
+    "Look in the forward pass and in the loss for a division by 0, and for the logarithm or root of what may be 0 or "
+    "less; then at the inputs of such examples."
+)
+
 
 def value(subject: Subject, output: Tensor, targets: Tensor) -> float:
     """Return the loss of an output; NaN where it cannot be taken."""
@@ -64,6 +69,8 @@ def is_binary_entropy(subject: Subject) -> bool:
 def start(subject: Subject) -> Finding:
     """The loss before the first step, against that of a model that knows nothing."""
     output, targets, first = subject.output, subject.batch.targets, float(subject.first[1])
+    if not math.isfinite(first):
+        return wrong(f"{first:.3g}, before the first step", NUMBERS)
     if output is None:
         return skipped(UNKNOWN)
     axis = class_axis(subject)
@@ -111,6 +118,11 @@ def outputs(subject: Subject) -> Finding:
     output, targets, axis = subject.output, subject.batch.targets, class_axis(subject)
     if output is None:
         return skipped(UNKNOWN)
+    odd = ~output.isfinite().reshape(len(output), -1).all(1)
+    if odd.any():
+        return wrong(
+            f"those of {int(odd.sum())} of {len(output)} examples are NaN or infinite before the first step", NUMBERS
+        )
     scores = is_cross_entropy(subject)
     if axis is not None:
         sums = output.double().exp().sum(axis)

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import torch
 
-from thalweg.inspect._checks.finding import Finding, fine, note, skipped, wrong
+from thalweg.inspect._checks.finding import Finding, fine, listed, note, skipped, wrong
 from thalweg.inspect._checks.losses import factor
 from thalweg.inspect._checks.scales import small
-from thalweg.inspect._checks.subject import LONG, Subject
+from thalweg.inspect._checks.subject import LONG, Subject, Trained
 from thalweg.inspect._range_test import RangeTest, range_test
 from thalweg.key import Key
 
@@ -22,6 +22,8 @@ def updates(subject: Subject) -> Finding:
     """Gradients, and updates in parts of the weights, layer by layer."""
     trained = subject.trained
     if not np.isfinite(trained.losses).all() or not bool(torch.isfinite(trained.updates).all()):
+        if (steep := _steep(trained)) is not None:
+            return steep
         return wrong(
             f"within {len(trained.losses)} steps of {subject.recipe.optimizer}, weights or loss are no longer finite",
             "Lower the learning rate, normalise the inputs, and look at the loss for logarithms and divisions by 0.",
@@ -80,13 +82,36 @@ def updates(subject: Subject) -> Finding:
     return fine(said)
 
 
+def _steep(trained: Trained) -> Finding | None:
+    """Return a finding where the loss is not finite from the start, or a gradient is not though the loss still is."""
+    for step, loss in enumerate(trained.losses):
+        if not math.isfinite(loss) and step == 0:
+            return wrong(f"the loss of step 1 is {loss:.3g}", "Look at the checks of inputs, outputs and loss.")
+        odd = [
+            n for n, g in zip(trained.names, trained.gradients[step].tolist(), strict=True) if not math.isfinite(g)
+        ]
+        if not math.isfinite(loss):
+            return None
+        if odd:
+            return wrong(
+                f"the loss of step {step + 1} is {loss:.3g}, and the gradient by {listed(odd)} is NaN or infinite",
+                "Look for a root, norm, logarithm or division where what is in it can be 0: there its slope is "
+                "infinite. Add a small number inside, such as torch.sqrt(x + 1e-8).",
+            )
+    return None
+
+
 def learning_rate(subject: Subject) -> Finding:
     """The recipe's learning rate against the band of a range test."""
     seconds = subject.trained.seconds
     steps = min(80, int(1.5 * LONG / max(seconds, 1e-6)))
     if steps < 30:
         return skipped(f"a step takes {seconds:.2g} s, too long for a range test within seconds")
+    if not math.isfinite(subject.trained.losses[0]):
+        return skipped("the loss is not finite before the first step; there is nothing to find")
     found = range_test(subject.task, subject.recipe, steps=steps)
+    if len(found.rates) < 3:
+        return skipped(f"the range test came to its end at once: {found.ended}")
     mine = subject.rate
     if found.band is None:
         return note(

@@ -169,6 +169,8 @@ def signal(subject: Subject) -> Finding:
         if found[0] > 3:
             return fine(_course(found))
     best = max(margins)
+    if math.isnan(best[1]):
+        return skipped("in training for it, the loss becomes NaN or infinite")
     if best[3] < ENOUGH:
         return skipped(f"{best[3]} steps are all that seconds are enough for, and nothing was learned in them")
     said = _course(best)
