@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from thalweg.report.reading import Study
 
-__all__ = ["MISSING", "Scale", "limits", "scale_of", "short", "thousands", "usual"]
+__all__ = ["MISSING", "Scale", "is_error", "limits", "scale_of", "short", "thousands", "usual"]
 
 MISSING = "–"
 
@@ -112,9 +112,17 @@ def limits(study: Study) -> tuple[float, float]:
     if metric.get("unit") == "%":
         return 0.0, 1.0
     tests = [m.run.test for arm in study.members.values() for few in arm.values() for m in few]
-    words = str(metric.get("name") or "").lower().replace("-", " ").split()
-    errs = not study.higher_is_better and any(word in _NOT_BELOW_0 for word in words)
+    errs = is_error(str(metric.get("name") or ""), higher_is_better=study.higher_is_better)
     return 0.0 if errs and not any(test < 0 for test in tests) else -math.inf, math.inf
+
+
+def is_error(name: str, *, higher_is_better: bool) -> bool:
+    """Return whether a metric of such a name is at least 0.
+
+    >>> is_error("squared error", higher_is_better=False), is_error("likelihood", higher_is_better=False)
+    (True, False)
+    """
+    return not higher_is_better and any(word in _NOT_BELOW_0 for word in name.lower().replace("-", " ").split())
 
 
 _NOT_BELOW_0 = {"error", "errors", "loss", "deviation", "distance", "entropy", "crossentropy", "perplexity", "bits",

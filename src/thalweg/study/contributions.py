@@ -182,7 +182,8 @@ class _Words:
     def __init__(self, verdict: Mapping[str, Any], task: str) -> None:
         self.verdict, self.task = verdict, task
         self.parts = verdict["ablation"]["parts"]
-        self.face = Face(verdict["unit"])
+        higher = bool(verdict["higher_is_better"])
+        self.face = Face.of(verdict["metric"], verdict["unit"], higher_is_better=higher)
         self.metric = f"test {verdict['metric']}"
 
     def sentences(self) -> list[str]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thalweg.report.scale import is_error
+
 __all__ = ["FEW", "Face", "claims", "joined", "sentences"]
 
 FEW = 4
@@ -59,28 +61,43 @@ class Face:
     ('97.4\xa0% (96.9 to 97.8)', '2.1 points (1.2 to 3.0)')
     >>> Face("bits").difference(0.0213)
     '0.021 bits'
+    >>> Face("", least=0.0).value(1.2, [-0.3, 2.7])
+    '1.2 (0.0 to 2.7)'
+
+    Args:
+        unit: the metric's.
+        least: the least value that there is; of shares it is 0.
     """
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, least: float = -math.inf) -> None:
+        self.least = 0.0 if unit == "%" else least
         self.factor = 100.0 if unit == "%" else 1.0
         self.unit = "\u00a0%" if unit == "%" else f" {unit}".rstrip()
         self.steps = " points" if unit == "%" else self.unit
 
+    @classmethod
+    def of(cls, metric: str, unit: str, *, higher_is_better: bool) -> Face:
+        """Return the face of a metric by its name: errors are at least 0."""
+        return cls(unit, 0.0 if is_error(metric, higher_is_better=higher_is_better) else -math.inf)
+
     def value(self, value: float, ends: Sequence[float] | None = None) -> str:
         """Write a mean, with its interval."""
-        return self._write(value, self._possible(ends, 0.0), self.unit)
+        return self._write(value, self._possible(ends, self.least) if value >= self.least else ends, self.unit)
 
     def difference(self, value: float, ends: Sequence[float] | None = None) -> str:
         """Write a difference, with its interval."""
-        return self._write(value, self._possible(ends, -1.0), self.steps)
+        return self._write(value, self._possible(ends, -1.0 if self.factor != 1.0 else -math.inf), self.steps)
 
     def is_possible(self, difference: float) -> bool:
         """Return whether two values can be so far apart."""
         return self.factor == 1.0 or difference < 1.0
 
     def _possible(self, ends: Sequence[float] | None, least: float) -> Sequence[float] | None:
-        """Cut an interval of shares where shares end: from few seeds it may reach beyond."""
-        return ends if ends is None or self.factor == 1.0 else [min(max(end, least), 1.0) for end in ends]
+        """Cut an interval where values end: from few seeds it may reach beyond."""
+        if ends is None or self.least == -math.inf:
+            return ends
+        most = math.inf if self.factor == 1.0 else 1.0
+        return [min(max(end, least), most) for end in ends]
 
     def _write(self, value: float, ends: Sequence[float] | None, unit: str) -> str:
         decimals = _decimals(self.factor * ((ends[1] - ends[0]) / 2 if ends else abs(value) / 2.5))
@@ -108,8 +125,8 @@ class _Words:
 
     def __init__(self, verdict: Mapping[str, Any]) -> None:
         self.verdict = verdict
-        self.face = Face(verdict["unit"])
-        self.higher = verdict["higher_is_better"]
+        self.higher = bool(verdict["higher_is_better"])
+        self.face = Face.of(verdict["metric"], verdict["unit"], higher_is_better=self.higher)
         chosen = [row for row in verdict["recipes"] if row["arm"] == "chosen" and row["mean"] is not None]
         self.rows = {row["name"]: row for row in chosen}
 

@@ -162,7 +162,9 @@ def sentences(verdict: Mapping[str, Any], task: str) -> list[str]:
 
 class _Words:
     def __init__(self, verdict: Mapping[str, Any], task: str) -> None:
-        self.verdict, self.task, self.face = verdict, task, Face(verdict["unit"])
+        self.verdict, self.task = verdict, task
+        higher = bool(verdict["higher_is_better"])
+        self.face = Face.of(verdict["metric"], verdict["unit"], higher_is_better=higher)
         self.levels = [row for row in verdict["levels"] if row["level"]]
         self.wins = [row for row in self.levels if row["pairs"] and all(_ahead(pair) for pair in row["pairs"])]
 
