@@ -17,6 +17,7 @@ IMAGES = [t for t in augment.CATALOGUE.values() if t.medium == "image"]
 SMALL = {"size": (24, 20)}
 each = pytest.mark.parametrize("technique", IMAGES, ids=lambda technique: technique.name)
 geometric = [t for t in IMAGES if t.stage == "geometry"]
+tones = [t for t in IMAGES if t.stage == "level"]
 each_map = pytest.mark.parametrize("technique", geometric, ids=lambda technique: technique.name)
 alone = pytest.mark.parametrize("technique", [t for t in IMAGES if t.stage != "mix"], ids=lambda t: t.name)
 
@@ -89,6 +90,21 @@ def test_uint8_and_batch_agree_to_within_a_level(technique, pictures):
         assert apart.max() <= 1.0, (technique, apart.max())
 
 
+@pytest.mark.parametrize("second", tones, ids=lambda technique: technique.name)
+@pytest.mark.parametrize("first", tones, ids=lambda technique: technique.name)
+def test_two_steps_on_levels_agree_on_every_level(first, second):
+    """Where levels are compared, as `posterise` does, what float32 loses in the step before must not count."""
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    batch = torch.from_numpy(every)[None, None].float() / 255
+    values = {"posterise": [{"bits": n} for n in range(1, 8)], "solarise": [{"threshold": n / 5} for n in range(6)]}
+    for one in values.get(first.name, [{}]):
+        for other in values.get(second.name, [{}]):
+            policy = first(**one, p=1.0) >> second(**other, p=1.0)
+            for i in range(3):
+                apart = np.abs(policy.batch(batch, [i])[0, 0].numpy() * 255 - policy(every, sample=i))
+                assert apart.max() <= 1.0, policy
+
+
 @each_map
 def test_a_map_is_within_a_level_of_its_direct_evaluation(technique, pictures):
     for border in ("constant", "reflect", "edge") if "border" in technique.hyperparameters else ("edge",):
@@ -114,16 +130,15 @@ def test_a_chain_of_maps_is_within_a_level_of_the_composed_map(pictures):
 
 
 def test_a_composed_table_is_within_a_level_of_its_steps_one_by_one(pictures):
-    tones = [t for t in IMAGES if t.stage == "level"]
     policy = tones[0](p=1.0)
     for technique in tones[1:]:
         policy = policy >> technique(p=1.0)
-    for first in range(len(tones) - 1):
-        pair = augment.Policy(policy.parts[first : first + 2])
-        x = pictures[0] / 255.0
-        for step in steps(pair, "image"):
+    pairs = [policy.parts[first : first + 2] for first in range(len(tones) - 1)]
+    for parts in (*pairs, policy.parts, policy.parts[::-1], policy.parts * 2):
+        chain, x = augment.Policy(parts), pictures[0] / 255.0
+        for step in steps(chain, "image"):
             x = step.technique.formula(x, *step.drawn(0, 0, 9), **step.values).clip(0, 1)
-        assert np.abs(pair(pictures[0], sample=9) - x * 255).max() <= 1.0
+        assert np.abs(chain(pictures[0], sample=9) - x * 255).max() <= 1.0
 
 
 @alone

@@ -1,5 +1,5 @@
 from thalweg.augment._technique import augmentation
-from thalweg.augment.image._levels import where
+from thalweg.augment.image._levels import reaches, where
 from thalweg.technique import Uniform
 
 
@@ -18,4 +18,4 @@ def solarise(x, *, threshold=0.5, p=0.5):
 
     Source: Cubuk et al. 2019, AutoAugment; PIL: ``ImageOps.solarize``, whose threshold is a level of 255.
     """
-    return where(x >= threshold, 1 - x, x)
+    return where(reaches(x, threshold), 1 - x, x)

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["beta", "normal", "power", "rounded_down", "where"]
+__all__ = ["beta", "normal", "power", "reaches", "rounded_down", "where"]
+
+SLACK = 1e-3
+"""How many levels of 255 may be missing where levels are compared: more than float32 loses in a few steps."""
 
 
 def beta(u: Any, alpha: float) -> Any:
@@ -38,9 +41,14 @@ def power(x: Any, exponent: Any) -> Any:
     return (x.clip(min=0) if hasattr(x, "clip") else max(x, 0.0)) ** exponent
 
 
+def reaches(x: Any, threshold: float) -> Any:
+    """Return whether x is at or above a threshold."""
+    return x >= threshold - SLACK / 255
+
+
 def rounded_down(x: Any, steps: Any) -> Any:
     """Return the multiple of ``steps`` of 255 at or below."""
-    return ((x * 255 + 1e-6) // steps) * steps / 255
+    return ((x * 255 + SLACK) // steps) * steps / 255
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
