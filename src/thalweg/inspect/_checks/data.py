@@ -118,7 +118,8 @@ def inputs(subject: Subject) -> Finding:
         if math.isnan(typical):
             return wrong(
                 f"from {low:.3g} to {high:.3g}, and some of what enters {layer} is NaN",
-                "Look at what is done to inputs before it, such as a division by a length or deviation that may be 0.",
+                "Look at what is done to inputs before it, such as a division by a length or deviation that may be "
+                "0.",
             )
         if worst > 20:
             return wrong(f"{said}, {worst:.3g} in its largest feature: not normalised", remedy)

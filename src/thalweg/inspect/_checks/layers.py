@@ -74,8 +74,8 @@ def _repeated(several: nn.Module) -> list[tuple[str, str]]:
     """Return the first place of a layer with weights among several, and each further one."""
     first: dict[int, str] = {}
     found = []
-    for place, layer in several._modules.items():
-        if layer is not None and next(layer.parameters(), None) is not None:
+    for place, layer in several.named_modules(remove_duplicate=False):
+        if place and "." not in place and next(layer.parameters(), None) is not None:
             if id(layer) in first:
                 found.append((first[id(layer)], place))
             first.setdefault(id(layer), place)
