@@ -380,6 +380,34 @@ def test_a_mistake_ends_a_process_as_it_ends_a_call():
     assert (done.stdout, done.stderr) == ("", 'thalweg: unknown kind "optimzer"; did you mean "optimizer"?\n')
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address spaces have no limit elsewhere")
+@pytest.mark.parametrize("mebibytes", [400, 600])
+def test_where_memory_is_too_small_for_what_must_be_loaded_that_is_one_sentence(tmp_path, mebibytes):
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (2 * [{mebibytes} * 2**20]))"
+    words = ["compare", "wine", "--vary", "optimizer=sgd,adam", "--out", str(tmp_path / "new")]
+    done = run(f"{limit}; from thalweg.cli import main; main()", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("thalweg: memory ran out (")
+    assert done.stderr.endswith(" or use a machine with more; what is recorded is kept\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc"), OSError("no library")])
+def test_memory_that_runs_out_later_is_one_sentence_too_and_another_error_is_not_hidden(monkeypatch, error):
+    def ends(**_):
+        raise error from (ImportError("a.so: failed to map segment from shared object") if error.args else None)
+
+    monkeypatch.setattr(cli, "app", ends)
+    code, _, err = thalweg("tasks")
+    assert code == 2
+    assert err.startswith("thalweg: memory ran out")
+    error.__cause__ = None
+    monkeypatch.setattr(cli, "app", lambda **_: (_ for _ in ()).throw(ValueError("a mistake of ours")))
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        thalweg("tasks")
+
+
 def test_a_reader_that_has_seen_enough_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)

@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises, and the sentence that suggests a remedy."""
+"""The one exception a user's mistake raises, the sentence that suggests a remedy, and whether memory ran out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Made = TypeVar("Made", bound=Callable[..., Any])
 
-__all__ = ["InputError", "spelt", "unknown"]
+__all__ = ["InputError", "is_memory", "spelt", "unknown"]
 
 
 class InputError(ValueError):
@@ -24,6 +24,19 @@ class InputError(ValueError):
     Traceback (most recent call last):
     thalweg.errors.InputError: column "price" is empty; fill it or drop it
     """
+
+
+def is_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory ran out, as torch, numpy and the loader of libraries have it.
+
+    >>> is_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+    True
+    >>> is_memory(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
+    True
+    """
+    text = str(error)
+    said = "bad_alloc" in text or "failed to map segment" in text or ("alloc" in text and "memory" in text)
+    return said or isinstance(error, MemoryError)
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> InputError:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from thalweg.cli import augment, look, read, study
-from thalweg.errors import InputError
+from thalweg.errors import InputError, is_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["app", "main"]
 
@@ -37,6 +40,9 @@ def main() -> None:
     except InputError as error:
         _refuse(str(error))
     except Exception as error:
+        if short := next(filter(is_memory, _causes(error)), None):
+            said = str(short).strip().partition("\n")[0]
+            _refuse(f"memory ran out{f' ({said})' * bool(said)}; {_MORE}")
         if not hasattr(error, "format_message"):  # how typer says that a command is not used as it is meant
             raise
         told, context = error.format_message(), getattr(error, "ctx", None)
@@ -46,6 +52,16 @@ def main() -> None:
         place = getattr(context, "command_path", "thalweg")
         _refuse("; ".join([*map(_lower, (first, *more)), f"see {place} --help"]))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_MORE = "allow this process more (ulimit -v, a container's limit), or use a machine with more; what is recorded is kept"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _refuse(sentence: str) -> NoReturn:

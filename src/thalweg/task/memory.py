@@ -1,4 +1,4 @@
-"""Memory: how much can be had, whether an exception says that it ran out, and models that are too large for it."""
+"""Memory: how much can be had, and models that are too large for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, is_memory
 from thalweg.task.waiting import Waiting
 
 __all__ = ["TooLargeError", "check_size", "free", "in_bounds", "is_memory", "size"]
@@ -21,16 +21,6 @@ __all__ = ["TooLargeError", "check_size", "free", "in_bounds", "is_memory", "siz
 
 class TooLargeError(InputError):
     """A model that memory has no room for."""
-
-
-def is_memory(error: BaseException) -> bool:
-    """Return whether an exception says that memory ran out, as torch and numpy have it in several ways.
-
-    >>> is_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
-    True
-    """
-    text = str(error)
-    return isinstance(error, MemoryError) or "bad_alloc" in text or ("alloc" in text and "memory" in text)
 
 
 def free(processes: int = 1, system: Path = Path("/")) -> float:
