@@ -54,7 +54,9 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-_MORE = "allow this process more (ulimit -v, a container's limit), or use a machine with more; what is recorded is kept"
+_MORE = (
+    "allow this process more (ulimit -v, a container's limit), or use a machine with more; what is recorded is kept"
+)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
