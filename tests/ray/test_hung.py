@@ -62,14 +62,10 @@ def test_a_run_that_always_stands_still_has_failed_with_the_reason(joined, monke
 
 
 def test_long_epochs_are_no_standstill(joined):
-    """Two steps a second, in epochs of three seconds: steps are signs of life."""
-    task = small_digits(lambda: Acting(lambda _: time.sleep(0.5)))
-    records, said = collected(
-        task,
-        chunks_of(2, epochs=3, executor="one by one"),
-        joined.address,
-        patience=2.5,
-    )
+    """A step every two seconds, in epochs of six: steps are signs of life, also where the machine is busy."""
+    task = small_digits(lambda: Acting(lambda _: time.sleep(1.0)))
+    work = chunks_of(2, epochs=2, executor="one by one")
+    records, said = collected(task, work, joined.address, patience=5.0)
     assert {record.status for record in records.values()} == {"finished"}
     assert len(said) == 1
 
