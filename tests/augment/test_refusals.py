@@ -60,6 +60,7 @@ def together(**named):
         (lambda: FLIP(PICTURE[..., 0][None], sample=0), "the picture has shape (1, 40, 60), with its channels first"),
         (lambda: FLIP(PICTURE.transpose(2, 0, 1), sample=0), "pictures are (height, width, channels), as picture"),
         (lambda: FLIP.together(PICTURE.transpose(2, 0, 1), sample=0), "the picture has shape (3, 40, 60)"),
+        (lambda: FLIP.batch(BATCH.permute(0, 2, 3, 1), range(4)), "the batch has shape (4, 16, 16, 3), with its"),
         (lambda: augment.Policy(FLIP), "a Policy has a tuple of ingredients, not flip(p=1.0); what augment.flip()"),
         (lambda: augment.Policy([FLIP]), "a Policy has a tuple of ingredients, not [flip(p=1.0)]"),
         (lambda: augment.Policy(loss.huber().technique), "a Policy has a tuple of ingredients, not <loss huber>"),

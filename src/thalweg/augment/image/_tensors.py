@@ -271,6 +271,11 @@ def _check(images: Any) -> None:
     if not isinstance(images, Tensor) or images.dim() != 4:
         what = f"a tensor of shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise InputError(f"batch takes pictures (N, channels, height, width), not {what}")
+    if images.shape[3] in (1, 3, 4) and images.shape[1] > 4 and images.shape[2] > 4:
+        raise InputError(
+            f"the batch has shape {tuple(images.shape)}, with its channels last: batch takes pictures (N, channels, "
+            "height, width), as images.permute(0, 3, 1, 2) makes them"
+        )
     if not images.is_floating_point():
         raise InputError(f"batch takes floats from 0 to 1, not {images.dtype}; divide levels by 255")
     if not images.numel():
