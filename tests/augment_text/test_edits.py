@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from thalweg import augment
 from thalweg.augment.text import Edit, Edited
 from thalweg.augment.text._edits import Draft
-from thalweg.augment.text._words import carried, letters, pattern, starts_sentence, words
+from thalweg.augment.text._words import (
+    bounds,
+    bounds_of_each,
+    carried,
+    letters,
+    pattern,
+    starts_sentence,
+    words,
+)  # fmt: skip
 from thalweg.errors import InputError
 
 FOX = "The quick brown fox jumps over the lazy dog"
@@ -77,6 +85,13 @@ def test_scripts(text, found):
 @given(st.text("abZ '-_1.\n,xwww", max_size=40))
 def test_the_quick_expression_finds_what_the_full_one_does(text):
     assert words(text) == as_one_expression(text)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.text("abZ '-_1.\n\r,xé@", max_size=20), max_size=8))
+@example(["a-b", "-a", "b'", "", "a--b c'", "'a", "", "-"])
+def test_words_of_many_texts_are_those_of_each(texts):
+    assert bounds_of_each(texts) == [bounds(text) for text in texts]
 
 
 def as_one_expression(text):

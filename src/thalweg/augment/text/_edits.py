@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from thalweg.augment.text._sentences import Sentence, sentences
-from thalweg.augment.text._words import split
+from thalweg.augment.text._words import bounds as bounds_of
 from thalweg.errors import InputError
 
 __all__ = ["Draft", "Edit", "Edited", "Protection", "protected"]
@@ -93,30 +93,47 @@ class Draft:
 
     Attributes:
         original: as it was given.
-        words: its words as they were.
-        bounds: where each starts and ends, one after the other.
+        bounds: where each of its words starts and ends, one after the other.
+        count: how many words it has.
         touched: which words a step has edited, or something protects.
         edits: so far.
     """
 
     __slots__ = (
-        "_capitals", "_closed", "_edited", "_filled", "_sentences", "bounds", "edits", "original", "touched", "words",
+        "_capitals", "_closed", "_edited", "_filled", "_sentences", "_words",
+        "bounds", "count", "edits", "original", "touched",
     )  # fmt: skip
 
-    def __init__(self, original: str, closed: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, original: str, closed: Sequence[tuple[int, int]] = (), bounds: list[int] | None = None
+    ) -> None:
         self.original = original
-        self.bounds, self.words = split(original)
+        self.bounds = bounds_of(original) if bounds is None else bounds
+        self.count = len(self.bounds) // 2
         self.edits: list[Edit] = []
         self.touched: set[int] = set()
         self._closed = closed
         self._edited: dict[int, tuple[int, int]] = {}
         self._filled: set[int] = set()
+        self._words: list[str] | None = None
         self._capitals: bool | None = None
         self._sentences: list[Sentence] | None = None
         if closed:
             self.touched = {
                 i for i, (a, b) in enumerate(self.spans) if any(start < b and a < end for start, end in closed)
             }
+
+    @property
+    def words(self) -> list[str]:
+        """Its words as they were."""
+        if self._words is None:
+            text, bounds = self.original, self.bounds
+            self._words = [text[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True)]
+        return self._words
+
+    def word(self, i: int) -> str:
+        """Return one of them."""
+        return self.original[self.bounds[2 * i] : self.bounds[2 * i + 1]]
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -139,7 +156,7 @@ class Draft:
 
     def free(self) -> Sequence[int]:
         """Return which words no step has touched, and nothing protects."""
-        numbers = range(len(self.words))
+        numbers = range(self.count)
         return [i for i in numbers if i not in self.touched] if self.touched else numbers
 
     def free_sentences(self) -> list[int]:
@@ -167,7 +184,7 @@ class Draft:
         """Put another word in the place of word i."""
         self.touched.add(i)
         self._edited[i] = start, end = self.bounds[2 * i], self.bounds[2 * i + 1]
-        self.edits.append(Edit(start, end, self.words[i], new, step, name))
+        self.edits.append(Edit(start, end, self.original[start:end], new, step, name))
 
     def rewrite(self, sentence: Sentence, new: str, step: int, name: str) -> None:
         """Put something else in the place of a sentence, of which no other step touches anything then."""

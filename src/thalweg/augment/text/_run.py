@@ -20,7 +20,7 @@ from thalweg.augment.text._safety import Safety
 from thalweg.augment.text._stops import stop_words
 from thalweg.augment.text._translate import translate_sentences
 from thalweg.augment.text._turns import Turn, plainly, step_key, turns
-from thalweg.augment.text._words import Word, carried, starts_sentence
+from thalweg.augment.text._words import Word, bounds_of_each, carried, starts_sentence
 from thalweg.augment.text.sources import _masked
 from thalweg.augment.text.sources._reads import READS
 from thalweg.errors import InputError
@@ -58,13 +58,13 @@ def augmented(
         if not isinstance(text, str):
             raise InputError(f"text {i} is {text!r:.40}, of type {type(text).__name__}; texts are strings")
     numbers = [_each(*pair, count) for pair in (("samples", samples), ("epoch", epoch), ("seed", seed))]
-    closed = _closed(texts, protect, entities)
+    closed, places = _closed(texts, protect, entities), bounds_of_each(texts)
     known = entities or [()] * count
     found: list[Edited | None] = [None] * count
     rejected = [0] * count
     pending = list(range(count))
     for attempt in range(safety.tries if safety else 1):
-        drafts = [Draft(texts[i], closed[i]) for i in pending]
+        drafts = [Draft(texts[i], closed[i], places[i]) for i in pending]
         keys = [(numbers[2][i], numbers[1][i], numbers[0][i]) for i in pending]
         for step in steps(policy, "text"):
             _STAGES[step.technique.stage](step, drafts, keys, attempt)
@@ -202,11 +202,11 @@ def _rewrite_words(step: Step, drafts: list[Draft], keys: list[tuple[int, int, i
     """Words are written otherwise, casing and all; one that becomes empty is taken out, but never the last."""
     name, formula, own = step.technique.name, step.technique.formula, _own(step)
     for turn in turns(step, drafts, keys, attempt):
-        left, draft, standing = turn.wanted, turn.draft, len(turn.draft.words) - _taken_out(turn.draft)
-        words = draft.words
+        left, draft, standing = turn.wanted, turn.draft, turn.draft.count - _taken_out(turn.draft)
         for i, numbers in turn.choices():
-            new = formula(Word(words[i]), *numbers, **own)
-            if new is None or new == words[i] or (not new and standing <= 1):
+            word = draft.word(i)
+            new = formula(Word(word), *numbers, **own)
+            if new is None or new == word or (not new and standing <= 1):
                 continue
             if new:
                 draft.replace(i, new, step.place, name)

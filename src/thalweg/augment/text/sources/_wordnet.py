@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,9 @@ __all__ = ["Lexicon", "WordNet", "antonyms", "opened", "synonyms", "where"]
 
 _SHORT = 2
 """Letters of words that are left alone: to WordNet, la is lanthanum."""
+
+_BLOCK, _LONGEST = 4096, 128
+"""Bytes of an index between places that are remembered, and of the longest word, of which WordNet's has 71."""
 
 _FILES = {"NOUN": "noun", "VERB": "verb", "ADJ": "adj", "ADV": "adv"}
 _LETTER = {"n": "NOUN", "v": "VERB", "a": "ADJ", "s": "ADJ", "r": "ADV"}
@@ -178,7 +182,7 @@ class WordNet:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._index = {part: _mapped(folder / f"index.{name}") for part, name in _FILES.items()}
+        self._index = {part: _Index(_mapped(folder / f"index.{name}")) for part, name in _FILES.items()}
         self._data = {part: _mapped(folder / f"data.{name}") for part, name in _FILES.items()}
         self._counts = _counts(folder / "cntlist.rev")
         self._senses = lru_cache(1 << 16)(self._look_up)
@@ -233,22 +237,8 @@ class WordNet:
 
     def _look_up(self, lemma: str, part: str) -> tuple[int, ...]:
         """Return where the synsets of a word stand, the most frequent first."""
-        index, key = self._index[part], lemma.replace(" ", "_").encode()
-        low, high = 0, len(index)
-        while low < high:  # the first line whose word is not below the key
-            middle = (low + high) // 2
-            start = index.rfind(b"\n", 0, middle) + 1
-            end = index.find(b"\n", middle)
-            end = len(index) if end < 0 else end
-            if index[start:end].split(b" ", 1)[0] < key:
-                low = end + 1
-            else:
-                high = start
-        end = index.find(b"\n", low)
-        fields = index[low : len(index) if end < 0 else end].split()
-        if not fields or fields[0] != key:
-            return ()
-        return tuple(int(offset) for offset in fields[-int(fields[2]) :])
+        fields = self._index[part].line(lemma.replace(" ", "_").encode()).split()
+        return tuple(int(offset) for offset in fields[-int(fields[2]) :]) if fields else ()
 
     def _line(self, part: str, offset: int) -> bytes:
         """Return what says of a synset, without its gloss."""
@@ -277,6 +267,23 @@ class WordNet:
                 f"{name} is broken at byte {offset}, where its index says that a synset begins"
             ) from None
         return _Synset(words, opposite, similar)
+
+
+class _Index:
+    """A file of lines in the order of their first words, of which a few say where to look."""
+
+    def __init__(self, file: mmap.mmap) -> None:
+        self._file = file
+        starts = {file.find(b"\n", at) + 1 for at in range(_BLOCK, len(file), _BLOCK)}
+        self._starts = [0, *sorted(starts - {0, len(file)}), len(file)]
+        self._words = [file[at : at + _LONGEST].partition(b" ")[0] for at in self._starts[:-1]]
+
+    def line(self, word: bytes) -> bytes:
+        """Return the line that begins with a word, or nothing."""
+        i = max(0, bisect_right(self._words, word) - 1)
+        block = b"\n" + self._file[self._starts[i] : self._starts[i + 1]]
+        at = block.find(b"\n" + word + b" ") + 1 if word else 0
+        return block[at:].partition(b"\n")[0] if at else b""
 
 
 def _mapped(path: Path) -> mmap.mmap:
