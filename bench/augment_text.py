@@ -206,7 +206,8 @@ def section() -> str:
         "times, later",
         "target",
     ]
-    return f"## Texts\n\n{TEXTS} texts of 10 to 200 words; medians of {PROCESSES} processes.\n\n{table(head, rows)}\n\n{REMARKS}"
+    said = f"{TEXTS} texts of 10 to 200 words; medians of {PROCESSES} processes."
+    return f"## Texts\n\n{said}\n\n{table(head, rows)}\n\n{REMARKS}"
 
 
 if __name__ == "__main__":
