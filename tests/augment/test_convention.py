@@ -1,5 +1,8 @@
 """The convention is that of Pillow and OpenCV: given the amounts that were drawn, they make our pictures."""
 
+import sys
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ from PIL import Image
 from augment.photos import photos
 from thalweg import augment
 from thalweg.augment._program import steps
+from thalweg.augment.image._opencv import opencv
+from thalweg.errors import InputError
 
 HEIGHT, WIDTH = 61, 80
 MIDDLE = (WIDTH - 1) / 2, (HEIGHT - 1) / 2
@@ -97,3 +102,17 @@ def test_perspectives_corners_are_where_opencv_puts_them(picture):
         matrix = cv2.getPerspectiveTransform(corners, seen)
         expected = cv2.warpPerspective(picture, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
         assert apart(policy(picture, sample=i), expected) <= 1
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (None, r"needs OpenCV: pip install 'thalweg\[image\]'"),
+        (SimpleNamespace(__version__="4.13.0"), r"needs OpenCV 5 or later, and 4\.13\.0 is installed: pip install"),
+    ],
+)
+def test_without_opencv_or_with_an_older_one_a_sentence_says_what_to_install(found, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", found)
+    with pytest.raises(InputError, match=said) as refused:
+        opencv.__wrapped__()
+    assert "\n" not in str(refused.value)
