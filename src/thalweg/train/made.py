@@ -15,7 +15,6 @@ from thalweg.errors import InputError
 from thalweg.init import Init
 from thalweg.key import Key
 from thalweg.loss._fitting import outside
-from thalweg.norm import Norm
 from thalweg.penalty._places import places
 from thalweg.prune import Prune
 from thalweg.recipe import Recipe
@@ -119,14 +118,11 @@ def check_made(task: Task, recipe: Recipe) -> None:
         recipe: resolved.
 
     Raises:
-        InputError: says which, and why; also where the model's own batch norms would get a batch of one.
+        InputError: says which, and why; also where a batch norm, the model's own too, would get a batch of one.
     """
     if recipe.loss is not None:
         loss: Any = recipe.loss
         loss.check(task.train.targets, task.name)
-    if isinstance(recipe.norm, Norm) and recipe.norm.technique.over == "batch":
-        way = recipe.together()
-        recipe.norm.check(2, 0, way.batch_size // way.accumulate)
     check_augment(task, recipe, loss_of(task, recipe))
     module = model_of(task, recipe, 0)
     masks_of(task, recipe, 0, module)
@@ -171,9 +167,10 @@ def _check_alone(module: nn.Module, task: Task) -> None:
             apply(module.train(), task.train.at(slice(0, 1)).inputs)
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
+            where = called[-1].removesuffix(".behind") if called else "the model"
             raise InputError(
-                f"{called[-1] if called else 'the model'} is batch norm, and has nothing to take a variance over in "
-                "a batch of one; take batches of at least 2, or another norm"
+                f"{where}: batch norm has nothing to take a variance over in a batch of one; take batches of at "
+                "least 2, or another norm"
             ) from error
         raise
     finally:
