@@ -132,6 +132,8 @@ def test_an_effect_far_larger_than_the_others_stands_at_the_edge(ablation: Study
     page = Page(report.write(directory))
     table = page.source[page.source.index('id="table-effects"') :]
     assert "Optimizer bytes a parameter" not in table[: table.index("</thead>")]  # where none differ
+    assert "a triangle there: the effect lies beyond" in page.text
+    assert "a triangle there" not in Page(report.write(ablation())).text
 
 
 def test_an_interval_far_wider_than_the_others_does_not_press_them_together(ablation: Study) -> None:

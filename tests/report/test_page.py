@@ -247,6 +247,17 @@ def test_what_lies_beyond_a_picture_is_explained_where_there_is_any(study: Study
         assert words in Page(pages).text
 
 
+def test_the_picture_of_learning_rates_explains_what_it_shows(study: Study, monkeypatch) -> None:
+    crosses, edge = "A cross: at least one seed diverged there.", "What lies far beyond the others"
+    text = Page(report.write(study(("nadam", "adam")))).text
+    assert "Median and range over seeds" in text
+    assert crosses not in text
+    assert edge not in text
+    assert crosses in Page(report.write(study(rates=7))).text
+    monkeypatch.setitem(study.__globals__["PLATEAU"], "adagrad", -3.0)
+    assert edge in Page(report.write(study(("nadam", "adam", "amsgrad", "adagrad")))).text
+
+
 def test_no_two_elements_of_a_page_have_one_identity(study: Study, tmp_path: Path) -> None:
     for path in (report.write(study()), report.write_several([study(), study()], tmp_path / "all.html")):
         found = [attrs["id"] for _, attrs in Page(path).elements if "id" in attrs]

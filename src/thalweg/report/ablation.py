@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from thalweg.report.scale import Scale
     from thalweg.report.tables import Table
 
-__all__ = ["FAMILIES", "effects", "figures", "methods", "pictures", "told"]
+__all__ = ["FAMILIES", "cut", "effects", "figures", "methods", "pictures", "told"]
 
 FAMILIES = {"out": "taken out of the full recipe", "in": "put into the plain recipe"}
 """The two ways in which an ingredient is tried, and the order in which they are drawn."""
@@ -81,11 +81,7 @@ def pictures(scale: Scale, data: dict[str, Table]) -> dict[str, dict[str, Any]]:
 
 def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
     """One ingredient a row, one mark for each way of trying it; filled where the interval leaves out no effect."""
-    low, high = _span(table, 1.0 if log else 0.0, log=log)
-    if log:
-        low, high = min(low / 1.1, 0.8), max(high * 1.1, 1.25)
-    else:
-        low, high = layout.padded(low, high)
+    low, high = _domain(table, log=log)
     kind = {"type": "log"} if log else {"zero": False}
     across = alt.Scale(domain=[low, high], nice=False, **kind)
     ticks: dict[str, Any] = {"tickCount": 5, "grid": True}
@@ -143,6 +139,12 @@ def _chart(name: str, table: Table, title: str, *, log: bool) -> dict[str, Any]:
     return look.layered([rule, thin, thick, back, point, full], height=ROW * len(order) // (3 - len(families)) + 8)
 
 
+def _domain(table: Table, *, log: bool) -> tuple[float, float]:
+    """Return from where to where the axis reaches."""
+    low, high = _span(table, 1.0 if log else 0.0, log=log)
+    return (min(low / 1.1, 0.8), max(high * 1.1, 1.25)) if log else layout.padded(low, high)
+
+
 def _span(table: Table, nothing: float, *, log: bool) -> tuple[float, float]:
     """Return the part of the axis that holds all marks and intervals but for those out of the ordinary.
 
@@ -161,6 +163,15 @@ def _span(table: Table, nothing: float, *, log: bool) -> tuple[float, float]:
     for low, mid, high in kept:
         ends += (low, high) if abs(turned(mid)) <= farthest else ()
     return min(ends), max(ends)
+
+
+def cut(data: dict[str, Table]) -> dict[str, bool]:
+    """Return of which pictures an interval or a mark reaches beyond them."""
+    found = {}
+    for kind, name in KINDS.items():
+        if name in data:
+            found[name] = layout.beyond(data[name], _domain(data[name], log=kind == "cost"))
+    return found
 
 
 def told(scale: Scale, data: dict[str, Table]) -> dict[str, str]:

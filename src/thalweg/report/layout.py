@@ -12,7 +12,19 @@ if TYPE_CHECKING:
 
     from thalweg.report.tables import Table
 
-__all__ = ["close_up", "counts", "ends", "legible", "magnitudes", "padded", "spaced", "span", "whole", "window"]
+__all__ = [
+    "beyond",
+    "close_up",
+    "counts",
+    "ends",
+    "legible",
+    "magnitudes",
+    "padded",
+    "spaced",
+    "span",
+    "whole",
+    "window",
+]
 
 
 def window(rows: Sequence[tuple[float | None, float | None, float | None]], *, higher: bool) -> tuple[float, float]:
@@ -90,6 +102,17 @@ def legible(table: Table, *, higher: bool) -> tuple[float, float]:
     low, high = window(rows, higher=higher)
     low, high = max(low, bottom), min(high, top)
     return (low, high) if high - low < 0.2 * (top - bottom) else (bottom, top)
+
+
+def beyond(table: Table, limits: tuple[float, float]) -> bool:
+    """Return whether a mark, or an end of its interval, lies outside a range.
+
+    >>> table = {"mid": [1.0, 2.0], "low": [0.5, None], "high": [1.5, None]}
+    >>> beyond(table, (0.0, 3.0)), beyond(table, (0.7, 3.0))
+    (False, True)
+    """
+    values = [value for name in ("mid", "low", "high") for value in table[name] if value is not None]
+    return bool(values) and (min(values) < limits[0] or max(values) > limits[1])
 
 
 def magnitudes(table: Table) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from altair.utils.schemapi import debug_mode
 
-from thalweg.report import ablation, lines, words
+from thalweg.report import ablation, layout, lines, words
 from thalweg.report.charts import charts
 from thalweg.report.frame import frame
 from thalweg.report.methods import methods
@@ -50,9 +50,21 @@ def render(study: Study) -> str:
         lines=lines.lines(study, scale),
         ruled="line" in data,
         edge=crossed_edge(data.get("ranks", {})),
+        cut=_cut(study, data),
+        crosses=any(data.get("rates", {}).get("diverged", [])),
         line_notes=lines.notes(study),
         resolved=[_resolved(study, name) for name in study.names],
     )
+
+
+def _cut(study: Study, data: dict[str, Any]) -> dict[str, bool]:
+    """Return of which pictures something lies beyond them."""
+    found = ablation.cut(data)
+    if "rates" in data:
+        table = data["rates"]
+        limits = layout.legible(table, higher=study.higher_is_better)
+        found["rates"] = layout.beyond(dict.fromkeys(("mid", "low", "high"), table["mid"]), limits)
+    return found
 
 
 def _resolved(study: Study, name: str) -> dict[str, Any]:
