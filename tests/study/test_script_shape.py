@@ -127,7 +127,7 @@ EVERY = [
     *(("net", "norm", name) for name in norm.CATALOGUE if name not in ("removed", "instance", "group")),
     ("places", "norm", "batch"),
     *(("pictures", "norm", name) for name in ("instance", "rms", "group")),
-    *(("net", "dropout", name) for name in ("dropout", "dropout_scaled_at_test", "gaussian")),
+    *(("net", "dropout", name) for name in ("dropout", "dropout_scaled_at_test", "gaussian", "spatial", "mc")),
     *(("reader", "dropout", name) for name in ("rnn", "embedding")),
     *(("reader", "init", name) for name in init.CATALOGUE if name not in ("fixup", "dirac", "identity")),
     *(("net", "init", name) for name in ("dirac", "identity", "lsuv", "he_uniform")),
