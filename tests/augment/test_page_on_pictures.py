@@ -47,3 +47,12 @@ def test_every_row_has_all_columns():
 def test_what_it_calls_is_there(name):
     home, _, called = name.partition(".")
     assert hasattr({"policy": augment.Policy, "augment": augment}[home], called)
+
+
+@pytest.mark.parametrize("cell", re.findall(r"^\| \w[^|]*: .*\| ([^|]+) \|$", PAGE, re.MULTILINE))
+def test_steps_named_for_others_transforms_are_ours(cell):
+    names = re.findall(r"(?<!\.)\b(\w+)\(", cell)
+    assert names or "not here" in cell or "of each step" in cell
+    for name in names:
+        step, values = augment.CATALOGUE.get(name), re.findall(r"(\w+)=", cell)
+        assert name == "adapted" or (step is not None and (len(names) > 1 or set(values) <= {*step.hyperparameters}))
