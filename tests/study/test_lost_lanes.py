@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from test_engine import jobs, plans, records
 from torch import nn
 
 from small import small_digits
+from thalweg.study.engines.children import fork
 from thalweg.study.engines.lanes import Watch
 from thalweg.train.checkpoint import Checkpoints
 
@@ -95,6 +97,17 @@ def test_a_process_killed_inside_a_write_leaves_no_half_of_it(task, tmp_path, mo
     assert killed.exists()
     same(found, whole)
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_where_memory_runs_out_the_kernel_ends_a_lane_and_not_the_study():
+    def adjusted():
+        return int(Path("/proc/self/oom_score_adj").read_text())
+
+    child = fork(lambda pipe: pipe.send(adjusted()))
+    try:
+        assert child.pipe.recv() == min(1000, adjusted() + 500)
+    finally:
+        child.end()
 
 
 def stopped(pipe, task):

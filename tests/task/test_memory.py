@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.task import check, memory, waiting
-from thalweg.task.memory import TooLargeError, check_size, free, in_bounds, is_memory
+from thalweg.task.memory import TooLargeError, at_most, check_size, free, in_bounds, is_memory
 from thalweg.task.waiting import Waiting
 from thalweg.train import planner
 
@@ -143,6 +144,21 @@ def test_where_memory_runs_out_while_a_task_is_tried_that_is_said(where):
         check(tiny(model=Greedy, name="hungry"))
 
 
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no such limit")
+
+
+@linux
+def test_what_takes_more_than_is_free_raises_instead_of_being_ended():
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with at_most(100 * MEBI), at_most(2**50):  # which does not widen it
+        torch.empty(50 * MEBI, dtype=torch.uint8)
+        with pytest.raises(RuntimeError) as error:
+            torch.empty(400 * MEBI, dtype=torch.uint8)
+    assert is_memory(error.value)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    torch.empty(400 * MEBI, dtype=torch.uint8)
+
+
 # -- planning ----------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +189,30 @@ def test_where_memory_runs_out_fewer_train_together(times):
     assert (plan.executor, plan.together) == ("vmapped", 4)
     assert plan.reason.startswith("4 together by vmap, 10.0 times faster than one by one")
     assert plan.reason.endswith("; with 16 memory runs out")
+
+
+class Passing(nn.Linear):
+    """Takes 16 MiB in its forward pass, of which nothing stays for the way back."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            passing = (torch.ones(2048, 2048) * x.mean()).mean()
+        return super().forward(x) + 0 * passing
+
+
+@linux
+@pytest.mark.parametrize("few", [False, True])
+def test_what_no_estimate_knows_of_is_tried_within_what_is_free(monkeypatch, few):
+    task = tiny(model=lambda: Passing(4, 2))
+    like = planner.Plan("vmapped", 8, 1e-4, 1e-4, "as said")
+    planner.look(task, Together(), like)  # what is imported once is there
+    monkeypatch.setattr(planner, "free", lambda processes=1: (40 if few else 400) * MEBI / processes)
+    if few:
+        assert planner.look(task, Together(), like).executor == "one by one"
+        return
+    plan = planner.measure(task, Together(), processes=2, seconds=0)
+    assert plan.together == 8
+    assert plan.reason.endswith("; with 32 memory runs out")
 
 
 def test_where_three_are_too_many_it_is_one_by_one(times):

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from thalweg.errors import InputError, is_memory
 from thalweg.task.waiting import Waiting
 
-__all__ = ["TooLargeError", "check_size", "free", "in_bounds", "is_memory", "size"]
+__all__ = ["TooLargeError", "at_most", "check_size", "free", "in_bounds", "is_memory", "size"]
 
 
 class TooLargeError(InputError):
@@ -80,6 +80,31 @@ def _own(system: Path) -> Iterator[float]:
     except (OSError, IndexError, ValueError):
         taken = 0
     yield float(limit - taken)
+
+
+@contextmanager
+def at_most(room: float, system: Path = Path("/")) -> Iterator[None]:
+    """Have memory run out inside a ``with`` where more than so many bytes are taken, as an exception.
+
+    Otherwise the kernel ends a process that goes beyond its control group's limit, without a word.
+
+    Args:
+        room: bytes.
+        system: where ``proc`` is.
+    """
+    try:
+        lines = (system / "proc/self/status").read_text(encoding="utf-8").splitlines()
+        taken = next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmData"))
+    except (OSError, StopIteration):
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bounds = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([taken + int(room), *bounds]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def size(count: float) -> str:

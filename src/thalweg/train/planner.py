@@ -17,7 +17,7 @@ from thalweg.errors import InputError
 from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Together
 from thalweg.task import Task
-from thalweg.task.memory import check_size, free, is_memory, size
+from thalweg.task.memory import at_most, check_size, free, is_memory, size
 from thalweg.task.waiting import Waiting
 from thalweg.train.compiled import Size, Traced, compile_steps, forget, told, traced
 from thalweg.train.epochs import batches
@@ -113,6 +113,11 @@ def measure(
     waiting = Waiting()
     check_size(task.name, freeze(task.model(0), together.freeze), state=2)
     waiting.say(f"measuring how long runs on task {task.name} take", least=1)
+    with at_most(free(processes)):
+        return _measured(task, together, processes, memory, seconds)
+
+
+def _measured(task: Task, together: Together, processes: int, memory: float | None, seconds: float) -> Plan:
     alone_step, alone_epoch = _alone(task, together, seconds / 2)
     one_by_one = f"{alone_step * 1e6:.0f} µs a run and step"
     alone = Plan("one by one", 1, alone_step, alone_epoch, f"one by one, at {one_by_one}")
@@ -183,7 +188,8 @@ def look(task: Task, together: Together, like: Plan, *, processes: int = 1, memo
     if count < FEWEST:
         return measure(task, together, processes=processes, memory=memory, seconds=0)
     try:
-        _Steps(task, together, "vmapped", FEWEST)(0)
+        with at_most(free(processes)):
+            _Steps(task, together, "vmapped", FEWEST)(0)
     except _REFUSED:
         return measure(task, together, processes=processes, memory=memory, seconds=0)
     reason = f"{count} together by vmap, too little work to measure it"
