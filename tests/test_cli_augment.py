@@ -123,12 +123,14 @@ def test_a_step_that_is_none_is_told_with_what_was_meant(thalweg, here, step, sa
 
 
 def test_a_folder_of_pictures_is_compared(thalweg, here):
-    line = (
-        "compare digits/ --size 8 --vary optimizer=adam,sgd --trials 1 --seeds 2 --epochs 1 --processes 1 --out study"
+    varied = "--vary augment=none,flip,ssr,trivial"
+    code, out, _ = thalweg(
+        f"compare digits/ --size 8 {varied} --trials 1 --seeds 2 --epochs 1 --processes 1 --out study"
     )
-    code, out, _ = thalweg(line)
     assert code == 0
     assert "report: study/report.html" in out
+    verdict = next(line for line in out.splitlines() if line.startswith("On digits, "))
+    assert all(name in verdict for name in ("augment none", "flip", "ssr", "trivial")), out
 
 
 def test_a_plan_says_which_files_are_left_out_as_the_study_does(thalweg, here):
