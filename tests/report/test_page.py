@@ -258,6 +258,22 @@ def test_the_picture_of_learning_rates_explains_what_it_shows(study: Study, monk
     assert edge in Page(report.write(study(("nadam", "adam", "amsgrad", "adagrad")))).text
 
 
+def test_the_key_names_the_marks_that_there_are(study: Study, tmp_path: Path) -> None:
+    directory = study(("adam", "adamw"))
+    defaults, behind, first = " with its defaults", " behind</span>", " best, or cannot be told apart from it</span>"
+    source = Page(report.write(study(("adam", "adamw", "sgd"), seeds=10))).source
+    assert all(words in source for words in (defaults, behind, first))
+    with Store(directory, write=True) as store:
+        verdict = store.get("verdict") | {"behind": [], "tied": ["adam", "adamw"]}
+        verdict["recipes"] = [row for row in verdict["recipes"] if row["arm"] == "chosen"]
+        store.put("verdict", verdict)
+    for path in (report.write(directory), report.write_several([directory], tmp_path / "all.html")):
+        source = Page(path).source
+        assert first in source
+        assert behind not in source
+        assert defaults not in source
+
+
 def test_no_two_elements_of_a_page_have_one_identity(study: Study, tmp_path: Path) -> None:
     for path in (report.write(study()), report.write_several([study(), study()], tmp_path / "all.html")):
         found = [attrs["id"] for _, attrs in Page(path).elements if "id" in attrs]

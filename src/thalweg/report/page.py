@@ -14,7 +14,7 @@ from thalweg.report.methods import methods
 from thalweg.report.reading import Study, differences, read
 from thalweg.report.rows import matrix, pairs, rows
 from thalweg.report.scale import scale_of
-from thalweg.report.tables import crossed_edge, tables
+from thalweg.report.tables import crossed_edge, shown, tables
 from thalweg.report.writing import placed, put, rendered
 
 __all__ = ["render", "write"]
@@ -50,6 +50,7 @@ def render(study: Study) -> str:
         lines=lines.lines(study, scale),
         ruled="line" in data,
         edge=crossed_edge(data.get("ranks", {})),
+        shown=shown(data.get("ranks", {})),
         cut=_cut(study, data),
         crosses=any(data.get("rates", {}).get("diverged", [])),
         line_notes=lines.notes(study),

@@ -13,7 +13,7 @@ from thalweg.report.charts import ranks
 from thalweg.report.methods import counted
 from thalweg.report.reading import Study, flat, read
 from thalweg.report.scale import Scale, scale_of
-from thalweg.report.tables import crossed_edge, ranked
+from thalweg.report.tables import crossed_edge, ranked, shown
 from thalweg.report.writing import placed, put, rendered
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def render(studies: Sequence[Study]) -> str:
         warnings=_unlike(studies, labels),
         figures=figures,
         told=told,
+        shown=shown(*data.values()),
         edge=any(crossed_edge(table) for table in data.values()),
         heads=[{"label": label, "axis": scale.axis} for label, scale in zip(labels, scales, strict=True)],
         grid=[_row(name, place, studies, scales, claims) for place, name in enumerate(names)],

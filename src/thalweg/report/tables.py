@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thalweg.report.reading import Member, Study
     from thalweg.report.scale import Scale
 
-__all__ = ["BAND", "Table", "crossed_edge", "ranked", "tables"]
+__all__ = ["BAND", "Table", "crossed_edge", "ranked", "shown", "tables"]
 
 Table = dict[str, list[Any]]
 """Columns of equal length; what is not a finite number is None."""
@@ -96,6 +96,13 @@ def ranked(study: Study, scale: Scale) -> Table:
 def crossed_edge(table: Table) -> bool:
     """Return whether something in a rank picture lies beyond it."""
     return any(value is not None for name in ("beyond", "low_on", "high_on") for value in table.get(name, []))
+
+
+def shown(*found: Table) -> set[str]:
+    """Return which of a rank picture's marks these hold: those of ``defaults``, of the ``first``, of those ``behind``."""
+    groups = {group for table in found for group in table.get("group", [])}
+    defaults = any(value is not None for table in found for value in table.get("defaults", []))
+    return (groups & {"first", "behind"}) | ({"defaults"} if defaults else set())
 
 
 def _told(study: Study, scale: Scale, name: str) -> str:
