@@ -172,9 +172,19 @@ class Attends(nn.Module):
         return self.inside["norm"](self.inside["fc"](x))
 
 
+class Gates(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.head = nn.Linear(4, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(F.softmax(self.fc(x), 1))
+
+
 @pytest.mark.parametrize(
     ("net", "batch", "message"),
     [
+        (Gates(), torch.zeros(2, 4), r"and what enters head \(Linear\) is not linear"),
         (Attends(), torch.zeros(2, 4), r"inside\.norm \(LayerNorm\) is not linear"),
         (nn.Sequential(nn.Linear(4, 3), nn.Softmax(1), nn.Linear(3, 2)), torch.zeros(2, 4), r"1 \(Softmax\) is not"),
         (nn.LSTM(4, 3), torch.zeros(2, 5, 4), r"the model \(LSTM\) is not linear"),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
@@ -86,9 +87,11 @@ def flow_gradient(model: nn.Module, weights: Mapping[str, Tensor], inputs: Any, 
         value = sum(x.sum() for x in _numbers(_call(copied, tree_map(lambda x: 2 * x, ones)))) / 2
     for (name, before), (_, after) in zip(once, twice, strict=True):
         if not all(map(_is_double, before, after)):
-            kind = type(copied.get_submodule(name)).__name__
+            layer = copied.get_submodule(name)
+            entered = "what enters " if isinstance(layer, nn.Linear | _ConvNd) else ""  # by functions between layers
             raise InputError(
-                f"{asks} follows what passes through linear layers, and {name or 'the model'} ({kind}) is not linear"
+                f"{asks} follows what passes through linear layers, and {entered}{name or 'the model'} "
+                f"({type(layer).__name__}) is not linear"
             )
     return _gradients(copied, value, weights)
 
