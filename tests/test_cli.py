@@ -150,6 +150,23 @@ def test_a_plan_says_how_a_tables_column_was_understood_before_all_else(place):
     assert out.startswith("price is taken for a quantity")
 
 
+def test_missing_values_and_the_metric_are_taken_as_the_command_says(place, tmp_path):
+    head, first, *rest = FILES["wines.csv"].splitlines()
+    cells = zip(head.split(","), first.split(","), strict=True)
+    gap = ",".join("" if name == "acid" else value for name, value in cells)
+    (place / "gap.csv").write_text("\n".join([head, gap, *rest, ""]))
+    line = f"train gap.csv --target colour --metric balanced_accuracy --recipe adam.toml --out {tmp_path}/out"
+    code, _, err = thalweg(line)
+    assert code == 2
+    assert "gap.csv has missing values: 1 in acid" in err
+    assert "--missing fill" in err
+    assert not (tmp_path / "out").exists()
+    code, out, err = thalweg(f"{line} --missing fill")
+    assert code == 0, err
+    assert "balanced accuracy" in out
+    assert "missing values are filled in: 1 in acid" in err
+
+
 def test_a_study_in_an_empty_file_begins_anew_and_says_so_and_until_then_there_is_no_report(place):
     (place / "empty").mkdir()
     (place / "empty" / "study.db").touch()

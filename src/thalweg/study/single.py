@@ -11,6 +11,7 @@ from safetensors.torch import save
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError, unwritable
+from thalweg.study.before import understood
 from thalweg.study.engines.lanes import Lane, Watch, lane_left, not_kept, record_of, run_of
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.live import Live
@@ -19,7 +20,6 @@ from thalweg.study.progress import Bar, Quiet, Show
 from thalweg.task import Task, check, fingerprint
 from thalweg.task.reading import first_line
 from thalweg.train import Member, Population, Result, begin
-from thalweg.train.bucket import reads_padding
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.step import quiet_fallback
 
@@ -111,8 +111,8 @@ def train(
                     show.say(sentence)
                 if ranges := recipe.ranges():
                     show.say(f"not searched, at their defaults: {', '.join(ranges)}")
-                if resolved.bucket != "none" and (caution := reads_padding(task)):
-                    show.say(caution)
+                for sentence in understood(task, {NAME: resolved}):
+                    show.say(sentence)
                 if caution := not_kept(task):
                     show.say(caution)
                 live = Live(show, store)

@@ -15,7 +15,7 @@ from thalweg.prune._masks import counts
 from thalweg.recipe import Recipe
 from thalweg.record import Entry, RecipeRow, RunRecord, Store, StoreError, unwritable
 from thalweg.study import constant
-from thalweg.study.before import checked_processes, counted, one_thread
+from thalweg.study.before import checked_processes, counted, one_thread, understood
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.engines.lanes import lane_left, not_kept, said
 from thalweg.study.facts import environment, task_facts, technique_facts
@@ -280,7 +280,7 @@ class _Work:
         return found
 
     def _announce(self, wanted: set[str]) -> None:
-        for line in filter(None, (self.task.note, not_kept(self.task))):
+        for line in filter(None, (*understood(self.task, {"": self.recipe}), not_kept(self.task))):
             self.show.say(line)
         for line in sentences({self.recipe.together(): self.plan}, self.processes):
             self.show.say(line)
