@@ -137,7 +137,8 @@ def test_odd_texts(folder, technique, text):
 def test_what_is_no_model_gets_a_sentence(tmp_path, folder, monkeypatch):
     for path, said in (
         ("", "masked language models need the path"),
-        ("/no/such", "/no/such is no masked language model"),
+        ("/no/such", "/no/such is no masked language model on this machine; nothing is downloaded: there is no such"),
+        ("no-such/name", "no-such/name is no masked language model on this machine; nothing is downloaded: there is"),
     ):
         with pytest.raises(InputError, match=said):
             augment.masked(path=path).text("a word", sample=0)

@@ -202,6 +202,7 @@ BROKEN = b"\x89PNG and no more"
         (POLICY, "nowhere", "o.html", {}, "there is no file or folder nowhere"),
         (POLICY, "empty", "o.html", {}, "empty has no pictures (.png, .jpg, .jpeg, …); give a folder that has"),
         (POLICY, "broken.png", "o.html", {}, "broken.png cannot be read as a picture: it is broken, or none"),
+        (augment.crop(size=(9, 4)), "digits", "o.html", {}, "digits/00.png: a window of 9 × 4 does not fit into"),
         (POLICY, "texts.txt", "o.html", {}, "flip is for pictures, and these are texts"),
         (POLICY, "digits", "no/o.html", {}, "no/o.html cannot be written: No such file or directory"),
         (POLICY, "digits", "o.html", {"samples": 0}, "samples takes a whole number from 1 up, not 0"),
@@ -258,7 +259,7 @@ def test_policies_that_choose_are_shown_on_grey_pictures(name, folder, tmp_path)
 
 
 def test_grey_pictures_among_coloured_ones_have_three_channels_as_in_a_task(folder, tmp_path):
-    with pytest.raises(InputError, match="hue takes pictures of 3 channels, not 1"):
+    with pytest.raises(InputError, match=r"digits/00\.png: hue takes pictures of 3 channels, not 1"):
         preview(augment.hue(p=0.01), folder, tmp_path / "out.html")
     cv2.imwrite(str(folder / "zz.png"), np.stack([DIGITS[0], DIGITS[1], DIGITS[2]], -1))
     page = preview(augment.hue(p=1.0), folder, tmp_path / "out.html", samples=13, epochs=1).out.read_text()

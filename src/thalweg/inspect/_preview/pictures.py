@@ -13,8 +13,10 @@ import numpy as np
 import torch
 
 from thalweg.augment import AugmentTechnique, Policy
+from thalweg.augment._program import steps
 from thalweg.augment.image._files import resized_to
 from thalweg.augment.image._opencv import opencv
+from thalweg.errors import InputError
 from thalweg.inspect._preview import page
 from thalweg.inspect._preview.samples import Sample
 
@@ -88,13 +90,18 @@ def _of_one_size(images: list[np.ndarray], notes: list[str]) -> list[np.ndarray]
 
 def _augmented(rows: list[_Row], policy: Policy, epochs: int, seed: int) -> float:
     """Put augmented pictures into rows; return the median of seconds a picture."""
-    policy(rows[0].original, sample=rows[0].sample.number, seed=seed)  # tables and code are made at the first call
-    took = []
+    steps(policy, "image")  # what is wrong with the policy is no picture's fault
+    took: list[float] = []
     for row in rows:
-        for epoch in range(epochs):
-            start = time.perf_counter()
-            row.pictures.append(policy(row.original, sample=row.sample.number, epoch=epoch, seed=seed))
-            took.append(time.perf_counter() - start)
+        try:
+            if row is rows[0]:
+                policy(row.original, sample=row.sample.number, seed=seed)  # which makes tables and code
+            for epoch in range(epochs):
+                start = time.perf_counter()
+                row.pictures.append(policy(row.original, sample=row.sample.number, epoch=epoch, seed=seed))
+                took.append(time.perf_counter() - start)
+        except InputError as error:
+            raise InputError(f"{row.sample.file}: {error}") from error
     return median(took)
 
 

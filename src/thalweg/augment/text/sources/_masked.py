@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thalweg.augment.text._edits import Edit
@@ -57,6 +58,8 @@ def _opened(path: str) -> Masked:
             model = transformers.AutoModelForMaskedLM.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if not Path(path).exists():
+            why = "there is no such folder, and no model of that name in the store of transformers"
         raise InputError(
             f"{path} is no masked language model on this machine; nothing is downloaded: {why}"
         ) from None
