@@ -177,6 +177,25 @@ def test_vectors_are_read_as_they_were_written(tmp_path, form):
     assert read(str(path), 3)[0] == words[:3]
 
 
+def test_fasttexts_vec_and_what_others_write(tmp_path):
+    """fastText ends lines with a space, and its words can hold others; gensim puts no line ends between vectors."""
+    fast = tmp_path / "wiki.vec"
+    fast.write_text("4 2 \n</s> 0.5 -0.25 \nquick 1 0 \nde\u00a0la 0 1 \nбыстрый 1 1e-3 \n", encoding="utf-8")
+    expected = np.array([[0.5, -0.25], [1, 0], [0, 1], [1, 1e-3]], np.float32)
+    words, vectors = read(str(fast), 100)
+    assert words == ["</s>", "quick", "de\u00a0la", "быстрый"]
+    np.testing.assert_array_equal(vectors, expected)
+    packed = tmp_path / "vectors.bin.gz"
+    rows = [word.encode() + b" " + row.astype("<f4").tobytes() for word, row in zip(words, expected, strict=True)]
+    packed.write_bytes(gzip.compress(b"4 2\n" + b"".join(rows)))
+    again, same = read(str(packed), 100)
+    assert again == words
+    np.testing.assert_array_equal(same, expected)
+    glove = tmp_path / "glove.840B.300d.txt"
+    glove.write_text("the 1 2\n. . . 3 4\nat name@domain.com 5 6\n")
+    assert read(str(glove), 100)[0] == ["the", ". . .", "at name@domain.com"]
+
+
 def test_neighbours_are_the_nearest_and_of_the_words_form(tmp_path, wordnet):
     path = str(small_vectors(tmp_path / "vectors"))
     assert neighbours(Word("quick"), path, 1000, 0.9, "")[:3] == ("slow", "easy", "fast")
