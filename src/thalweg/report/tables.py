@@ -99,7 +99,7 @@ def crossed_edge(table: Table) -> bool:
 
 
 def shown(*found: Table) -> set[str]:
-    """Return which of a rank picture's marks these hold: those of ``defaults``, of the ``first``, of those ``behind``."""
+    """Return which marks rank pictures hold: those of ``defaults``, of the ``first``, of those ``behind``."""
     groups = {group for table in found for group in table.get("group", [])}
     defaults = any(value is not None for table in found for value in table.get("defaults", []))
     return (groups & {"first", "behind"}) | ({"defaults"} if defaults else set())
