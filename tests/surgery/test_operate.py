@@ -157,6 +157,11 @@ class Mine(nn.Linear):
     ("net", "asked", "message"),
     [
         (nn.Linear(4, 2), {"activation": activation.relu()}, "the model calls no activation"),
+        (
+            nn.Sequential(nn.Linear(4, 2), nn.Tanh()),
+            {"activation": activation.relu()},
+            "done; tanh in 1: the model ret",
+        ),
         (nn.Linear(4, 2), {"norm": norm.layer()}, "no linear or convolution layer that leads to an activation"),
         (nn.Linear(4, 2), {"norm": norm.removed()}, "the model has no norm to take out"),
         (Tied(), {"norm": norm.batch()}, "layer is called 2 times in a forward pass, and one batch norm would mix"),

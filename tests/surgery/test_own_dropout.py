@@ -133,3 +133,20 @@ def test_what_cannot_be_made_of_a_layer_names_it():
     net.forward = lambda x: net["rnn"](x)[0]
     with pytest.raises(InputError, match=r"^dropout: rnn: the LSTM has dropout=0.1 between its layers"):
         surgery.operate(net, torch.randn(3, 2, 8), dropout=dropout.rnn())
+
+
+@pytest.mark.parametrize("body", [nn.LSTM(6, 6, batch_first=True), nn.Identity()], ids=["recurrent", "bag of words"])
+def test_a_head_behind_an_embedding_is_not_the_first_layer(body):
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.body, self.head = nn.Embedding(9, 6), body, nn.Linear(6, 2)
+
+        def forward(self, x):
+            x = self.body(self.words(x))
+            return self.head((x if isinstance(x, torch.Tensor) else x[0]).mean(1))
+
+    found = surgery.operate(Reader(), torch.arange(8).view(2, 4), dropout=dropout.dropout(0.3))
+    assert [(c.where, c.after) for c in found.changes] == [("head", "dropout before it")]
+    with pytest.raises(InputError, match="no linear layer after its first layer"):
+        surgery.operate(nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 2)), X, dropout=dropout.dropout())

@@ -14,13 +14,15 @@ __all__ = ["plan_activation", "stays"]
 
 def plan_activation(surgeon: Surgeon, ingredient: Ingredient) -> None:
     """Replace every activation."""
+    before = len(surgeon.left)
     functions: dict[str, set[str]] = {}
     modules: dict[str, str] = {}
     for call in surgeon.seen.calls:
         why = stays(call)
         owner = surgeon.modules[call.owner]
         if why:
-            surgeon.left.append(f"{call.name} in {place_of(call.owner)}: {why}")
+            sentence = f"{call.name} in {place_of(call.owner)}: {why}"
+            surgeon.left += [sentence] if sentence not in surgeon.left else []
         elif isinstance(owner, ACTIVATIONS):
             modules[call.owner] = repr(owner)
         else:
@@ -29,10 +31,8 @@ def plan_activation(surgeon: Surgeon, ingredient: Ingredient) -> None:
     for name, module in surgeon.modules.items():
         if name not in kept and isinstance(module, ACTIVATIONS) and not isinstance(module, _SQUASHING):
             modules.setdefault(name, repr(module))  # those that this pass did not call, too
-    if not modules and not functions:
-        raise InputError("activation: the model calls no activation that could be replaced")
-    for name, before in modules.items():
-        surgeon.change("activation", name, "instead", _module, (before, ingredient.name))
+    for name, text in modules.items():
+        surgeon.change("activation", name, "instead", _module, (text, ingredient.name))
     for name, names in functions.items():
         owner = surgeon.modules[name]
         if type(owner).__module__.startswith("torch."):
@@ -43,6 +43,7 @@ def plan_activation(surgeon: Surgeon, ingredient: Ingredient) -> None:
         called = tuple(sorted(names))
         texts = ", ".join(f"F.{n}" for n in called), ingredient.name
         surgeon.change("activation", name, "inside", _module, texts, called)
+    surgeon.check("activation", before, "the model calls no activation that could be replaced")
 
 
 def stays(call: Call) -> str:

@@ -25,8 +25,8 @@ def plan_dropout(surgeon: Surgeon, ingredient: Ingredient) -> None:
     elif ingredient.technique.diverges:  # type: ignore[attr-defined]
         _distribute(surgeon, ingredient)
     elif ingredient.technique.shares == "channels":  # type: ignore[attr-defined]
-        order = surgeon.seen.order
-        _before(surgeon, ingredient, [name for name in order[1:] if isinstance(surgeon.modules[name], CONVOLUTIONS)])
+        layers = [name for name in surgeon.seen.order if name != surgeon.seen.first]
+        _before(surgeon, ingredient, [name for name in layers if isinstance(surgeon.modules[name], CONVOLUTIONS)])
         nothing = f"{ingredient.name} goes before each convolution after the model's first layer, and it has none"
     else:
         _before(surgeon, ingredient, _last_linear(surgeon))
@@ -47,7 +47,7 @@ def _last_linear(surgeon: Surgeon) -> list[str]:
         tail.append(name)
     if not tail and seen.order and seen.order[-1] in seen.last and isinstance(modules[seen.order[-1]], nn.Linear):
         tail = [seen.order[-1]]  # a linear layer at each place of a sequence
-    return [name for name in reversed(tail) if name != seen.order[0]]
+    return [name for name in reversed(tail) if name != seen.first]
 
 
 def _before(surgeon: Surgeon, ingredient: Ingredient, found: list[str]) -> None:

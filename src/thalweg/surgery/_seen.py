@@ -98,6 +98,7 @@ class Seen:
         entering: what each norm was given by: the layer, if directly.
         last: layers whose output the model returned, perhaps through norms and shapes.
         order: layers in the order of their last call.
+        first: the first layer that was called, an embedding or recurrent layer or one of the user's own too.
         whole_norms: modules that call one norm on what they get and return what it returns, and the sizes of the
             last axes over which it goes; empty where it goes by channels.
         inner_norms: modules that call norms as functions within more, and which.
@@ -112,6 +113,7 @@ class Seen:
     entering: dict[str, str | None] = field(default_factory=dict)
     last: set[str] = field(default_factory=set)
     order: list[str] = field(default_factory=list)
+    first: str | None = None
     whole_norms: dict[str, tuple[int, ...]] = field(default_factory=dict)
     inner_norms: dict[str, set[str]] = field(default_factory=dict)
     thinned: dict[str, str] = field(default_factory=dict)
@@ -223,6 +225,9 @@ class _Watch(TorchFunctionMode):
             self.owners.pop()
             first = next((x for x in given if isinstance(x, Tensor)), None)
             is_norm = self._is_norm(name, module, first, found)
+            weighs = isinstance(module, LAYERS) or (leaf and next(module.parameters(), None) is not None)
+            if seen.first is None and weighs and not is_norm:
+                seen.first = name
             if not isinstance(found, Tensor):
                 return None
             if isinstance(module, LAYERS) or is_norm:
