@@ -206,6 +206,17 @@ def test_neighbours_are_the_nearest_and_of_the_words_form(tmp_path, wordnet):
     assert neighbours(Word("quick", "an"), path, 1000, 0.9, "")[0] == "easy"
 
 
+@pytest.mark.parametrize("odd", ["don't\x85", "a-\u2028b", "it's\tlate", "x\x1c-y", "a\x0b-b"])
+def test_words_with_ends_of_lines_inside_are_no_neighbours(tmp_path, odd):
+    """Files of words from the web have such, of letters that were once decoded as others."""
+    path = str(small_vectors(tmp_path / "vectors", {odd: (1, 0.15, 0), **VECTORS, "up-to-date": (1, 0.1, 0.01)}))
+    assert odd in read(path, 100)[0]
+    found = _vectors.opened(path, 100)
+    assert {"quick", "up-to-date"} <= found.keys()
+    assert not any(odd in (word, *(other for other, _ in near)) for word, near in found.items())
+    assert set(neighbours(Word("quick"), path, 100, 0.9, "")) == {"slow", "easy", "fast", "up-to-date"}
+
+
 def test_neighbours_against_all_cosines(tmp_path):
     words = {
         f"w{chr(97 + i // 26)}{chr(97 + i % 26)}": tuple(np.random.default_rng(i).normal(size=8)) for i in range(60)

@@ -98,9 +98,8 @@ def _written(words: list[str], vectors: np.ndarray) -> str:
     """Return the neighbours of words, a line for each; one matrix product in parts."""
     first: dict[str, int] = {}
     for i, word in enumerate(words):
-        lower = word.lower()
-        if word.isalpha() or "-" in word or "'" in word:
-            first.setdefault(lower, i)
+        if word.isalpha() or (("-" in word or "'" in word) and word.split() == [word]):
+            first.setdefault(word.lower(), i)
     names, rows = list(first), vectors[list(first.values())]
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     count, part = min(KEPT, len(names) - 1), 1024
@@ -155,7 +154,7 @@ def _binary(file: _File) -> bool:
     file.seek(here)
     try:
         line = some.split(b"\n")[0].decode()
-        [float(number) for number in line.split()[1:4]]
+        [float(number) for number in line.rstrip().split(" ")[1:4]]
     except (UnicodeDecodeError, ValueError):
         return True
     return "\x00" in line
