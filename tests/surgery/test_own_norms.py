@@ -137,3 +137,22 @@ def test_norms_without_statistics_may_be_called_several_times_and_so_may_what_wa
         assert surgery.operate(Thrice(nn.LayerNorm(8)), X[:, 0], norm=kind).changes[0].where == "norm"
     found = surgery.operate(Thrice(nn.BatchNorm1d(8)), X[:, 0], norm=norm.batch_cumulative())
     assert found.model.norm.momentum is None
+
+
+class WrittenRMSNorm(nn.Module):
+    """As in Llama."""
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
+
+
+def test_norms_that_are_written_out_stay_and_are_named():
+    net = nn.Sequential(WrittenRMSNorm(), nn.Linear(8, 6), nn.ReLU(), WrittenRMSNorm(), nn.Linear(6, 2))
+    left = "0 and 1 more: WrittenRMSNorm calls no norm of torch's, and stays"
+    found = surgery.operate(net, X[:, 0], norm=norm.layer())
+    assert of(found) == {("1", "", "layer")}
+    assert found.left == (left,)
+    with pytest.raises(InputError, match=f"^norm: nothing can be done; {left}$"):
+        surgery.operate(net, X[:, 0], norm=norm.removed())
+    nn.utils.parametrizations.weight_norm(net[4])
+    assert surgery.operate(net, X[:, 0], norm=norm.layer()).left == (left,)

@@ -32,6 +32,7 @@ def plan_norm(surgeon: Surgeon, ingredient: Ingredient) -> None:
     for name, functions in seen.inner_norms.items():
         called = " and ".join(f"F.{function}" for function in sorted(functions))
         surgeon.left.append(f"{called} in {place_of(name)}: {type(surgeon.modules[name]).__name__} calls it itself")
+    _note_written_out(surgeon)
     for name in [] if out else _hidden(surgeon):
         if takes(surgeon.modules[name]):
             _check_calls(surgeon, name, ingredient)
@@ -45,6 +46,19 @@ def plan_norm(surgeon: Surgeon, ingredient: Ingredient) -> None:
         if out
         else "the model has no linear or convolution layer that leads to an activation, and no norm",
     )
+
+
+def _note_written_out(surgeon: Surgeon) -> None:
+    """Note the norms that the user wrote out in arithmetic, known by the names of their classes alone."""
+    found: dict[str, list[str]] = {}
+    for name, module in surgeon.modules.items():
+        kind, known = type(module), name in surgeon.seen.whole_norms or name in surgeon.seen.inner_norms
+        own = not isinstance(module, NORMS) and not kind.__module__.startswith("torch.")
+        if own and not known and "norm" in kind.__name__.lower() and next(module.children(), None) is None:
+            found.setdefault(kind.__name__, []).append(place_of(name))
+    for kind_name, places in found.items():
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        surgeon.left.append(f"{places[0]}{more}: {kind_name} calls no norm of torch's, and stays")
 
 
 def _hidden(surgeon: Surgeon) -> list[str]:
