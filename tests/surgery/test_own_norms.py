@@ -156,3 +156,21 @@ def test_norms_that_are_written_out_stay_and_are_named():
         surgery.operate(net, X[:, 0], norm=norm.removed())
     nn.utils.parametrizations.weight_norm(net[4])
     assert surgery.operate(net, X[:, 0], norm=norm.layer()).left == (left,)
+
+
+@pytest.mark.parametrize(("x", "kind"), [(X[:, None], norm.rms()), (X, norm.batch()), (X[:, 0], norm.layer())])
+def test_what_surgery_put_behind_a_layer_is_replaced_and_taken_out_as_one(x, kind):
+    """Norms of channels' mean squares and of places are modules of this library, with torch's inside them."""
+    first = nn.Conv2d(1, 4, 3) if x.dim() == 4 else nn.Linear(8, 4)
+    net = nn.Sequential(first, nn.ReLU(), nn.Linear(first(x).shape[-1], 2))
+    once = surgery.operate(net, x, norm=kind).model
+    again = surgery.operate(once, x, norm=norm.batch_untracked())
+    assert [(c.where, c.before, c.after) for c in again.changes] == [
+        ("0", type(once[0].behind).__name__, "batch_untracked")
+    ]
+    assert again.left == ()
+    expected = surgery.operate(net, x, norm=norm.batch_untracked()).model
+    assert torch.equal(again.model(x), expected(x))
+    out = surgery.operate(once, x, norm=norm.removed())
+    assert [(c.where, c.after) for c in out.changes] == [("0.behind", "nothing")]
+    assert torch.equal(out.model(x), net(x))

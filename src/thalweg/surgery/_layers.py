@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["CONVOLUTIONS", "KINDS", "put_around", "takes"]
+__all__ = ["CONVOLUTIONS", "KINDS", "behind", "put_around", "takes"]
 
 
 class _Around(nn.Module):
@@ -65,6 +65,11 @@ CONVOLUTIONS = tuple(kind for kind in KINDS if kind is not nn.Linear)
 def takes(layer: nn.Module) -> bool:
     """Return whether something can be put around a layer: one of torch's own, or one that has something already."""
     return type(layer) in KINDS or isinstance(layer, _Around)
+
+
+def behind(layer: nn.Module) -> nn.Module | None:
+    """Return what surgery has put behind a layer before."""
+    return layer._modules.get("behind") if isinstance(layer, _Around) else None  # noqa: SLF001  a typed attribute
 
 
 def put_around(layer: nn.Module, place: str, module: nn.Module) -> None:

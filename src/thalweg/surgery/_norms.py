@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.errors import InputError
 from thalweg.surgery._activations import stays
-from thalweg.surgery._layers import takes
+from thalweg.surgery._layers import behind, takes
 from thalweg.surgery._seen import LAYERS, NORMS
 from thalweg.surgery._surgeon import Make, Surgeon, place_of
 from thalweg.technique import Ingredient
@@ -18,8 +18,10 @@ __all__ = ["plan_norm"]
 def plan_norm(surgeon: Surgeon, ingredient: Ingredient) -> None:
     """Replace the norms that are there, and put one where a layer leads to an activation without."""
     before, out, seen = len(surgeon.left), ingredient.name == "removed", surgeon.seen
+    put = {name: module for name, layer in surgeon.modules.items() if (module := behind(layer)) is not None}
+    parts = {id(part) for module in put.values() for part in module.modules()}
     for name, old in surgeon.modules.items():
-        if not isinstance(old, NORMS) and name not in seen.whole_norms:
+        if id(old) in parts or (not isinstance(old, NORMS) and name not in seen.whole_norms):
             continue
         if not out and name not in seen.shapes:
             surgeon.left.append(f"norm {place_of(name)}: this forward pass did not call it")
@@ -30,13 +32,18 @@ def plan_norm(surgeon: Surgeon, ingredient: Ingredient) -> None:
         texts = type(old).__name__, "nothing" if out else ingredient.name
         surgeon.change("norm", name, "instead", make, texts)
     for name, functions in seen.inner_norms.items():
+        if id(surgeon.modules[name]) in parts:
+            continue
         called = " and ".join(f"F.{function}" for function in sorted(functions))
         surgeon.left.append(f"{called} in {place_of(name)}: {type(surgeon.modules[name]).__name__} calls it itself")
     _note_written_out(surgeon)
-    for name in [] if out else _hidden(surgeon):
+    for name, module in put.items() if out else ():
+        surgeon.change("norm", f"{name}.behind".strip("."), "instead", _nothing, (type(module).__name__, "nothing"))
+    for name in [] if out else dict.fromkeys([*_hidden(surgeon), *put]):
         if takes(surgeon.modules[name]):
             _check_calls(surgeon, name, ingredient)
-            surgeon.change("norm", name, "behind", _norm(surgeon, ingredient, name), ("", ingredient.name))
+            there = type(put[name]).__name__ if name in put else ""
+            surgeon.change("norm", name, "behind", _norm(surgeon, ingredient, name), (there, ingredient.name))
         else:
             surgeon.leave(name)
     surgeon.check(
