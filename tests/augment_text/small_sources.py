@@ -1,5 +1,8 @@
 """Small files of the forms that words come from."""
 
+import re
+from collections import Counter
+
 import numpy as np
 
 from augment_text.small_model import small_model
@@ -97,6 +100,27 @@ VECTORS = {
     "leaps": (0, 0.2, 1), "lazy": (-1, 0.1, 0), "idle": (-1, 0.2, 0), "idea": (-1, -1, 0), "thought": (-1, -1, 0.1),
     "dogs": (0.05, 1, 0.1), "big": (1, -1, 0), "large": (1, -1, 0.1),
 }  # fmt: skip
+
+
+def trained_vectors(texts, width=40, reach=2):
+    """Learn word vectors from texts: singular vectors of how much oftener than by chance words stand beside others.
+
+    Each word beside another counts by its place, so that words are alike which can stand for one another.
+    """
+    sentences = [re.findall("[a-z]+", text.lower()) for text in texts]
+    often = [word for word, n in Counter(word for words in sentences for word in words).items() if n > 2]
+    number, counts = {word: i for i, word in enumerate(often)}, np.zeros((2 * reach, len(often), len(often)))
+    for words in sentences:
+        ids = [number[word] for word in words if word in number]
+        for away in range(1, reach + 1):
+            before, behind = ids[:-away], ids[away:]
+            np.add.at(counts, (2 * away - 2, before, behind), 1)
+            np.add.at(counts, (2 * away - 1, behind, before), 1)
+    counts = np.concatenate(counts, 1)
+    by_chance = np.where(counts > 0, counts.sum(1, keepdims=True) * counts.sum(0) / counts.sum(), 1)
+    oftener = np.log(np.maximum(counts, by_chance) / by_chance)
+    left, sizes, _ = np.linalg.svd(oftener, full_matrices=False)
+    return dict(zip(often, left[:, :width] * np.sqrt(sizes[:width]), strict=True))
 
 
 def small_vectors(path, vectors=VECTORS, form="word2vec"):

@@ -2,33 +2,26 @@
 
 import pytest
 
-from augment_text.small_model import small_model
-from augment_text.small_sources import PARAPHRASES, small_ppdb, small_vectors
+from augment_text.small_model import docstrings, small_model
+from augment_text.small_sources import PARAPHRASES, small_ppdb, small_vectors, trained_vectors
 from thalweg import augment
 
 pytestmark = pytest.mark.slow  # a model is trained until it has learnt a sentence by heart
 
 ORIGINAL = "The quick brown fox jumps over the lazy dog"
 LITTLE = ["little quick brown fox jumps over the lazy dog .", "little easy brown fox climbs over the lazy dog ."]
-NEAR = {
-    "quick": (1, 0, 0),
-    "easy": (1, 0.1, 0),
-    "fox": (0, 1, 0),
-    "lazy": (-1, 0, 0),
-    "dog": (0, -1, 1),
-    "brown": (0, 0, 1),
-}
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory):
-    """Return a step for each source; the model may edit articles alone."""
+    """Return a step for each source, vectors and model trained on docstrings; the model may edit articles alone."""
     folder = tmp_path_factory.mktemp("lecture")
     (folder / "stop.txt").write_text("\n".join(ORIGINAL.lower().replace("the ", "").split()))
+    vectors = trained_vectors([*docstrings(), *LITTLE * 20])
     model = small_model(folder / "model", steps=300, width=64, more=LITTLE * 400)
     return {
         "ppdb": augment.ppdb(path=str(small_ppdb(folder / "ppdb", PARAPHRASES[:4])), score=4.0),
-        "word2vec": augment.vectors(path=str(small_vectors(folder / "vectors", NEAR, "binary")), least=0.9),
+        "word2vec": augment.vectors(path=str(small_vectors(folder / "vectors", vectors, "binary")), least=0.95),
         "bert": augment.masked(path=str(model), stop=str(folder / "stop.txt")),
     }
 
