@@ -105,7 +105,10 @@ class Gradients(Pictured):
         ]
         colour = alt.Color("of:N", title=None, sort=None, scale=alt.Scale(range=["#8a8f98", "#2b6cb0", "#c05621"]))
         x = alt.X(
-            "norm:Q", title="norm", scale=alt.Scale(type="log", nice=False, padding=10), axis=alt.Axis(format=".0e")
+            "norm:Q",
+            title="norm",
+            scale=alt.Scale(type="log", nice=False, padding=10),
+            axis=alt.Axis(format=".0e", labelOverlap="greedy", labelSeparation=6),
         )
         norms = alt.Chart(alt.InlineData(values=rows), title="backward").mark_point(filled=True, size=50, opacity=0.9)
         norms = norms.encode(x=x, y=y, color=colour, shape=alt.Shape("of:N", title=None, sort=None))
