@@ -174,3 +174,8 @@ def test_what_surgery_put_behind_a_layer_is_replaced_and_taken_out_as_one(x, kin
     out = surgery.operate(once, x, norm=norm.removed())
     assert [(c.where, c.after) for c in out.changes] == [("0.behind", "nothing")]
     assert torch.equal(out.model(x), net(x))
+    once.forward = lambda x: x  # so that nothing is called
+    with pytest.raises(
+        InputError, match=r"^norm: nothing can be done; norm behind 0: this forward pass did not call"
+    ):
+        surgery.operate(once, x, norm=norm.layer())

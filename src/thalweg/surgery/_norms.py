@@ -36,10 +36,12 @@ def plan_norm(surgeon: Surgeon, ingredient: Ingredient) -> None:
             continue
         called = " and ".join(f"F.{function}" for function in sorted(functions))
         surgeon.left.append(f"{called} in {place_of(name)}: {type(surgeon.modules[name]).__name__} calls it itself")
-    _note_written_out(surgeon)
+    _note_written_out(surgeon, parts)
     for name, module in put.items() if out else ():
         surgeon.change("norm", f"{name}.behind".strip("."), "instead", _nothing, (type(module).__name__, "nothing"))
-    for name in [] if out else dict.fromkeys([*_hidden(surgeon), *put]):
+    uncalled = [] if out else [name for name in put if name not in seen.shapes]
+    surgeon.left += [f"norm behind {place_of(name)}: this forward pass did not call it" for name in uncalled]
+    for name in [] if out else dict.fromkeys([*_hidden(surgeon), *(name for name in put if name not in uncalled)]):
         if takes(surgeon.modules[name]):
             _check_calls(surgeon, name, ingredient)
             there = type(put[name]).__name__ if name in put else ""
@@ -55,12 +57,17 @@ def plan_norm(surgeon: Surgeon, ingredient: Ingredient) -> None:
     )
 
 
-def _note_written_out(surgeon: Surgeon) -> None:
-    """Note the norms that the user wrote out in arithmetic, known by the names of their classes alone."""
+def _note_written_out(surgeon: Surgeon, parts: set[int]) -> None:
+    """Note the norms that the user wrote out in arithmetic, known by the names of their classes alone.
+
+    Args:
+        surgeon: whose model.
+        parts: modules that are none of the user's, by their ids.
+    """
     found: dict[str, list[str]] = {}
     for name, module in surgeon.modules.items():
         kind, known = type(module), name in surgeon.seen.whole_norms or name in surgeon.seen.inner_norms
-        own = not isinstance(module, NORMS) and not kind.__module__.startswith("torch.")
+        own = not isinstance(module, NORMS) and id(module) not in parts and not kind.__module__.startswith("torch.")
         if own and not known and "norm" in kind.__name__.lower() and next(module.children(), None) is None:
             found.setdefault(kind.__name__, []).append(place_of(name))
     for kind_name, places in found.items():
