@@ -353,6 +353,7 @@ def test_a_run_that_fails_on_the_way_is_one_sentence_too(place, tmp_path):
         ("nonsense", "no such command 'nonsense'; see thalweg --help"),
         ("compare wine --nonsense", "no such option: --nonsense"),
         ("compare wine --trials x", "invalid value for '--trials': "),
+        ("watch here --tensorboard", "option '--tensorboard' requires an argument; see thalweg watch --help"),
         ("compare", "missing argument 'TASK'; see thalweg compare --help"),
         ("train wine --out new", "missing option '--recipe'; see thalweg train --help"),
     ],

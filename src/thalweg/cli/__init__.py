@@ -49,7 +49,7 @@ def main() -> None:
         if "\n" in told:  # nothing was asked for, and this is the help
             sys.exit(told)
         first, *more = told.rstrip(".?").split(". ")
-        place = getattr(context, "command_path", "thalweg")
+        place = getattr(context, "command_path", None) or " ".join(["thalweg", *_command(sys.argv)])
         _refuse("; ".join([*map(_lower, (first, *more)), f"see {place} --help"]))
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -64,6 +64,12 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _command(arguments: list[str]) -> list[str]:
+    """Return the command that was asked for, if it is one."""
+    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    return [word for word in arguments[1:2] if word in known]
 
 
 def _refuse(sentence: str) -> NoReturn:
