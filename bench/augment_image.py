@@ -33,8 +33,9 @@ NAMES = (*list(TARGETS)[:5], "elastic", "grid distortion")
 REMARKS = """\
 Every step happens to every picture, on both sides, with the same limits. albumentations draws brightness and contrast
 in one step. `ElasticTransform` has the `sigma` of ours, and `GridDistortion` its own defaults. kornia's affine is
-`RandomAffine`, bilinear, on float tensors, each sample with draws of its own. torchvision's transforms are not measured,
-since its import fails beside the CPU build of torch, and no CUDA device was at hand for kornia's compiled affine.
+`RandomAffine`, bilinear, on float tensors, each sample with draws of its own. torchvision's transforms are not
+measured, since its import fails beside the CPU build of torch, and no CUDA device was at hand for kornia's compiled
+affine.
 """
 
 

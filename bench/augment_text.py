@@ -43,8 +43,8 @@ A tenth of the words are edited, one at least and ten at most, on both sides. nl
 tagger, whose weights would have to be downloaded: the same tagger is trained here on the texts, for five tags instead
 of 45, which makes it quicker than it is elsewhere. Its model class asks transformers 4 for ids of tokens;
 two lines here ask version 5. Vectors are random numbers for real words: only the time counts. The model has BERT's
-form, 2 layers of 128, untrained. TextAttack is not measured: its import asks for NLTK's stop words, which would have to
-be downloaded.
+form, 2 layers of 128, untrained. TextAttack is not measured: its import asks for NLTK's stop words, which would
+have to be downloaded.
 """
 
 
