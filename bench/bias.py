@@ -21,6 +21,7 @@ import bias_speed
 import thalweg as tw
 from clock import met, table
 from thalweg import dropout, norm, prune
+from thalweg.inspect._picture import save
 from thalweg.task import Split
 from thalweg.train import Member, Result, train
 from thalweg.train.made import model_of
@@ -160,7 +161,7 @@ def _draw_sooner(courses: dict[str, dict[str, Course]], steps: int) -> None:
         rule = alt.Chart(alt.InlineData(values=[{"end": end}])).mark_rule(strokeDash=[3, 3], color="#8a8f98")
         chart = alt.layer(band, line, rule.encode(y="end:Q"), title=name)
         panels.append(chart.properties(width=230, height=200))
-    alt.hconcat(*panels).properties(background="white").save(SOONER_PICTURE)
+    save(alt.hconcat(*panels).properties(background="white"), SOONER_PICTURE)
 
 
 # -- sparse variational dropout ---------------------------------------------------------------------------
@@ -263,7 +264,7 @@ def _draw_sparse(points: Sequence[dict[str, Any]]) -> None:
     wanted = alt.InlineData(values=[{"gone": GONE, "to": 1.0, "lost": LOST, "down": 0.0}])
     area = alt.Chart(wanted).mark_rect(opacity=0.12, color="#2f855a")
     area = area.encode(x="gone:Q", x2="to:Q", y="lost:Q", y2="down:Q")
-    alt.layer(area, line, text).properties(width=420, height=240, background="white").save(SPARSE_PICTURE)
+    save(alt.layer(area, line, text).properties(width=420, height=240, background="white"), SPARSE_PICTURE)
 
 
 # -- MC dropout -------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from clock import table
+from thalweg.inspect._picture import save
 from thalweg.study.statistics import Estimates, Floats, differences, means, pair_alpha
 from thalweg.train import Member, train
 
@@ -283,4 +284,4 @@ def draw(powers: Mapping[float, Floats]) -> None:
             color=alt.Color("interval:N", title=None, sort=names),
         )
     )
-    lines.properties(width=420, height=240, background="white").save(PICTURE)
+    save(lines.properties(width=420, height=240, background="white"), PICTURE)

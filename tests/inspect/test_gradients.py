@@ -1,5 +1,7 @@
 """The chain rule through a module: against derivatives by hand, by functional calls, and nothing is changed."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -159,6 +161,9 @@ def test_it_is_a_table_and_a_picture(tmp_path):
     assert max(row["share"] for row in forward) == 1.0
     found.save(tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text()
+    found.chart().save(tmp_path / "tight.svg")
+    wide, tight = (int(re.search(r'width="(\d+)"', one)[1]) for one in (text, (tmp_path / "tight.svg").read_text()))
+    assert wide >= tight + 50  # room for a wider font
     assert "layer (2) Linear" in text
     assert "fullest bin" in text
 

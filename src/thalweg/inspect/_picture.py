@@ -9,6 +9,9 @@ from thalweg.errors import InputError
 
 __all__ = ["Pictured", "save"]
 
+_ROOM = {"left": 20, "top": 5, "right": 45, "bottom": 5}
+"""Pixels around an SVG: names are measured in one font, and whoever shows them may have a wider one."""
+
 
 def save(chart: Any, path: Path | str) -> None:
     """Write an Altair chart as ``.svg``, ``.png`` or ``.html``; the page asks the network for nothing.
@@ -20,6 +23,8 @@ def save(chart: Any, path: Path | str) -> None:
     if path.suffix not in (".svg", ".png", ".html"):
         raise InputError(f'a chart is saved as .svg, .png or .html, not "{path.name}"')
     more: dict[str, dict[str, Any]] = {".png": {"scale_factor": 2}, ".html": {"inline": True}}
+    if path.suffix == ".svg":
+        chart = chart.properties(padding=_ROOM)
     try:
         chart.save(path, **more.get(path.suffix, {}))
     except OSError as error:
