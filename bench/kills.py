@@ -1,0 +1,50 @@
+"""Studies that are killed a hundred times, and checkpoints that are damaged in forty ways."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from clock import met
+
+KILLS, INSIDE = 100, 20
+ROOT = Path(__file__).parent.parent
+TESTS = (
+    "tests/study/test_many_kills.py::test_many_kills",
+    "tests/train/test_checkpoint.py::test_40_damaged_files_are_40_times_named_and_survived",
+)
+
+
+def section() -> str:
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-m", "slow or not slow", *TESTS]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "THALWEG_KILLS": str(KILLS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = re.search(r"(\d+) kills, (\d+) inside a write (\{.*\}), (\d+) within .*; (\d+) studies", done.stdout)
+    if done.returncode or not said or "2 passed" not in done.stdout:
+        raise RuntimeError(done.stdout + done.stderr)
+    kills, inside, where, within, studies = said.groups()
+    places = ", ".join(f"{place} {count}" for place, count in re.findall(r"'(.+?)': (\d+)", where))
+    enough = met(int(kills) >= KILLS and int(inside) >= INSIDE)
+    return f"""## Killed, and damaged
+
+A study with dropout, schedules, averaging and plateau on data whose order matters, in one process and in two in
+turn; SIGKILL at a random moment, or inside a write, to all of its processes or to one; then the same command again,
+until it is done. Compared with one that was left alone: records, and weights byte by byte.
+
+- {kills} kills, {inside} of them inside a write ({places}), {within} within the epoch of the kill before;
+  {studies} studies came to their end, each to the same bits. Asked for: {KILLS}, {INSIDE} of them inside; {enough}.
+- 40 damaged checkpoints, 20 cut short and 20 with one bit flipped: 40 were named, and the one before used: met.
+
+It took {time.monotonic() - started:.0f} s.
+"""
