@@ -14,6 +14,12 @@ __all__ = ["PARTS", "context", "fitting", "forms_of", "inflected", "lemmas"]
 PARTS = ("NOUN", "VERB", "ADJ", "ADV")
 """Parts of speech whose words have synonyms."""
 
+_TAGS = {
+    "NOUN": ("NN", "NNS"), "VERB": ("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"), "ADJ": ("JJ", "JJR", "JJS"),
+    "ADV": ("RB", "RBR", "RBS"),
+}  # fmt: skip
+"""Penn's tags of each."""
+
 _BASIC = ("NN", "VB", "VBP", "JJ", "RB")
 """Penn's tags of basic forms."""
 
@@ -56,14 +62,20 @@ def lemmas(word: str) -> dict[str, str]:
 
 
 @lru_cache(1 << 16)
+def _forms(lemma: str) -> dict[str, tuple[str, ...]]:
+    """Return a lemma's forms by Penn's tags, of all parts of speech; the library makes a deep copy each time."""
+    found: dict[str, tuple[str, ...]] = _library().getAllInflections(lemma)
+    return found
+
+
+@lru_cache(1 << 16)
 def forms_of(word: str, lemma: str, part: str) -> tuple[str, ...]:
     """Return which forms of its lemma a word is, as Penn's tags; an empty one where that is not known.
 
     >>> forms_of("ate", "eat", "VERB"), forms_of("ate", "ate", "")
     (('VBD',), ())
     """
-    known = _library().getAllInflections(lemma, upos=part) if part else {}
-    return tuple(tag for tag, forms in known.items() if word in forms)
+    return tuple(tag for tag, forms in _forms(lemma).items() if tag in _TAGS[part] and word in forms) if part else ()
 
 
 @lru_cache(1 << 16)
@@ -73,7 +85,7 @@ def inflected(lemma: str, tag: str, *, regular: bool = True) -> str | None:
     >>> inflected("climb", "VBZ"), inflected("child", "NNS")
     ('climbs', 'children')
     """
-    found = _library().getInflection(lemma, tag, inflect_oov=regular)
+    found = _forms(lemma).get(tag) or _library().getInflection(lemma, tag, inflect_oov=regular)
     return found[0] if found else None
 
 

@@ -66,14 +66,11 @@ def synonyms(word: Word, path: str, senses: int) -> tuple[str, ...]:
 def _synonyms(surface: str, before: str, tag: str, path: str, senses: int) -> tuple[str, ...]:
     lexicon = opened(path)
     part, lemma = reading(surface, before, tag, lexicon)
-    if not part:
+    near = lexicon.synonyms(lemma, part, senses) if part else ()
+    if not near:  # of most words, which then need no more looking up
         return ()
     opposite = lexicon.antonyms(lemma, part)
-    same = [
-        (found, True)
-        for found in lexicon.synonyms(lemma, part, senses)
-        if found not in opposite and lemma not in lexicon.antonyms(found, part)
-    ]
+    same = [(found, True) for found in near if found not in opposite and lemma not in lexicon.antonyms(found, part)]
     return fitting(same, Word(surface), part, lemma, before)
 
 
@@ -186,6 +183,7 @@ class WordNet:
         self._data = {part: _mapped(folder / f"data.{name}") for part, name in _FILES.items()}
         self._counts = _counts(folder / "cntlist.rev")
         self._senses = lru_cache(1 << 16)(self._look_up)
+        self._synset = lru_cache(1 << 15)(self._read)
         self._against_all = lru_cache(1 << 16)(self._antonyms)
 
     def said(self) -> str:
@@ -246,7 +244,7 @@ class WordNet:
         end = data.find(b"\n", offset)
         return data[offset : len(data) if end < 0 else end].split(b" | ", 1)[0]
 
-    def _synset(self, part: str, offset: int) -> _Synset:
+    def _read(self, part: str, offset: int) -> _Synset:
         fields = self._line(part, offset).decode().split()
         try:
             if int(fields[0]) != offset:
