@@ -96,6 +96,16 @@ def test_much_work_waits_for_code():
     assert found.graphs == 3, "a step of 64, one of the 52 that are left over, and an evaluation"
 
 
+@pytest.mark.parametrize(("executor", "times"), [("vmapped", 3), ("one by one", 10)])
+def test_work_is_compiled_from_so_many_times_what_compiling_takes(executor, times):
+    task, plan = small_digits(mlp), Plan(executor, 32, 1e-4, 1e-4, "as said")
+    takes = sum(graph.seconds for graph in planner.graphs(task, Together(), plan))
+    assert takes > 27, "three graphs of 9 s and more"
+    less = planner.to_compile(task, Together(), plan, 0.99 * times * takes)
+    assert (less.compiles, less.reason) == ("", "as said; compiling would take longer than it can save")
+    assert planner.to_compile(task, Together(), plan, 1.01 * times * takes).compiles == "pending"
+
+
 def test_what_cannot_be_compiled_is_said(monkeypatch):
     def refuse(*_):
         raise RuntimeError("the compiler was out of sorts. It said much more.")
