@@ -16,7 +16,7 @@ from thalweg.record import RunRecord, Store
 from thalweg.study import ablate, compare, contributions
 from thalweg.study.ablate import parts, recipes_of
 from thalweg.study.contributions import contributions as judged
-from thalweg.study.study import _Work
+from thalweg.study.work import Work
 
 PLAIN = Recipe(epochs=2, batch_size=30)
 FULL = Recipe(
@@ -159,7 +159,7 @@ def test_an_interrupted_ablation_goes_on_to_the_same_verdict_and_a_finished_one_
     finished, tmp_path, monkeypatch
 ):
     done, _ = finished
-    make = _Work._make
+    make = Work._make
 
     def stopping(self, planned, what, **more):
         add, count = self.store.add_run, iter(range(9))
@@ -172,7 +172,7 @@ def test_an_interrupted_ablation_goes_on_to_the_same_verdict_and_a_finished_one_
         self.store.add_run = adding
         make(self, planned, what, **more)
 
-    monkeypatch.setattr(_Work, "_make", stopping)
+    monkeypatch.setattr(Work, "_make", stopping)
     with pytest.raises(KeyboardInterrupt):
         study(tmp_path)
     with Store(tmp_path) as store:

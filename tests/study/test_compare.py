@@ -116,7 +116,7 @@ def test_an_interrupted_study_goes_on_to_the_same_bits(finished, tmp_path):
 
 
 def test_keyboard_interrupt_keeps_what_is_done(tmp_path, monkeypatch):
-    from thalweg.study import study as module
+    from thalweg.study import work as module
 
     def stop(*arguments, **more):
         raise KeyboardInterrupt

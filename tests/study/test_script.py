@@ -351,7 +351,7 @@ def test_a_task_file_that_is_gone_or_broken_is_said(odd, tmp_path):
 
 
 def test_an_unfinished_study_is_not_exported(tmp_path, monkeypatch):
-    from thalweg.study import study as module
+    from thalweg.study import work as module
 
     def stop(*arguments, **more):
         raise KeyboardInterrupt

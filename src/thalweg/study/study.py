@@ -1,9 +1,9 @@
-"""A study, from the recipes to the verdict: who is compared, what is left to run, and what came of it."""
+"""A study, from the recipes to the report: what is asked is checked and planned, its store opened, its work done."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -12,49 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import Recipe, Together
-from thalweg.record import RecipeRow, RunRecord, Store, StoreError
-from thalweg.study import constant
+from thalweg.record import RecipeRow, Store, StoreError
+from thalweg.report import write
 from thalweg.study import verdict as verdicts
-from thalweg.study.before import (
-    bought,
-    by_name,
-    check_all,
-    checked_processes,
-    counted,
-    lost,
-    one_thread,
-    size_of,
-    understood,
-)  # fmt: skip
-from thalweg.study.budget import duration, expected_seconds
+from thalweg.study.before import bought, by_name, check_all, checked_processes, one_thread
 from thalweg.study.engines.local import Local
 from thalweg.study.identity import continued, study_facts
-from thalweg.study.live import Live
-from thalweg.study.machine import at_once
-from thalweg.study.plan import (
-    Job,
-    Planned,
-    Protocol,
-    best_trial,
-    chosen_arm,
-    first_arms,
-    tuning,
-)
-from thalweg.study.planning import make_plans, plan_facts, plans_of, sentence, sentences
+from thalweg.study.plan import Protocol, tuning
+from thalweg.study.planning import make_plans, plans_of
 from thalweg.study.progress import Bar, Quiet, Show
+from thalweg.study.work import Judge, Work
 from thalweg.task import Task, fingerprint
-from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.inductor import no_compiler
-from thalweg.train.planner import Plan, obstacle, ready
+from thalweg.train.planner import Plan
 
 if TYPE_CHECKING:
     from thalweg.study.baselines import Baselines
     from thalweg.study.engines.ray import Cluster
 
 __all__ = ["Study", "compare", "conduct"]
-
-Judge = Callable[[Store], dict[str, Any] | None]
-"""Makes the verdict of a study's records; None where some are missing."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +157,7 @@ def conduct(
                     processes = trains.cores
                 if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                     # Everything that can be refused is, before the directory is touched.
-                    planned = make_plans(task, named, protocol, budget, processes, compiles, _import_ending)
+                    planned = make_plans(task, named, protocol, budget, processes, compiles)
                 with Store(directory, write=True) as store:
                     if store.anew:
                         show.say(f"{store.path} is empty: the study begins anew")
@@ -193,7 +168,7 @@ def conduct(
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
                         asked = protocol
                         plans, protocol = planned or make_plans(
-                            task, named, protocol, budget, processes, compiles, _import_ending
+                            task, named, protocol, budget, processes, compiles
                         )
                         if budget is not None:
                             notes = [*notes, bought(budget, asked, protocol)]
@@ -206,17 +181,11 @@ def conduct(
                         classical = _classical(list(dict.fromkeys((*kept, *baselines))), task)
                     for note in notes:
                         show.say(note)
-                    work = _Work(task, named, protocol, prints, plans, processes, store, show, trains)
-                    return work.run(classical, judge or partial(_verdict, named))
+                    work = Work(task, named, protocol, prints, plans, processes, store, show, trains)
+                    verdict = work.run(classical, judge or partial(_verdict, named))
+                    return Study(store.directory, verdict, write(store.directory))
         except StoreError as error:
             raise InputError(str(error)) from error
-
-
-def _import_ending() -> None:
-    """Import what the verdict and the report are made with while others work, and not after them."""
-    from opda import nonparametric  # noqa: F401
-
-    from thalweg.report import page  # noqa: F401
 
 
 def _classical(names: Sequence[str], task: Task) -> Baselines | None:
@@ -247,129 +216,3 @@ def _engine(
     if address is not None:
         raise InputError("an address is that of a Ray cluster; add --engine ray")
     return nullcontext(Local(task, processes=processes, say=show.say))
-
-
-class _Work:
-    """What `compare` does once the study's store is open."""
-
-    def __init__(
-        self,
-        task: Task,
-        recipes: Mapping[str, Recipe],
-        protocol: Protocol,
-        prints: Mapping[str, str],
-        plans: dict[Together, Plan],
-        processes: int,
-        store: Store,
-        show: Show,
-        engine: Local | Cluster,
-    ) -> None:
-        self.task, self.recipes, self.protocol, self.prints = task, recipes, protocol, prints
-        self.plans, self.processes, self.store, self.show = plans, processes, store, Live(show, store)
-        self.engine, self.told = engine, set[str]()  # of which runs it was said whether they diverged
-        self.again = store.failed()  # by an earlier command; this one tries them once more
-        self.reasons: set[str] = set()
-        if isinstance(engine, Local):
-            engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
-
-    def _replan(self, together: Together, plan: Plan) -> None:
-        """Keep what a plan has become: it is not measured again when the study goes on."""
-        self.plans[together] = plan
-        self.show.say(sentence(together, self.plans, self.processes))
-        self.store.put("plan", plan_facts(self.plans, self.processes))
-
-    def run(self, classical: Baselines | None, judge: Judge) -> Study:
-        """Run what is missing, arm after arm, and fit the baselines; then the verdict and the report."""
-        from thalweg.report import write
-
-        first = first_arms(self.recipes, self.protocol, self.prints)
-        self._announce(first)
-        with self.show:
-            self._make(first, "tuning, defaults, rates" if self.protocol.trials else "runs", begins=True)
-            best = best_trial(
-                self.store.entries("tuning"), self.store.runs(), higher_is_better=self.task.metric.higher_is_better
-            )
-            self._make(chosen_arm(self.recipes, self.protocol, self.prints, best), "chosen settings")
-            self._tidy_up()
-            if classical is not None:
-                classical.fit(self.store, self.protocol, self.show.say)
-        constant.keep(self.task, self.store)
-        verdict = judge(self.store)
-        assert verdict is not None, "every run has a record"
-        if classical is not None:
-            verdict = classical.judged(self.store, verdict)
-        self.store.put("verdict", verdict)
-        return Study(self.store.directory, verdict, write(self.store.directory))
-
-    def _tidy_up(self) -> None:
-        """Remove what a kill between a lane's last record and its end has left."""
-        checkpoints = Checkpoints(self.store.directory)
-        for name in checkpoints.names():
-            checkpoints.remove(name)
-
-    def _announce(self, first: Planned) -> None:
-        """Say, before the first run, how many there are and how long they will take."""
-        for line in understood(self.task, self.recipes):
-            self.show.say(line)
-        for line in sentences(self.plans, self.processes):
-            self.show.say(line)
-        done = self.store.finished() - self.again
-        left = [job for job in first.jobs.values() if job.identity not in done]
-        total = self.protocol.runs(self.recipes)
-        if self.again:
-            self.store.drop_entries("chosen")  # of trials that are made again, others may be the best
-            count = len(self.again)
-            self.show.say(f"{counted(count, 'run')} failed, and {'is' if count == 1 else 'are'} tried again")
-        working = at_once(self.processes) if isinstance(self.engine, Local) else float(self.processes)
-        if not done:
-            self.show.say(size_of(self.task, self.recipes, self.protocol, self.plans, working))
-        else:
-            kept = f"{len(done)} of at most {total} runs are recorded in {self.store.directory} and are kept"
-            seconds = expected_seconds(self.task, left, self.plans, working)
-            self.show.say(f"{kept}; about {duration(seconds)} for the next {len(left)}" if left else kept)
-
-    def _have_code(self, jobs: Sequence[Job]) -> None:
-        """Have the code ready that jobs are to be trained with, if that was decided before; without, bits differ."""
-        for together in dict.fromkeys(job.member.recipe.together() for job in jobs):
-            try:
-                ready(self.task, together, self.plans[together])
-            except Exception as error:
-                raise InputError(
-                    f"the steps of the study in {self.store.directory} are compiled, and here they cannot be: "
-                    f"{no_compiler() or obstacle(error)}; choose another --out"
-                ) from error
-
-    def _make(self, planned: Planned, what: str, *, begins: bool = False) -> None:
-        """Run and record the planned runs that are not recorded yet."""
-        self.store.add_entries(planned.entries)
-        done = self.store.finished() - self.again
-        jobs = [job for job in planned.jobs.values() if job.identity not in done]
-        if not jobs:
-            self.told |= planned.jobs.keys()
-            return
-        if isinstance(self.engine, Local):
-            self._have_code(jobs)
-        names = {entry.run: entry.recipe for entry in planned.entries}
-
-        def record(run: RunRecord) -> None:
-            self.store.add_run(run)
-            self.again.discard(run.identity)
-            self.show.ended(run.identity)
-            self.show.run()
-            if run.status == "failed" and run.reason not in self.reasons:
-                self.reasons.add(run.reason)
-                self.show.say(f"{names[run.identity]}, seed {run.seed}, failed: {run.reason}")
-
-        self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
-        every = list(planned.jobs.values())
-        more: dict[str, Any] = {}
-        if isinstance(self.engine, Local):
-            more = {"on_courses": self.show.courses, "meanwhile": _import_ending}
-        self.engine.run(
-            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **more
-        )  # fmt: skip
-        runs = self.store.runs()
-        new = planned.jobs.keys() - self.told
-        for line in lost((name, runs[identity]) for identity, name in names.items() if identity in new):
-            self.show.say(line)
-        self.told |= planned.jobs.keys()
