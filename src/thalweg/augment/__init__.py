@@ -42,6 +42,7 @@ from thalweg.augment._normalise import normalise
 from thalweg.augment._ocr import ocr
 from thalweg.augment._pad import pad
 from thalweg.augment._perspective import perspective
+from thalweg.augment._policy import Policy
 from thalweg.augment._posterise import posterise
 from thalweg.augment._ppdb import ppdb
 from thalweg.augment._quarter_turns import quarter_turns
@@ -64,7 +65,7 @@ from thalweg.augment._solarise import solarise
 from thalweg.augment._ssr import ssr
 from thalweg.augment._sun_flare import sun_flare
 from thalweg.augment._synonym import synonym
-from thalweg.augment._technique import AugmentTechnique, Policy
+from thalweg.augment._technique import AugmentTechnique
 from thalweg.augment._trivial import trivial
 from thalweg.augment._typo import typo
 from thalweg.augment._vectors import vectors

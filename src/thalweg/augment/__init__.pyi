@@ -4,8 +4,8 @@
 from collections.abc import Sequence
 
 from thalweg.augment._adapted import adapted as adapted
+from thalweg.augment._policy import Policy as Policy
 from thalweg.augment._technique import AugmentTechnique as AugmentTechnique
-from thalweg.augment._technique import Policy as Policy
 from thalweg.technique import Choice, LogUniform, Uniform
 
 CATALOGUE: dict[str, AugmentTechnique]

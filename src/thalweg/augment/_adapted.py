@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.augment._technique import AugmentTechnique, Policy
+from thalweg.augment._policy import Policy
+from thalweg.augment._technique import AugmentTechnique
 from thalweg.errors import InputError
 
 __all__ = ["adapted"]

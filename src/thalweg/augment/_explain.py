@@ -12,7 +12,7 @@ from thalweg.augment.image._plane import Plane
 from thalweg.augment.image._runs import size_after
 
 if TYPE_CHECKING:
-    from thalweg.augment._technique import Policy
+    from thalweg.augment._policy import Policy
 
 __all__ = ["explained"]
 

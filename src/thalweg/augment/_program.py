@@ -13,7 +13,8 @@ from thalweg.errors import InputError
 from thalweg.technique import Distribution
 
 if TYPE_CHECKING:
-    from thalweg.augment._technique import AugmentTechnique, Policy
+    from thalweg.augment._policy import Policy
+    from thalweg.augment._technique import AugmentTechnique
 
 __all__ = ["Step", "steps"]
 

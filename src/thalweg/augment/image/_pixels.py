@@ -17,7 +17,7 @@ from thalweg.augment.image._warps import BLOCK, bent_levels, ending_fits, warped
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
-    from thalweg.augment._technique import Policy
+    from thalweg.augment._policy import Policy
     from thalweg.augment.image._plane import Plane
 
 __all__ = ["augmented", "chosen", "field_and_map", "groups_of", "moved", "table_of", "warped", "warped_planes"]

@@ -19,7 +19,7 @@ from thalweg.errors import InputError, unknown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from thalweg.augment._technique import Policy
+    from thalweg.augment._policy import Policy
     from thalweg.augment.image._plane import Plane
 
 __all__ = ["Together", "augmented"]

@@ -22,7 +22,7 @@ from thalweg.augment.image._warps import BLOCK, bent_floats, warped_small
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
-    from thalweg.augment._technique import Policy
+    from thalweg.augment._policy import Policy
 
 __all__ = ["augmented", "mixed"]
 

@@ -26,7 +26,7 @@ from thalweg.augment.text.sources._reads import READS
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
-    from thalweg.augment._technique import Policy
+    from thalweg.augment._policy import Policy
 
 __all__ = ["augmented", "explained", "sources"]
 
