@@ -24,7 +24,7 @@ from thalweg.study.engines import compilers
 from thalweg.study.engines.lanes import Watch
 from thalweg.study.engines.local import Local
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.compiled import Traced
+from thalweg.train.compiled import Graph
 from thalweg.train.planner import Plan
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lanes are forked")
@@ -41,7 +41,7 @@ def task():
 @pytest.fixture
 def compiles(monkeypatch):
     """Return what sets what a compiler's process does with a graph; the study's own process compiles at once."""
-    begin, here = Traced.__init__, os.getpid()
+    begin, here = Graph.__init__, os.getpid()
 
     def begun(self, *given):
         begin(self, *given)
@@ -52,11 +52,11 @@ def compiles(monkeypatch):
         self._is(lambda given: graph(*given))
 
     def sets(act):
-        monkeypatch.setattr(Traced, "compile", lambda self: (eager if os.getpid() == here else act)(self))
+        monkeypatch.setattr(Graph, "compile", lambda self: (eager if os.getpid() == here else act)(self))
 
     monkeypatch.setattr(compilers, "import_compiler", lambda: None)
-    monkeypatch.setattr(Traced, "__init__", begun)
-    monkeypatch.setattr(Traced, "load", lambda self: self.code is not None)
+    monkeypatch.setattr(Graph, "__init__", begun)
+    monkeypatch.setattr(Graph, "load", lambda self: self.code is not None)
     sets(eager)
     return sets
 
@@ -207,7 +207,7 @@ def test_a_study_that_was_compiled_is_refused_where_nothing_can_be(study, compil
         assert store.get("plan")["by_kind"][Together().recipe().toml()]["compiles"] == "yes"
         before = store.finished()
     with monkeypatch.context() as patch:
-        patch.setattr(Traced, "compile", refuse)
+        patch.setattr(Graph, "compile", refuse)
         message = "are compiled, and here they cannot be: the compiler is on strike; choose another --out"
         with pytest.raises(InputError, match=message):
             study()
@@ -221,7 +221,7 @@ def test_a_study_that_was_compiled_is_refused_where_nothing_can_be(study, compil
 
 def test_a_study_that_is_done_needs_no_code(study, compiles, monkeypatch):
     verdict = study().verdict
-    monkeypatch.setattr(Traced, "compile", refuse)
+    monkeypatch.setattr(Graph, "compile", refuse)
     assert study().verdict == verdict
 
 

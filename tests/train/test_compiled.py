@@ -12,7 +12,7 @@ from small import small_digits
 from thalweg import optim
 from thalweg.recipe import Recipe, Together
 from thalweg.train import Member, compiled, inductor, planner, train
-from thalweg.train.compiled import compile_steps, count_compiled, traced
+from thalweg.train.compiled import compile_steps, count_compiled, graphs_of
 from thalweg.train.planner import Plan
 
 
@@ -48,7 +48,7 @@ def runs(task, seeds, **more):
 
 
 def loaded(task, slots, sizes):
-    return all(graph.load() for graph in traced(task, slots, sizes))
+    return all(graph.load() for graph in graphs_of(task, slots, sizes))
 
 
 def test_compiled_runs_are_the_runs_whoever_is_beside_them():

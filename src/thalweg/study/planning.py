@@ -6,19 +6,17 @@ activation, are measured once; what is compiled is decided for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.study.budget import OVERHEAD, fit, work
-from thalweg.study.engines.compilers import Foresight
 from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, kinds
 from thalweg.task import Task
-from thalweg.train.inductor import no_compiler
-from thalweg.train.planner import SECONDS, WORTH, Plan, look, measure, to_compile
+from thalweg.train.planner import SECONDS, Plan, look, measure, to_compile
 
 __all__ = ["make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
 
@@ -36,7 +34,6 @@ def make_plans(
     budget: float | None,
     processes: int,
     compiles: bool,
-    meanwhile: Callable[[], None] = lambda: None,
 ) -> tuple[dict[Together, Plan], Protocol]:
     """Return how runs are executed, by what they have in common, and how many of them fit into the budget.
 
@@ -49,37 +46,25 @@ def make_plans(
         processes: how many work at once.
         compiles: whether steps may be compiled, which is for this machine alone; then the budget is shared with
             whatever else runs on it.
-        meanwhile: is called if this process has to wait for another.
     """
     working = float(processes)
     if budget is not None and compiles:
         working = at_once(processes)
-    foreseen = _foreseen(recipes, protocol) if compiles and processes > 1 else []
-    foresight = Foresight(task, foreseen, processes, meanwhile)
-    try:
-        plans = _Measured(task, recipes, protocol, budget and budget * working, processes)
-        if budget is not None:
+    plans = _Measured(task, recipes, protocol, budget and budget * working, processes)
+    if budget is not None:
+        protocol = fit(budget, task, recipes, protocol, plans, working)
+    if compiles:
+        decided = {
+            together: to_compile(task, together, plans[together], seconds)
+            for together, seconds in work(task, recipes, protocol, plans).items()
+        }
+        left = processes - sum(plan.graphs for plan in decided.values() if plan.compiles == "pending")
+        for together, plan in decided.items():
+            first = max(0, left) * plan.together if plan.compiles == "pending" else 0
+            plans[together] = replace(plan, first=first)
+        if budget is not None:  # code that is there leaves time for more
             protocol = fit(budget, task, recipes, protocol, plans, working)
-        if compiles:
-            decided: dict[Together, Plan] = {}
-            for together, seconds in work(task, recipes, protocol, plans).items():
-                if seconds >= WORTH:
-                    foresight.tell(together)
-                decided[together] = to_compile(task, together, plans[together], seconds)
-            left = processes - sum(plan.graphs for plan in decided.values() if plan.compiles == "pending")
-            for together, plan in decided.items():
-                first = max(0, left) * plan.together if plan.compiles == "pending" else 0
-                plans[together] = replace(plan, first=first)
-            if budget is not None:  # code that is there leaves time for more
-                protocol = fit(budget, task, recipes, protocol, plans, working)
-    finally:
-        foresight.end()
     return {together: plans[together] for together in kinds(recipes, protocol)}, protocol
-
-
-def _foreseen(recipes: Mapping[str, Recipe], protocol: Protocol) -> list[Together]:
-    """Return the kinds of runs that might be compiled."""
-    return [kind for kind in kinds(recipes, protocol) if not kind.alone] if not no_compiler() else []
 
 
 class _Measured(dict[Together, Plan]):

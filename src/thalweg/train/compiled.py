@@ -7,9 +7,9 @@ compiled is kept; see `thalweg.train.inductor`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,19 +23,18 @@ from thalweg.task.reading import Batch, each, leaves
 from thalweg.train.dropout import step_keys
 from thalweg.train.inductor import Code, compile_graph, load, path_of
 from thalweg.train.mixing import as_trained
+from thalweg.train.recorded import recorded
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
 from thalweg.train.vmapped import Rest, Vmapped, filled_up, rest_of
 
 __all__ = [
     "Compiled",
-    "Traced",
+    "Graph",
     "compile_steps",
     "count_compiled",
-    "elsewhere",
     "forget",
-    "told",
-    "traced",
+    "graphs_of",
 ]
 
 Size = tuple[str, int, int]
@@ -44,11 +43,8 @@ Size = tuple[str, int, int]
 Form = Together
 """What else code depends on; the batch's size and its parts left out."""
 
-_GRAPHS: WeakKeyDictionary[Task, dict[Form, dict[Size, Traced]]] = WeakKeyDictionary()
-"""What this process has traced."""
-
-_ELSEWHERE: WeakKeyDictionary[Task, dict[tuple[Form, Size], tuple[Path, float]]] = WeakKeyDictionary()
-"""What another process has traced; see `elsewhere`."""
+_GRAPHS: WeakKeyDictionary[Task, dict[Form, dict[Size, Graph]]] = WeakKeyDictionary()
+"""What this process knows of."""
 
 _PLAIN = Together()
 
@@ -118,7 +114,7 @@ class Compiled(Vmapped):
 
     def _call(self, size: Size, given: Any) -> list[Tensor]:
         if size not in self.graphs:
-            self.graphs[size] = Traced(self, size, given)
+            self.graphs[size] = Graph(self, size, given)
         code = self.graphs[size].code or self.graphs[size].make()
         with torch.no_grad():
             found: list[Tensor] = code([x.contiguous() for x in pytree.tree_leaves(given)])
@@ -154,44 +150,51 @@ def _at(inputs: Any, indices: Tensor) -> Any:
     return each(inputs, lambda x: x.index_select(0, indices))
 
 
-class Traced:
+class Graph:
     """A step, or an evaluation, as a graph of torch's operations, and where its code is kept.
 
-    Where another process has traced it already, it is traced here only if its code has to be compiled.
+    It is traced only if its code has to be compiled.
 
     Attributes:
-        seconds: about how long it takes to compile, by the length of the graph.
+        seconds: about how long it takes to compile, by the number of operations.
         path: of the file.
         code: once it is ready in this process.
     """
 
     def __init__(self, models: Compiled, size: Size, given: Any) -> None:
         self.code: Code | None = None
-        leaves, spec = pytree.tree_flatten(given)
-        self.example = [x.contiguous() for x in leaves]
+        self.training = size[0] == "step"
+        leaves, self.spec = pytree.tree_flatten(given)
+        self.models, self.example = models, [x.contiguous() for x in leaves]
+        with self._as_it_is_called():
+            done, count = recorded(self._uncompiled, self.example)
+        self.path, self.seconds = path_of(f"{size[0]} {done}"), 9 + 0.02 * count
 
-        def step(*flat: Any) -> list[Tensor]:
-            gradients, (losses, rest) = models.traceable(*pytree.tree_unflatten(flat, spec))
+    def _uncompiled(self, *flat: Any) -> Any:
+        given = pytree.tree_unflatten(flat, self.spec)
+        if not self.training:
+            return self.models.predict(*given)
+        return self.models.uncompiled(*given, torch.empty_like(flat[0]))
+
+    def graph(self) -> torch.fx.GraphModule:
+        """Return it, traced."""
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        def called(*flat: Any) -> list[Tensor]:
+            given = pytree.tree_unflatten(flat, self.spec)
+            if not self.training:
+                return [self.models.predict(*given)]
+            gradients, (losses, rest) = self.models.traceable(*given)
             return [gradients, losses, *rest.values()]
 
-        def evaluate(*flat: Any) -> list[Tensor]:
-            return [models.predict(*pytree.tree_unflatten(flat, spec))]
+        with self._as_it_is_called():
+            return make_fx(called)(*self.example)
 
-        def graph() -> torch.fx.GraphModule:
-            from torch.fx.experimental.proxy_tensor import make_fx
-
-            models.module.train(size[0] == "step")
-            with torch.set_grad_enabled(size[0] == "step"):
-                return make_fx(step if size[0] == "step" else evaluate)(*self.example)
-
-        self.graph: Callable[[], torch.fx.GraphModule] = graph
-        if known := _ELSEWHERE.get(models.task, {}).get((models.form, size)):
-            self.path, self.seconds = known
-        else:
-            made = graph()
-            self.graph = lambda: made  # what was traced keeps no models, and with them the task, alive
-            self.path = path_of(made, self.example)
-            self.seconds = 9 + 0.02 * len(made.graph.nodes)
+    @contextmanager
+    def _as_it_is_called(self) -> Iterator[None]:
+        self.models.module.train(self.training)
+        with torch.set_grad_enabled(self.training):
+            yield
 
     def make(self) -> Code:
         """Have the code ready in this process, from the disk if it is there, and return it."""
@@ -212,11 +215,11 @@ class Traced:
 
     def _is(self, code: Code) -> None:
         self.code = code
-        del self.graph, self.example  # as large as the models
+        del self.models, self.example  # and with them the task
 
 
-def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> list[Traced]:
-    """Return what so many models need on batches of these sizes, and for evaluation.
+def graphs_of(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> list[Graph]:
+    """Return what so many models need on batches of these sizes, and for evaluation; each is done once to know it.
 
     Args:
         task, slots: whose models, and how many.
@@ -232,29 +235,12 @@ def traced(task: Task, slots: int, sizes: Iterable[int], together: Together = _P
     wanted += [("evaluate", models.passes(slots, CHUNK)[0][1], CHUNK)] * models.fills_up()
     for size in wanted:
         if size not in models.graphs:
-            models.graphs[size] = Traced(models, size, _example(models, size))
+            models.graphs[size] = Graph(models, size, _example(models, size))
     return [models.graphs[size] for size in wanted]
 
 
-def told(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> dict[Size, tuple[Path, float]]:
-    """Return where the code of what `traced` returns is kept, and its `Traced.seconds`: for `elsewhere`.
-
-    Raises:
-        Exception: whatever vmap raised.
-    """
-    traced(task, slots, sizes, together)
-    graphs = _GRAPHS[task][_form(together)]
-    return {size: (graph.path, graph.seconds) for size, graph in graphs.items()}
-
-
-def elsewhere(task: Task, together: Together, found: Mapping[Size, tuple[Path, float]]) -> None:
-    """Take what `told` returned in another process for what tracing here would find."""
-    form = _form(together)
-    _ELSEWHERE.setdefault(task, {}).update({(form, size): known for size, known in found.items()})
-
-
 def forget(task: Task, together: Together) -> None:
-    """Forget what was traced and has no code, with the models that it may hold."""
+    """Forget what has no code, with the models that it holds."""
     graphs = _GRAPHS.get(task, {}).get(_form(together), {})
     for size in [size for size, graph in graphs.items() if graph.code is None]:
         del graphs[size]
@@ -270,12 +256,12 @@ def _example(models: Compiled, size: Size) -> Any:
 
 
 def compile_steps(task: Task, slots: int, sizes: Iterable[int], together: Together = _PLAIN) -> None:
-    """Have all that `traced` returns ready in this process and those forked from it.
+    """Have all that `graphs_of` returns ready in this process and those forked from it.
 
     Raises:
         Exception: whatever the compiler, or vmap, raised.
     """
-    for graph in traced(task, slots, sizes, together):
+    for graph in graphs_of(task, slots, sizes, together):
         graph.make()
 
 

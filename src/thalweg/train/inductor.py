@@ -29,27 +29,10 @@ def folder() -> Path:
     return cache.folder() / "compiled"
 
 
-def path_of(graph: torch.fx.GraphModule, example: Sequence[Tensor]) -> Path:
-    """Return where the code of a graph is kept for inputs like these: under a hash of all that it is made of."""
-    whole = hashlib.sha256()
-    facts: list[Any] = [
-        torch.__version__,
-        torch.backends.cpu.get_cpu_capability(),
-        torch.get_num_threads(),
-        graph.code,
-    ]
-    facts += [(x.dtype, tuple(x.shape), x.stride()) for x in example]
-    whole.update(repr(facts).encode())
-    for name, x in (*graph.named_buffers(), *_constants(graph)):
-        whole.update(repr((name, x.dtype, tuple(x.shape))).encode())
-        whole.update(x.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return folder() / f"{whole.hexdigest()[:32]}.pt2"
-
-
-def _constants(graph: torch.fx.GraphModule) -> list[tuple[str, Tensor]]:
-    """Return tensors that the forward pass uses and that are no parameters or buffers of the module."""
-    names = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
-    return [(name, x) for name in sorted(names) if isinstance(x := getattr(graph, name, None), Tensor)]
+def path_of(done: str) -> Path:
+    """Return where code is kept: under a hash of what it does, as `recorded` says it, and of what it is made by."""
+    facts = [done, torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    return folder() / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.pt2"
 
 
 def load(path: Path) -> Code | None:

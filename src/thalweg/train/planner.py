@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from thalweg.recipe import Together
 from thalweg.task import Task
 from thalweg.task.memory import at_most, check_size, free, is_memory, size
 from thalweg.task.waiting import Waiting
-from thalweg.train.compiled import Size, Traced, compile_steps, forget, told, traced
+from thalweg.train.compiled import Graph, compile_steps, forget, graphs_of
 from thalweg.train.epochs import batches
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.footprint import saved_bytes
@@ -36,7 +35,6 @@ __all__ = [
     "WORTH",
     "Plan",
     "compiled",
-    "foretold",
     "graphs",
     "look",
     "measure",
@@ -67,6 +65,9 @@ compiling took two thirds more than estimated, and then 2.5 was even.
 
 WORTH = 20.0
 """CPU seconds of vmapped work below which nothing is compiled: it would not even be worth to look for code."""
+
+LOOKS = 100
+"""How many times what it takes to look for code the work must be."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,8 @@ def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Pl
     Code that is there is used. Where vmap alone is no faster than one by one, less is to be hoped for, and more work
     is asked for.
     """
-    if together.alone or plan.together < FEWEST or seconds < WORTH:
+    looking = 3 * plan.together * plan.step_seconds  # steps of two sizes and an evaluation are done once to know them
+    if together.alone or plan.together < FEWEST or seconds < max(WORTH, LOOKS * looking):
         return plan
     if missing := no_compiler():
         return not_compiled(plan, f"because {missing}")
@@ -230,19 +232,9 @@ def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Pl
     return pending
 
 
-def foretold(task: Task, together: Together, processes: int) -> dict[Size, tuple[Path, float]]:
-    """Return what `thalweg.train.compiled.elsewhere` takes, of the plan that `measure` would return if it compiles.
-
-    Raises:
-        Exception: whatever vmap raised.
-    """
-    count, _ = _fitting(task, together, processes, None)
-    return told(task, count, _sizes(task, together), together) if count >= FEWEST else {}
-
-
-def graphs(task: Task, together: Together, plan: Plan) -> list[Traced]:
+def graphs(task: Task, together: Together, plan: Plan) -> list[Graph]:
     """Return what a plan needs compiled."""
-    return traced(task, plan.together, _sizes(task, together), together)
+    return graphs_of(task, plan.together, _sizes(task, together), together)
 
 
 @quiet_fallback()

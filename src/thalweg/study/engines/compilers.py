@@ -1,12 +1,9 @@
-"""Code that is traced and compiled in processes of its own, while plans are measured and the first runs trained."""
+"""Code that is compiled in processes of its own, while the first runs train."""
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,58 +11,11 @@ from pathlib import Path
 from thalweg.recipe import Together
 from thalweg.study.engines.children import Child, fork
 from thalweg.task import Task
-from thalweg.train.compiled import Traced, elsewhere
+from thalweg.train.compiled import Graph
 from thalweg.train.inductor import import_compiler
-from thalweg.train.planner import Plan, compiled, foretold, graphs, not_compiled, obstacle
-from thalweg.train.step import quiet_fallback
+from thalweg.train.planner import Plan, compiled, graphs, not_compiled, obstacle
 
-__all__ = ["Compilers", "Foresight"]
-
-
-class Foresight:
-    """A process that traces what kinds of runs would need compiled, while this one measures how they are executed.
-
-    Tracing takes a second, most of it imports. What cannot be traced there is tried again here, where it is said why.
-
-    Args:
-        task: whose steps are traced.
-        kinds: of runs, in the order in which they will be asked for.
-        processes: how many populations are to train at once.
-        meanwhile: what else is to be done, and costs nothing where there is something to wait for.
-    """
-
-    def __init__(
-        self, task: Task, kinds: Sequence[Together], processes: int, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
-        self.task, self.left, self.meanwhile = task, deque(kinds), meanwhile
-
-        @quiet_fallback()
-        def work(pipe: Connection) -> None:
-            for kind in kinds:
-                with suppress(Exception):
-                    pipe.send(foretold(task, kind, processes))
-                    continue
-                pipe.send({})
-
-        self.child = fork(work) if kinds and sys.platform.startswith("linux") else None
-
-    def tell(self, kind: Together) -> None:
-        """Wait until a kind has been traced, if it is among those that are, and know what came of it."""
-        while self.child is not None and kind in self.left:
-            self.meanwhile()
-            self.meanwhile = lambda: None
-            try:
-                found = self.child.pipe.recv()
-            except (EOFError, OSError):
-                self.end()
-                return
-            elsewhere(self.task, self.left.popleft(), found)
-
-    def end(self) -> None:
-        """End the process."""
-        if self.child is not None:
-            self.child.end()
-        self.child = None
+__all__ = ["Compilers"]
 
 
 @dataclass
@@ -73,7 +23,7 @@ class _Compiler:
     """A process that compiles a graph, and when it is taken for stuck."""
 
     kind: Together
-    graph: Traced
+    graph: Graph
     child: Child
     until: float
 
@@ -92,7 +42,7 @@ class Compilers:
 
     def __init__(self, task: Task, patience: float) -> None:
         self.task, self.patience = task, patience
-        self.left: deque[tuple[Together, Traced]] = deque()
+        self.left: deque[tuple[Together, Graph]] = deque()
         self.at_work: dict[Connection, _Compiler] = {}
         self.died: set[Path] = set()
 
