@@ -9,6 +9,7 @@ import thalweg as tw
 from small import small_digits
 from thalweg.study.engines.lanes import Watch
 from thalweg.study.engines.local import Local
+from thalweg.study.engines.order import Order
 from thalweg.train.checkpoint import Checkpoints
 
 
@@ -20,10 +21,10 @@ def task():
 @pytest.fixture
 def lanes(monkeypatch):
     """Return the lanes that are begun from now on: the identities of their first runs, and of each that entered."""
-    begun, make, more = {}, Local._lane, Local._more
+    begun, make, more = {}, Order.lane, Local._more
 
-    def lane(self, executor, slots, runs, deaths=0):
-        made = make(self, executor, slots, runs, deaths)
+    def lane(self, executor, slots, runs, **how):
+        made = make(self, executor, slots, runs, **how)
         begun[made.name] = [run[0] for run in runs]
         return made
 
@@ -32,7 +33,7 @@ def lanes(monkeypatch):
         begun.setdefault(busy.lane.name, []).extend(run[0] for run in runs)
         return runs
 
-    monkeypatch.setattr(Local, "_lane", lane)
+    monkeypatch.setattr(Order, "lane", lane)
     monkeypatch.setattr(Local, "_more", entering)
     return begun
 

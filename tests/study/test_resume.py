@@ -165,7 +165,7 @@ def test_a_study_that_goes_on_measures_nothing(task, tmp_path, interrupted, monk
     def refuse(*_, **__):
         raise AssertionError("measured")
 
-    for module, name in ((planning, "measure"), (planning, "to_compile"), (planner, "_time")):
+    for module, name in ((planning, "measure"), (planning, "to_compile"), (planner, "timed")):
         monkeypatch.setattr(module, name, refuse)
     study()
     with Store(tmp_path) as store:

@@ -175,7 +175,7 @@ def times(monkeypatch):
                 raise RuntimeError(SHORT) if runs % 2 else MemoryError
             return (1e-3 if executor == "one by one" else 1e-4), 1e-3
 
-        monkeypatch.setattr(planner, "_time", time)
+        monkeypatch.setattr(planner, "timed", time)
         monkeypatch.setattr(planner, "_fitting", lambda *_: (16, 1e9))
         return found
 

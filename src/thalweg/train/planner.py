@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import gc
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-
-from thalweg import optim
 from thalweg.errors import InputError
-from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Together
 from thalweg.task import Task
 from thalweg.task.memory import at_most, check_size, free, is_memory, size
 from thalweg.task.waiting import Waiting
 from thalweg.train.compiled import Graph, compile_steps, forget, graphs_of
 from thalweg.train.epochs import batches
-from thalweg.train.executors import EXECUTORS
 from thalweg.train.footprint import saved_bytes
 from thalweg.train.inductor import no_compiler
-from thalweg.train.judging import outcomes
-from thalweg.train.mixing import as_trained
 from thalweg.train.obstacle import obstacle
 from thalweg.train.passes import freeze, parts
-from thalweg.train.state import beginnings
 from thalweg.train.step import FEWEST, quiet_fallback
+from thalweg.train.trial import Trial, timed
 
 __all__ = [
     "SECONDS",
@@ -52,6 +42,9 @@ CACHE = 16 * 2**20
 
 MEMORY = 0.5
 """The share of the memory that is free which all populations together may take."""
+
+ALONE = 0.8
+"""The share that all runs may take which train one by one: where they do not fit, fewer train at once."""
 
 SECONDS = 1.0
 """How long is measured, about, where there is work enough."""
@@ -84,6 +77,8 @@ class Plan:
             faster; ``"pending"``, before that; else empty.
         first: how many runs of the study do not wait.
         graphs: how many are to be compiled for that.
+        threads: how many each of their processes has; more than one only where they train one by one.
+        processes: how many of these memory has room for at once; 0 where that is as many as there are cores.
     """
 
     executor: str
@@ -94,9 +89,19 @@ class Plan:
     compiles: str = ""
     first: int = 0
     graphs: int = 0
+    threads: int = 1
+    processes: int = 0
+
+    def at_once(self, cores: int) -> int:
+        """Return how many processes train such runs at once on so many cores."""
+        return max(1, min(cores // self.threads, self.processes or cores))
+
+    def share(self, cores: int) -> float:
+        """Return how many of the cores one of them takes, with those that stay idle for want of memory."""
+        return min(cores, max(self.threads, cores / self.processes if self.processes else 0))
 
     def seconds(self, steps: int, epochs: int) -> float:
-        """Return the CPU seconds that a run is expected to take."""
+        """Return the CPU seconds that a run is expected to take: those of all its threads."""
         return steps * self.step_seconds + (epochs + 2) * self.epoch_seconds
 
 
@@ -111,7 +116,7 @@ def measure(
     Args:
         task: what is trained on.
         together: what the runs have in common.
-        processes: how many populations train at once.
+        processes: how many populations train at once; runs one by one in fewer, where memory has no room for so many.
         memory: bytes that they may take together; half of what is free if not given.
         seconds: how long it may take, about; a few steps are tried however little that is.
 
@@ -121,24 +126,25 @@ def measure(
     waiting = Waiting()
     check_size(task.name, freeze(task.model(0), together.freeze), state=2)
     waiting.say(f"measuring how long runs on task {task.name} take", least=1)
-    with at_most(free(processes)):
-        return _measured(task, together, processes, memory, seconds)
-
-
-def _measured(task: Task, together: Together, processes: int, memory: float | None, seconds: float) -> Plan:
-    alone_step, alone_epoch = _alone(task, together, seconds / 2)
-    one_by_one = f"{alone_step * 1e6:.0f} µs a run and step"
-    alone = Plan("one by one", 1, alone_step, alone_epoch, f"one by one, at {one_by_one}")
+    alone = _alone(task, together, processes, seconds / 2)
     if together.alone:
         why = "blocks are computed again" if together.recompute != "none" else "its batches differ in length"
         return _because(alone, why)
+    with at_most(free(processes)):
+        return _together(task, together, alone, processes, memory, seconds)
+
+
+def _together(
+    task: Task, together: Together, alone: Plan, processes: int, memory: float | None, seconds: float
+) -> Plan:
+    """Return the plan with which runs train together, if that is faster than alone."""
     count, room = _fitting(task, together, processes, memory)
     if count < FEWEST:
         return replace(alone, reason=f"{alone.reason}: {FEWEST} models together do not fit into {size(room)}")
     most = count
     while True:
         try:
-            step, epoch = _time(task, together, "vmapped", count, seconds / 2)
+            step, epoch = timed(task, together, "vmapped", count, seconds / 2)
             break
         except _REFUSED as error:
             why = "" if is_memory(error) else obstacle(error)
@@ -148,10 +154,11 @@ def _measured(task: Task, together: Together, processes: int, memory: float | No
         if count == FEWEST:
             return _because(alone, f"memory runs out with {FEWEST} models together")
         count = max(FEWEST, count // 2)
-    ratio = alone_step / step
+    ratio = alone.step_seconds / step
     fewer = f"; with {most} memory runs out" if count < most else ""
     if ratio > 1:
-        reason = f"{count} together by vmap, {ratio:.1f} times faster than one by one at {one_by_one}{fewer}"
+        one_by_one = f"one by one at {alone.step_seconds * 1e6:.0f} µs a run and step"
+        reason = f"{count} together by vmap, {ratio:.1f} times faster than {one_by_one}{fewer}"
         return Plan("vmapped", count, step, epoch, reason)
     reason = f"{alone.reason}: {count} together by vmap would take {1 / ratio:.1f} times as long{fewer}"
     return replace(alone, together=count, reason=reason)
@@ -161,25 +168,46 @@ def _because(plan: Plan, why: str) -> Plan:
     return replace(plan, reason=f"{plan.reason}, because {why}")
 
 
-def _alone(task: Task, together: Together, seconds: float) -> tuple[float, float]:
-    """Return what `_time` does of runs one by one.
+def _alone(task: Task, together: Together, processes: int, seconds: float) -> Plan:
+    """Return the plan of runs one by one, in as many processes as memory has room for.
 
     Raises:
         InputError: there is no memory for one.
     """
-    for runs in (2, 1):
-        try:
-            return _time(task, together, "one by one", runs, seconds)
-        except Exception as error:
-            if not is_memory(error):
-                raise InputError(f"a model of task {task.name} cannot be trained: {obstacle(error)}") from error
-        gc.collect()  # models, which may hold themselves
-    count = batches(len(task.train), together.batch_size)[0].stop
+    count = _room_for(task, together, processes)
+    while True:
+        for runs in (2, 1):
+            try:
+                with at_most(free(count)):
+                    step, epoch = timed(task, together, "one by one", runs, seconds)
+            except Exception as error:
+                if not is_memory(error):
+                    raise InputError(f"a model of task {task.name} cannot be trained: {obstacle(error)}") from error
+            else:
+                reason = f"one by one, at {step * 1e6:.0f} µs a run and step"
+                return Plan("one by one", 1, step, epoch, reason, processes=count if count < processes else 0)
+            gc.collect()  # models, which may hold themselves
+        if count == 1:
+            break
+        count //= 2
+    examples = batches(len(task.train), together.batch_size)[0].stop
     raise InputError(
-        f"memory runs out when one model of task {task.name} trains on a batch of {count} examples, with "
+        f"memory runs out when one model of task {task.name} trains on a batch of {examples} examples, with "
         f"{size(free())} of it left; take smaller batches, let them pass in parts by accumulate, make the model "
         "smaller, or use a machine with more memory"
     )
+
+
+def _room_for(task: Task, together: Together, processes: int) -> int:
+    """Return how many of so many processes memory has room for, by what a run is estimated to take; 1 at least."""
+    if processes == 1:
+        return 1
+    try:
+        weights, touched = _bytes(task, together)
+    except Exception:  # what stands in the way is said where a step is tried
+        return processes
+    needed = 3 * weights + (4 * weights if together.recompute != "none" else touched)
+    return next((count for count in range(processes, 1, -1) if needed <= ALONE * free(count)), 1)
 
 
 @quiet_fallback()
@@ -197,7 +225,7 @@ def look(task: Task, together: Together, like: Plan, *, processes: int = 1, memo
         return measure(task, together, processes=processes, memory=memory, seconds=0)
     try:
         with at_most(free(processes)):
-            _Steps(task, together, "vmapped", FEWEST)(0)
+            Trial(task, together, "vmapped", FEWEST)(0)
     except _REFUSED:
         return measure(task, together, processes=processes, memory=memory, seconds=0)
     reason = f"{count} together by vmap, too little work to measure it"
@@ -212,10 +240,10 @@ def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Pl
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
     Code that is there is used. Where vmap alone is no faster than one by one, less is to be hoped for, and more work
-    is asked for.
+    is asked for. Compiled code is for one thread.
     """
     looking = 3 * plan.together * plan.step_seconds  # steps of two sizes and an evaluation are done once to know them
-    if together.alone or plan.together < FEWEST or seconds < max(WORTH, LOOKS * looking):
+    if together.alone or plan.threads > 1 or plan.together < FEWEST or seconds < max(WORTH, LOOKS * looking):
         return plan
     if missing := no_compiler():
         return not_compiled(plan, f"because {missing}")
@@ -246,7 +274,7 @@ def compiled(task: Task, together: Together, plan: Plan) -> Plan:
     """
     try:
         compile_steps(task, plan.together, _sizes(task, together), together)
-        step, epoch = _time(task, together, "compiled", plan.together, SECONDS / 2)
+        step, epoch = timed(task, together, "compiled", plan.together, SECONDS / 2)
     except Exception as error:
         return not_compiled(plan, obstacle(error))
     ratio = plan.step_seconds / step
@@ -274,44 +302,6 @@ def ready(task: Task, together: Together, plan: Plan) -> Plan:
 def _sizes(task: Task, together: Together) -> list[int]:
     """Return the sizes of an epoch's batches, the full one last."""
     return sorted({cut.stop - cut.start for cut in batches(len(task.train), together.batch_size)})
-
-
-def _time(task: Task, together: Together, executor: str, runs: int, budget: float) -> tuple[float, float]:
-    """Return CPU seconds a run and step, and a run and evaluation, by steps that take ``budget`` seconds or so."""
-    step = _Steps(task, together, executor, runs)
-    step_seconds = _median_seconds(step, least=3 if budget else 1, budget=budget) / runs
-    started = time.process_time()
-    outcomes(step.models, task.valid, task.metric)
-    return step_seconds, (time.process_time() - started) / runs
-
-
-class _Steps:
-    """Steps of so many runs, all of them on a task's first batch."""
-
-    def __init__(self, task: Task, together: Together, executor: str, runs: int) -> None:
-        self.models = EXECUTORS[executor](task, beginnings(task, runs, together.recipe().resolved()))
-        size = batches(len(task.train), together.batch_size)[0].stop
-        numbers = torch.arange(size).repeat(len(self.models.parameters), 1)
-        self.batch = as_trained(task.train.at(numbers), together)
-        values = [dict(optim.adam().resolved().values)] * runs
-        self.update, self.runs = PopulationStep(optim.adam, values, self.models.parameters[:runs]), runs
-
-    def __call__(self, number: int) -> None:
-        self.models.differentiate(self.batch, [number] * len(self.models.parameters))
-        self.update.step(self.models.gradients[: self.runs], number + 1, np.zeros(self.runs))
-
-
-def _median_seconds(step: Callable[[int], None], least: int, budget: float) -> float:
-    """Return the median CPU seconds of a call, the first left out, within ``budget`` seconds or so."""
-    waiting = Waiting()
-    step(0)
-    waiting.say(f"measuring steps, of which one takes {waiting.seconds:.0f} s")
-    taken: list[float] = []
-    while len(taken) < least or (sum(taken) < budget and len(taken) < 30):
-        started = time.process_time()
-        step(len(taken) + 1)
-        taken.append(time.process_time() - started)
-    return float(np.median(taken))
 
 
 def _fitting(task: Task, together: Together, processes: int, memory: float | None) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from thalweg.recipe import Recipe
 from thalweg.task import Task
 from thalweg.task.outside import check_alike
 from thalweg.train.made import masks_of, model_of
+from thalweg.train.threads import threads
 
 __all__ = [
     "Member",
@@ -78,8 +79,10 @@ def begin(task: Task, member: Member, *, alike: bool = False) -> RunState:
         RuntimeError: it is to be, and its module is another one outside parameters and buffers.
     """
     seen = {"seen": partial(check_alike, task)} if alike else {}
-    module = model_of(task, member.recipe, member.seed, **seen)
-    return pruned(RunState(member, tensors=of_module(module)), masks_of(task, member.recipe, member.seed, module))
+    with threads(1):  # weights that come from a decomposition depend on it in their last bits
+        module = model_of(task, member.recipe, member.seed, **seen)
+        masks = masks_of(task, member.recipe, member.seed, module)
+    return pruned(RunState(member, tensors=of_module(module)), masks)
 
 
 def begin_all(task: Task, members: Sequence[Member], *, alike: bool = False) -> list[RunState]:

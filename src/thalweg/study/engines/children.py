@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,7 +66,7 @@ def fork(work: Callable[[Connection], object], *, leads: bool = False) -> Child:
     context: Any = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=partial(_begin, work, theirs, os.getpid(), leads), daemon=True)
-    with _no_interrupt():
+    with _no_interrupt(), _no_pools():
         process.start()
     theirs.close()
     return Child(ours, process, leads)
@@ -90,6 +91,22 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _no_pools() -> Iterator[None]:
+    """Be without the threads of OpenMP and OpenCV inside a ``with``: a child that was forked would wait for them."""
+    with suppress(AttributeError):  # of OpenMP before 5.0, and of libraries whose pools survive a fork
+        ctypes.CDLL(None).omp_pause_resource_all(1)
+    cv2 = sys.modules.get("cv2")
+    before = cv2.getNumThreads() if cv2 is not None else 1
+    if cv2 is not None:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        if cv2 is not None:
+            cv2.setNumThreads(before)
 
 
 def _belong_to(parent: int, number: signal.Signals) -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
+from multiprocessing.connection import Connection
 from typing import Any
 
 from thalweg.recipe import Recipe
-from thalweg.record import RunRecord
+from thalweg.record import RunRecord, StoreError
 from thalweg.task import Task
+from thalweg.task.memory import is_memory
 from thalweg.task.outside import outside
 from thalweg.train import Member, Population, Result, RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.obstacle import plain
 from thalweg.train.state import begin_all, packed, unpacked
 from thalweg.train.step import quiet_fallback
+from thalweg.train.threads import threads
 
 __all__ = [
     "Chunk",
@@ -33,6 +37,7 @@ __all__ = [
     "record_of",
     "train_chunk",
     "train_lane",
+    "train_told",
 ]
 
 Run = tuple[str, str, int]
@@ -65,6 +70,7 @@ class Lane:
         slots: how many runs there is place for.
         states: of its first runs; one without tensors has not begun.
         deaths: how many processes it has been the end of.
+        threads: how many it is trained with; bits depend on it.
     """
 
     name: str
@@ -72,11 +78,18 @@ class Lane:
     slots: int
     states: tuple[RunState, ...]
     deaths: int = 0
+    threads: int = 1
 
     @property
     def runs(self) -> list[Run]:
         """The first runs."""
         return [run_of(state.member) for state in self.states]
+
+    @property
+    def manner(self) -> str:
+        """How its runs are trained, as their records say it."""
+        together = [] if self.executor == "one by one" else [f"{self.slots} together"]
+        return ", ".join([self.executor, *together, *([f"{self.threads} threads"] if self.threads > 1 else [])])
 
 
 @dataclass
@@ -111,9 +124,8 @@ class Watch:
             self.told = now
         if self.checkpoints is not None and now - self.kept >= self.seconds and not not_kept(population.task):
             tensors, facts = packed(population.snapshot())
-            self.checkpoints.save(
-                lane.name, tensors, {"executor": lane.executor, "slots": lane.slots, "states": facts}
-            )
+            kept = {"executor": lane.executor, "slots": lane.slots, "threads": lane.threads, "states": facts}
+            self.checkpoints.save(lane.name, tensors, kept)
             self.kept = time.monotonic()
 
 
@@ -156,7 +168,7 @@ def _recipe(text: str) -> Recipe:
 
 @quiet_fallback()
 def train_lane(task: Task, lane: Lane, watch: Watch, on_record: Callable[[RunRecord], None]) -> None:
-    """Train a lane's runs, and those that it is given when places are free, to the end.
+    """Train a lane's runs, and those that it is given when places are free, to the end, with the lane's threads.
 
     Raises:
         Exception: whatever training raised; no record of the runs that are left has been handed out.
@@ -167,17 +179,44 @@ def train_lane(task: Task, lane: Lane, watch: Watch, on_record: Callable[[RunRec
         new = iter(begin_all(task, members, alike=lane.executor != "one by one"))
         return [state if state.tensors else next(new) for state in states]
 
-    population = Population(task, lane.executor, lane.slots, ready(lane.states))
-    for member, result in population.run(
-        more=lambda free: ready([state_of(run) for run in watch.more(free)]),
-        on_step=lambda population: watch.step(lane, population),
-        on_epoch=watch.epochs,
-    ):
-        on_record(record_of(run_of(member), _named(lane), result))
+    with threads(lane.threads):
+        population = Population(task, lane.executor, lane.slots, ready(lane.states))
+        for member, result in population.run(
+            more=lambda free: ready([state_of(run) for run in watch.more(free)]),
+            on_step=lambda population: watch.step(lane, population),
+            on_epoch=watch.epochs,
+        ):
+            on_record(record_of(run_of(member), lane.manner, result))
 
 
-def _named(lane: Lane) -> str:
-    return lane.executor if lane.executor == "one by one" else f"{lane.executor}, {lane.slots} together"
+def train_told(task: Task, lane: Lane, checkpoints: Checkpoints | None, seconds: float, pipe: Connection) -> None:
+    """Train a lane in a process of its own, and tell the one at the other end of a pipe what becomes of it.
+
+    Args:
+        task, lane, checkpoints, seconds: as for `train_lane` and `Watch`.
+        pipe: gets records, ``("epochs", count)``, ``("courses", …)`` and ``"alive"``; ``("more", free)``, which is
+            answered with runs; and at the end ``"done"``, ``("full", sentence)``, or ``("raised", sentence, whether
+            memory ran out)``.
+    """
+
+    def more(free: int) -> Sequence[Run]:
+        pipe.send(("more", free))
+        runs: Sequence[Run] = pipe.recv()
+        return runs
+
+    watch = Watch(
+        epochs=lambda count: pipe.send(("epochs", count)), more=more, alive=lambda: pipe.send("alive"),
+        courses=lambda found: pipe.send(("courses", found)), checkpoints=checkpoints, seconds=seconds,
+    )  # fmt: skip
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            train_lane(task, lane, watch, pipe.send)
+        except StoreError as error:
+            pipe.send(("full", str(error)))
+        except Exception as error:
+            pipe.send(("raised", said(error), is_memory(error)))
+        else:
+            pipe.send("done")
 
 
 def train_chunk(task: Task, chunk: Chunk, watch: Watch, on_record: Callable[[RunRecord], None]) -> None:
@@ -238,7 +277,8 @@ def lane_left(checkpoints: Checkpoints, name: str) -> Lane | None:
     if loaded is None:
         return None
     tensors, facts = loaded
-    return Lane(name, facts["executor"], facts["slots"], tuple(unpacked(tensors, facts["states"])))
+    states = tuple(unpacked(tensors, facts["states"]))
+    return Lane(name, facts["executor"], facts["slots"], states, threads=facts.get("threads", 1))
 
 
 def record_of(run: Run, executor: str, result: Result) -> RunRecord:

@@ -1,4 +1,4 @@
-"""Runs on this machine: a few lanes at once, each a process of its own with one thread.
+"""Runs on this machine: a few lanes at once, each a process of its own, with as many threads as was planned.
 
 Lanes are forked, so that they share the task as it is in memory, whatever it is made of, and the code that is
 compiled by then. What passes between processes is text and arrays. A lane whose process dies goes on from its
@@ -7,17 +7,13 @@ checkpoint; one that dies again, or runs out of memory, is halved; a run that di
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
-
-import torch
 
 from thalweg.recipe import Together
 from thalweg.record import RunRecord, StoreError
@@ -33,16 +29,18 @@ from thalweg.study.engines.lanes import (
     lanes_left,
     not_kept,
     said,
-    state_of,
     train_lane,
+    train_told,
 )  # fmt: skip
-from thalweg.study.engines.queues import Queue, company_of, queues
+from thalweg.study.engines.order import Order
+from thalweg.study.engines.queues import Queue
 from thalweg.study.plan import Job
 from thalweg.task import Task
 from thalweg.task.memory import is_memory
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, compiled, not_compiled
 from thalweg.train.step import FEWEST
+from thalweg.train.threads import threads
 
 __all__ = ["Local"]
 
@@ -66,7 +64,8 @@ class Local:
 
     Args:
         task: what is trained on.
-        processes: how many lanes train at once; 1 trains in this process.
+        processes: how many cores work at once, each on a lane, or several on one with threads; 1 trains in this
+            process.
         checkpoints: where lanes keep their state, if anywhere.
         say: gets a sentence on whatever goes another way than planned.
         on_plan: gets the plan of a kind of runs when its code is compiled, or cannot be.
@@ -89,8 +88,6 @@ class Local:
         self.say, self.on_plan, self.patience, self.seconds = say, on_plan, patience, seconds
         self.busy: dict[Connection, _Busy] = {}
         self.compilers = Compilers(task, patience)
-        self.taken: set[str] = set()
-        self.count = 1
 
     def run(
         self,
@@ -128,21 +125,16 @@ class Local:
         for sentence in self.checkpoints.damaged if self.checkpoints is not None else ():
             self.say(sentence)
         kept = [(lane, tuple(s for s in lane.states if s.member.identity in wanted)) for lane in left]
-        self.lanes = deque(replace(lane, states=states) for lane, states in kept if states)
-        self.taken = {lane.name for lane in self.lanes}
         for lane, states in kept:
             if not states:
                 self._done(lane)
-        begun = {state.member.identity for lane in self.lanes for state in lane.states}
-        self.queues = queues(jobs, plans, begins=begins)
-        for queue in self.queues:
-            queue.runs = deque(run for run in queue.runs if run[0] in wanted - begun)
-        self.queues = [queue for queue in self.queues if queue.runs]
+        going_on = [replace(lane, states=states) for lane, states in kept if states]
+        self.order = Order(jobs, plans, self.processes, left=going_on, wanted=wanted, begins=begins)
         if self.processes == 1 or not sys.platform.startswith("linux"):
             self._here()
             return
         try:
-            for kind in dict.fromkeys(queue.kind for queue in self.queues if queue.waits):
+            for kind in dict.fromkeys(queue.kind for queue in self.order.queues if queue.waits):
                 if (plan := self.compilers.find(kind, self.plans[kind])) is not None:
                     self._planned(kind, plan)
             self._forked()
@@ -153,30 +145,12 @@ class Local:
             self.busy = {}
             self.compilers.end()
 
-    # -- what is next --------------------------------------------------------------------------------
+    # -- lanes ---------------------------------------------------------------------------------------
 
-    def _next(self) -> tuple[Lane, Queue | None] | None:
-        """Return the lane to be begun next, and the queue that it takes more from."""
-        if self.lanes:
-            lane = self.lanes.popleft()
-            # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
-            company = company_of(lane.states[0].member.recipe)
-            mine = [q for q in self.queues if q.executor == lane.executor and q.company == company]
-            return lane, next((q for q in mine if not lane.deaths), None)
-        ready = [queue for queue in self.queues if queue.runs and not queue.waits]
-        if not ready:
-            return None
-        first = ready[0]
-        runs = first.take(first.share(self.processes))
-        slots = first.slots if first.executor == "compiled" else max(len(runs), 1)
-        return self._lane(first.executor, slots, runs), first
-
-    def _lane(self, executor: str, slots: int, runs: Sequence[Run], deaths: int = 0) -> Lane:
-        # A number that was had by a process before the kill may be had again.
-        while (name := f"lane-{os.getpid()}-{self.count}") in self.taken:
-            self.count += 1
-        self.taken.add(name)
-        return Lane(name, executor, slots, tuple(map(state_of, runs)), deaths)
+    def _room(self) -> float:
+        """Return how many cores have nothing to do."""
+        taken = sum(self.order.share(busy.lane) for busy in self.busy.values())
+        return self.processes - taken - len(self.compilers.at_work)
 
     def _apart(self, busy: _Busy, why: str, *, by_memory: bool) -> None:
         """Put a lane's runs that are left where they are tried again in other company, or record that they failed."""
@@ -187,48 +161,43 @@ class Local:
             return
         if len(left) == 1 and lane.executor == "one by one":
             self.on_record(failed(left[0], why))
-        elif by_memory and len(left) >= 2 * FEWEST and lane.executor != "one by one":
+            return
+        if by_memory and len(left) >= 2 * FEWEST and lane.executor != "one by one":
             half = -(-len(left) // 2)
             self.say(f"{len(left)} runs together: {why}; they go on in halves")
-            self.lanes += [
-                self._lane("vmapped", half, part, lane.deaths) for part in (left[:half], left[half:])
-            ]  # fmt: skip
+            again = [("vmapped", half, part) for part in (left[:half], left[half:])]
         else:
             self.say(f"{len(left)} run{'s' * (len(left) != 1)} together: {why}; tried again one by one")
-            self.lanes += [self._lane("one by one", 1, [run], lane.deaths) for run in left]
+            again = [("one by one", 1, [run]) for run in left]
+        self.order.lanes += [
+            self.order.lane(*given, deaths=lane.deaths, threads=lane.threads) for given in again
+        ]  # fmt: skip
 
     # -- in this process -----------------------------------------------------------------------------
 
     def _here(self) -> None:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            for waiting in self.queues:
-                if waiting.waits:
+        for waiting in self.order.queues:
+            if waiting.waits:
+                with threads(1):
                     self._planned(waiting.kind, compiled(self.task, waiting.kind, self.plans[waiting.kind]))
-            while (found := self._next()) is not None:
-                lane, queue = found
-                busy = _Busy(lane, queue, {run[0]: run for run in lane.runs})
-                watch = Watch(
-                    epochs=self.on_epochs, more=partial(self._more, busy), courses=self.on_courses,
-                    checkpoints=self.checkpoints, seconds=self.seconds,
-                )  # fmt: skip
-                try:
-                    train_lane(self.task, lane, watch, partial(self._record, busy))
-                except StoreError:
-                    raise
-                except Exception as error:
-                    self._apart(busy, said(error), by_memory=is_memory(error))
-                else:
-                    self._done(lane)
-        finally:
-            torch.set_num_threads(threads)
+        while (found := self.order.next(self.processes)) is not None:
+            lane, queue = found
+            busy = _Busy(lane, queue, {run[0]: run for run in lane.runs})
+            watch = Watch(
+                epochs=self.on_epochs, more=partial(self._more, busy), courses=self.on_courses,
+                checkpoints=self.checkpoints, seconds=self.seconds,
+            )  # fmt: skip
+            try:
+                train_lane(self.task, lane, watch, partial(self._record, busy))
+            except StoreError:
+                raise
+            except Exception as error:
+                self._apart(busy, said(error), by_memory=is_memory(error))
+            else:
+                self._done(lane)
 
     def _more(self, busy: _Busy, free: int) -> list[Run]:
-        queue = busy.queue
-        if queue is None or queue.waits or not queue.runs:
-            return []
-        runs = queue.take(min(free, queue.share(self.processes)))
+        runs = self.order.more(busy.queue, free)
         busy.left.update({run[0]: run for run in runs})
         return runs
 
@@ -245,10 +214,10 @@ class Local:
     def _forked(self) -> None:
         timeout, last = min(5.0, self.patience / 4), time.monotonic()
         while True:
-            while len(self.busy) + len(self.compilers.at_work) < self.processes:
+            while (room := self._room()) >= 1:
                 if self.compilers.left:
                     self.compilers.begin()
-                elif (found := self._next()) is not None:
+                elif (found := self.order.next(room)) is not None:
                     self._start(*found)
                 else:
                     break
@@ -276,7 +245,7 @@ class Local:
             self._compiled(pipe, "the compiler did not come to an end")
 
     def _start(self, lane: Lane, queue: Queue | None) -> None:
-        child = fork(partial(self._work, lane))
+        child = fork(partial(train_told, self.task, lane, self.checkpoints, self.seconds))
         self.busy[child.pipe] = _Busy(lane, queue, {run[0]: run for run in lane.runs}, child)
 
     def _hear(self, pipe: Connection) -> None:
@@ -337,36 +306,12 @@ class Local:
             then = "they begin anew" if not_kept(self.task) else "they go on from where they were last kept"
             self.say(f"{len(busy.left)} runs: {why}; {then}")
         if states:
-            self.lanes.append(replace(again, states=tuple(states.values())))
+            self.order.lanes.append(replace(again, states=tuple(states.values())))
         else:
             self._done(again)  # which may have left a checkpoint half written
         if later:
-            self.lanes.append(self._lane(again.executor, again.slots, later, again.deaths))
-
-    def _work(self, lane: Lane, pipe: Connection) -> None:
-        """Train a lane in a forked process."""
-
-        def more(free: int) -> Sequence[Run]:
-            pipe.send(("more", free))
-            runs: Sequence[Run] = pipe.recv()
-            return runs
-
-        watch = Watch(
-            epochs=lambda count: pipe.send(("epochs", count)), more=more, alive=lambda: pipe.send("alive"),
-            courses=lambda found: pipe.send(("courses", found)),
-            checkpoints=self.checkpoints, seconds=self.seconds,
-        )  # fmt: skip
-        try:
-            try:
-                train_lane(self.task, lane, watch, pipe.send)
-            except StoreError as error:
-                pipe.send(("full", str(error)))
-            except Exception as error:
-                pipe.send(("raised", said(error), is_memory(error)))
-            else:
-                pipe.send("done")
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+            more = self.order.lane(again.executor, again.slots, later, deaths=again.deaths, threads=again.threads)
+            self.order.lanes.append(more)
 
     # -- compiling -----------------------------------------------------------------------------------
 
@@ -375,14 +320,14 @@ class Local:
         if (settled := self.compilers.hear(pipe, why)) is None:
             return
         kind, why = settled
-        if any(queue.waits for queue in self.queues if queue.kind == kind):
+        if any(queue.waits for queue in self.order.queues if queue.kind == kind):
             plan = self.plans[kind]
             self._planned(kind, not_compiled(plan, why) if why else compiled(self.task, kind, plan))
 
     def _planned(self, kind: Together, plan: Plan) -> None:
         self.plans[kind] = plan
         self.on_plan(kind, plan)
-        for queue in self.queues:
+        for queue in self.order.queues:
             if queue.kind == kind and queue.waits:
                 queue.waits = False
                 queue.executor = "compiled" if plan.compiles == "yes" else plan.executor

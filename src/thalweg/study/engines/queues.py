@@ -33,6 +33,7 @@ class Queue:
     runs: deque[Run]
     waits: bool = False
     size: int = 0
+    threads: int = 1
 
     @property
     def kind(self) -> Together:
@@ -74,7 +75,14 @@ def queues(jobs: Sequence[Job], plans: Mapping[Together, Plan], *, begins: bool 
         first = len(runs) if not plan.compiles else plan.first if begins else 0
         parts = [(plan.executor, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
         found += [
-            Queue(executor, 1 if executor == "one by one" else plan.together, company, deque(part), waits)
+            Queue(
+                executor,
+                1 if executor == "one by one" else plan.together,
+                company,
+                deque(part),
+                waits,
+                threads=plan.threads,
+            )
             for executor, part, waits in parts
             if part
         ]
@@ -82,7 +90,10 @@ def queues(jobs: Sequence[Job], plans: Mapping[Together, Plan], *, begins: bool 
 
 
 def chunks(jobs: Sequence[Job], plans: Mapping[Together, Plan], processes: int) -> list[Chunk]:
-    """Return jobs as chunks of equal size, so that so many processes get as much; nothing waits for compiled code."""
+    """Return jobs as chunks of equal size, so that so many processes get as much.
+
+    Nothing waits for compiled code, and each is trained by one thread.
+    """
     found = []
     for queue in queues(jobs, {kind: replace(plan, compiles="") for kind, plan in plans.items()}):
         while queue.runs:

@@ -1,0 +1,89 @@
+"""What is begun next on this machine: the lanes that were left, then runs out of queues, as soon as there is room."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from thalweg.recipe import Together
+from thalweg.study.engines.lanes import Lane, Run, state_of
+from thalweg.study.engines.queues import Queue, company_of, queues
+from thalweg.study.plan import Job
+from thalweg.train.planner import Plan
+
+__all__ = ["Order"]
+
+_LITTLE = 1e-9  # of a core: shares are thirds and sevenths
+
+
+class Order:
+    """Lanes that wait to be begun, and the queues that runs come from.
+
+    Args:
+        jobs, plans, begins: as for `queues`.
+        cores: how many work at once.
+        left: lanes of a study that was stopped, which come first.
+        wanted: identities of the jobs that have no record.
+
+    Attributes:
+        lanes: that wait.
+        queues: of the runs that are in no lane yet.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        plans: Mapping[Together, Plan],
+        cores: int,
+        *,
+        left: Iterable[Lane],
+        wanted: Collection[str],
+        begins: bool,
+    ) -> None:
+        self.plans, self.cores, self.lanes = plans, cores, deque(left)
+        self.taken, self.count = {lane.name for lane in self.lanes}, 1
+        begun = {state.member.identity for lane in self.lanes for state in lane.states}
+        every = queues(jobs, plans, begins=begins)
+        for queue in every:
+            queue.runs = deque(run for run in queue.runs if run[0] in wanted and run[0] not in begun)
+        self.queues = [queue for queue in every if queue.runs]
+
+    def share(self, lane: Lane) -> float:
+        """Return how many of the cores a lane takes."""
+        return self.plans[lane.states[0].member.recipe.together()].share(self.cores)
+
+    def next(self, room: float) -> tuple[Lane, Queue | None] | None:
+        """Return the first lane that there is room for, if any, and the queue that it takes more from.
+
+        Args:
+            room: how many cores have nothing to do.
+        """
+        room += _LITTLE
+        for place, lane in enumerate(self.lanes):
+            if self.share(lane) <= room:
+                del self.lanes[place]
+                # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
+                manner = lane.executor, lane.threads, company_of(lane.states[0].member.recipe)
+                mine = [queue for queue in self.queues if (queue.executor, queue.threads, queue.company) == manner]
+                return lane, next((queue for queue in mine if not lane.deaths), None)
+        for queue in self.queues:
+            if queue.runs and not queue.waits and self.plans[queue.kind].share(self.cores) <= room:
+                runs = self.more(queue, len(queue.runs))
+                slots = queue.slots if queue.executor == "compiled" else len(runs)
+                return self.lane(queue.executor, slots, runs, threads=queue.threads), queue
+        return None
+
+    def more(self, queue: Queue | None, free: int) -> list[Run]:
+        """Return up to so many runs of a queue, no more than a lane's share, and be without them."""
+        if queue is None or queue.waits or not queue.runs:
+            return []
+        return queue.take(min(free, queue.share(self.plans[queue.kind].at_once(self.cores))))
+
+    def lane(self, executor: str, slots: int, runs: Sequence[Run], *, deaths: int = 0, threads: int = 1) -> Lane:
+        """Return a lane of runs that have not begun, under a name that none has."""
+        # A number that was had by a process before the kill may be had again.
+        while (name := f"lane-{os.getpid()}-{self.count}") in self.taken:
+            self.count += 1
+        self.taken.add(name)
+        return Lane(name, executor, slots, tuple(map(state_of, runs)), deaths, threads)
