@@ -221,6 +221,9 @@ def test_errors_end_at_0_unless_one_was_less(study: Build) -> None:
         found, task={**found.task, "metric": {"name": "negative log-likelihood", "higher_is_better": False}}
     )
     assert scale_of(own).possible([-0.5, 1.5]) == [-0.5, 1.5], "a density may be above 1"
+    for least, low in ((0.0, 0.0), (None, -0.5)):  # what it says itself, whatever it is called
+        metric = {"name": "error" if least is None else "regret", "higher_is_better": False, "least": least}
+        assert scale_of(replace(found, task={**found.task, "metric": metric})).possible([-0.5, 1.5]) == [low, 1.5]
     run = replace(found.arm("chosen", "adam")[0].run, test=-0.1)
     less = replace(found, members={"chosen": {"adam": [replace(found.arm("chosen", "adam")[0], run=run)]}})
     assert scale_of(less).possible([-0.5, 1.5]) == [-0.5, 1.5]

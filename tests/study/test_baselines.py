@@ -330,6 +330,28 @@ def test_what_baselines_cannot_take_is_refused_before_anything_is_written(case, 
     assert not (tmp_path / "new").exists()
 
 
+def test_a_metric_that_asks_for_the_likeliest_class_takes_what_gives_classes_alone_whatever_it_is_called():
+    """And one that asks for more takes none, though it be called balanced accuracy."""
+    macro = tw.Metric("macro F1", lambda output, y: _f1(output.argmax(-1), y), True)
+    sign = tw.Metric("right", lambda output, y: ((output > 0) == (y > 0)[:, None]).float().squeeze(-1), True)
+    for more in ({"metric": macro}, {"metric": sign, "model": lambda: nn.Linear(4, 1), "loss": one_score}):
+        found = examples(tw.Task(**PLAIN | more), ["svm"])
+        model, _ = fitted("svm", 0, 0, found.inputs["train"], found.targets["train"])
+        assert found.judged(model, "test").mean() > 0.7
+    sure = tw.Metric("balanced accuracy", lambda output, y: (output.softmax(-1).amax(-1) > 0.9).float(), True)
+    with pytest.raises(InputError, match="svm gives classes without probabilities"):
+        examples(tw.Task(**PLAIN | {"metric": sure}), ["svm"])
+
+
+def one_score(output, y):
+    return F.binary_cross_entropy_with_logits(output.squeeze(-1), y.float())
+
+
+def _f1(said, y):
+    hits = [((said == c) & (y == c)).sum() / ((said == c).sum() + (y == c).sum()).clamp(min=1) for c in (0, 1)]
+    return torch.stack(hits).sum()
+
+
 def test_a_metric_of_likelihoods_takes_those_that_have_probabilities():
     found = examples(tw.Task(**PLAIN | {"metric": OWN}), ["knn", "logistic", "trees"])
     model, _ = fitted("logistic", 0, 0, found.inputs["train"], found.targets["train"])

@@ -258,16 +258,18 @@ def test_an_end_that_is_not_0_is_not_written_as_0():
 def test_an_errors_interval_ends_at_0_and_that_of_what_may_be_less_does_not():
     scores = {name: [[mean - 0.9], [mean], [mean + 0.9]] for name, mean in (("a", 1.0), ("b", 1.5))}
 
-    def told(name):
-        metric = {"name": name, "higher_is_better": False, "unit": ""}
+    def told(name, **more):
+        metric = {"name": name, "higher_is_better": False, "unit": "", **more}
         judged = verdict({key: Arm(np.array(rows), runs=3) for key, rows in scores.items()}, metric=metric)
         assert judged["recipes"][0]["seeds"][0] < 0
         return next(s for s in judged["sentences"] if "mean test" in s)
 
-    assert "1.0 (0.0 to " in told("squared error")
+    assert "1.0 (0.0 to " in told("regret", least=0.0)
+    assert "1.0 (\u22121.2 to " in told("squared error", least=None), "what it is called says nothing"
+    assert "1.0 (0.0 to " in told("squared error"), "in stores from before its least was kept"
     assert "1.0 (\u22121.2 to " in told("score")
-    assert Face.of("error", "", higher_is_better=False).difference(0.5, [-0.5, 1.5]) == "0.5 (\u22120.5 to 1.5)"
-    assert Face.of("error", "", higher_is_better=False).value(-1.0, [-2.0, 0.0]) == "\u22121.0 (\u22122.0 to 0.0)"
+    assert Face("", 0.0).difference(0.5, [-0.5, 1.5]) == "0.5 (\u22120.5 to 1.5)"
+    assert Face("", 0.0).value(-1.0, [-2.0, 0.0]) == "\u22121.0 (\u22122.0 to 0.0)"
 
 
 # -- from records --------------------------------------------------------------------------------------

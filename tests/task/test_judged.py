@@ -1,5 +1,7 @@
 """The task of a file or folder is judged by the metric that is asked for, by name; and by what each counts."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from test_tabular import PRICES, SIZES, load, table  # noqa: F401
 
 import thalweg as tw
 from thalweg import InputError, load_task, split
+from thalweg.study import facts
 from thalweg.task import fingerprint
+from thalweg.task.judged import OF_QUANTITIES, judge
 from thalweg.task.loading import task_of
 
 DRAWS = np.random.default_rng(0)
@@ -136,3 +140,22 @@ def test_arrays_are_judged_as_asked(tmp_path):
 def test_what_has_no_choice_of_it_says_so(spec, options, message):
     with pytest.raises(InputError, match=message):
         load_task(spec, **options)
+
+
+@pytest.mark.parametrize("name", OF_QUANTITIES)
+def test_errors_say_that_they_are_not_below_0_and_records_keep_it(name):
+    metric = judge(name, deviation=2.0)
+    assert metric.least == 0.0
+    assert facts.task_facts(quantity(metric))["metric"]["least"] == 0.0
+    assert facts.task_facts(quantity(tw.Metric("gain", metric.outcomes, True)))["metric"]["least"] is None
+
+
+@pytest.mark.parametrize("least", [math.nan, -math.inf, "0"])
+def test_what_no_value_is_below_is_a_number(least):
+    with pytest.raises(InputError, match="least= of a metric takes a number that it cannot be below, or None, not"):
+        tw.Metric("mine", tw.squared_error.outcomes, False, least=least)
+
+
+def quantity(metric):
+    data = torch.rand(30, 4), torch.rand(30, 1)
+    return tw.Task(model=lambda: torch.nn.Linear(4, 1), data=data, loss=torch.nn.MSELoss(), metric=metric)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from thalweg.report.reading import Study
 
-__all__ = ["MISSING", "Scale", "is_error", "limits", "scale_of", "short", "thousands", "usual"]
+__all__ = ["MISSING", "Scale", "least_of", "limits", "scale_of", "short", "thousands", "usual"]
 
 MISSING = "–"
 
@@ -112,22 +112,33 @@ def limits(study: Study) -> tuple[float, float]:
     if metric.get("unit") == "%":
         return 0.0, 1.0
     tests = [m.run.test for arm in study.members.values() for few in arm.values() for m in few]
-    errs = is_error(str(metric.get("name") or ""), higher_is_better=study.higher_is_better)
-    return 0.0 if errs and not any(test < 0 for test in tests) else -math.inf, math.inf
+    least = least_of(metric)
+    return -math.inf if least is None or any(test < least for test in tests) else least, math.inf
 
 
-def is_error(name: str, *, higher_is_better: bool) -> bool:
-    """Return whether a metric of such a name is at least 0.
+def least_of(metric: Mapping[str, Any]) -> float | None:
+    """Return what a metric cannot be below, as a study's store says.
 
-    >>> is_error("squared error", higher_is_better=False), is_error("likelihood", higher_is_better=False)
-    (True, False)
+    Stores from before it was kept say it by the metric's name.
+
+    Args:
+        metric: ``name``, ``higher_is_better``, ``unit`` and ``least``, None for nothing.
+
+    >>> least_of({"name": "regret", "least": 0.0}), least_of({"name": "squared error", "least": None})
+    (0.0, None)
+    >>> least_of({"name": "squared error", "higher_is_better": False})
+    0.0
     """
-    return not higher_is_better and any(word in _NOT_BELOW_0 for word in name.lower().replace("-", " ").split())
+    if "least" in metric:
+        return metric["least"]  # type: ignore[no-any-return]
+    words = str(metric.get("name") or "").lower().replace("-", " ").split()
+    errs = not metric.get("higher_is_better", True) and not _NOT_BELOW_0.isdisjoint(words)
+    return 0.0 if errs else None
 
 
 _NOT_BELOW_0 = {"error", "errors", "loss", "deviation", "distance", "entropy", "crossentropy", "perplexity", "bits",
                 "nats", "rmse", "mse", "mae"}  # fmt: skip
-"""Words in the names of metrics that are at least 0."""
+"""Words in the names of metrics that are at least 0, for stores that do not say which are."""
 
 
 def _width(row: dict[str, Any], factor: float) -> float:

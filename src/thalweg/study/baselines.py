@@ -230,7 +230,7 @@ def _pairs(recipes: Mapping[str, Floats], baselines: Mapping[str, Floats]) -> li
 def _sentences(found: Mapping[str, Any], metric: Mapping[str, Any]) -> list[str]:
     """Return the lines to beat, best first, and where the leading recipe stands."""
     sign = 1 if metric["higher_is_better"] else -1
-    face = Face.of(metric["name"], str(metric.get("unit", "")), higher_is_better=sign > 0)
+    face = Face.of(metric)
     rows = sorted((row for row in found["rows"] if row["mean"] is not None), key=lambda row: -sign * row["mean"])
     if not rows:
         return []

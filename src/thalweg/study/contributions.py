@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.record import RunRecord, Store
+from thalweg.report.scale import least_of
 from thalweg.study import cautions
 from thalweg.study.statistics import Estimates, Floats, differences, means
 from thalweg.study.verdict import ALPHA, Arm, arm_of, gathered, held_against_constant, rows_of, unjudged
@@ -77,6 +78,7 @@ def contributions(
         "metric": metric["name"],
         "higher_is_better": bool(metric["higher_is_better"]),
         "unit": metric.get("unit", ""),
+        "least": least_of(metric),
         "level": 1 - ALPHA,
         "seeds": seeds,
         "examples": examples,
@@ -182,8 +184,7 @@ class _Words:
     def __init__(self, verdict: Mapping[str, Any], task: str) -> None:
         self.verdict, self.task = verdict, task
         self.parts = verdict["ablation"]["parts"]
-        higher = bool(verdict["higher_is_better"])
-        self.face = Face.of(verdict["metric"], verdict["unit"], higher_is_better=higher)
+        self.face = Face.of(verdict)
         self.metric = f"test {verdict['metric']}"
 
     def sentences(self) -> list[str]:

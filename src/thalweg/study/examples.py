@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import InputError
+from thalweg.key import Key
 from thalweg.study.classical import CLASSICAL
-from thalweg.task import Task, absolute_error, accuracy, balanced_accuracy, squared_error
+from thalweg.task import Task, absolute_error, squared_error
 from thalweg.task.reading import WORDS, apply, are_classes, first_line
 
 __all__ = ["Examples", "examples"]
@@ -70,14 +71,12 @@ def examples(task: Task, names: list[str]) -> Examples:
         raise _unfit(task, f"its model returns shape {tuple(shape)} for one class an example")
     if not classes and output.numel() != few.targets.numel():
         raise _unfit(task, f"its model returns shape {tuple(shape)} for targets {tuple(few.targets.shape[1:])}")
-    balanced = task.metric.name == balanced_accuracy([0, 1]).name  # which asks for the likeliest class alone, too
-    if classes and task.metric.outcomes is not accuracy.outcomes and not balanced:
-        for name in names:
-            if not CLASSICAL[name].probabilities:
-                raise InputError(
-                    f"the baseline {name} gives classes without probabilities, which the metric {task.metric.name} "
-                    "may need; leave it out"
-                )
+    unsure = [name for name in names if not CLASSICAL[name].probabilities]
+    if classes and unsure and not _of_likeliest(task, shape):
+        raise InputError(
+            f"the baseline {unsure[0]} gives classes without probabilities, which the metric {task.metric.name} "
+            "needs; leave it out"
+        )
 
     def judged(made: Any, word: str) -> np.ndarray:
         scores = _scores(made, inputs[word], shape) if classes else made.predict(inputs[word])
@@ -91,6 +90,21 @@ def examples(task: Task, names: list[str]) -> Examples:
     except Exception as error:
         raise _unfit(task, f"its metric does not take what they say ({first_line(error)})") from error
     return found
+
+
+def _of_likeliest(task: Task, shape: torch.Size) -> bool:
+    """Return whether the metric asks for the likeliest class alone.
+
+    It does if it judges shares drawn at random as it judges the class alone that has the largest of them.
+    """
+    targets = task.valid.targets
+    made = _Random(int(max(part.targets.max() for part in (task.train, task.valid, task.test))) + 1)
+    try:
+        told = [_scores(model, targets, shape).reshape(len(targets), *shape) for model in (made, _Sure(made))]
+        one, other = (task.metric.outcomes(torch.as_tensor(x).to(task.dtype), targets) for x in told)
+    except Exception:
+        return False
+    return bool(torch.equal(one, other))
 
 
 def _unfit(task: Task, why: str) -> InputError:
@@ -168,6 +182,29 @@ def _scores(made: Any, inputs: Any, shape: torch.Size) -> np.ndarray:
     whole = np.full((len(logs), width), np.log(LEAST))
     whole[:, known] = logs
     return whole
+
+
+class _Random:
+    """Says for each example other shares of the classes, drawn at random."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes_ = np.arange(classes)
+
+    def predict_proba(self, inputs: Any) -> np.ndarray:
+        drawn = (Key(0) / "shares").generator().exponential(size=(len(inputs), len(self.classes_)))
+        shares: np.ndarray = drawn / drawn.sum(1, keepdims=True)
+        return shares
+
+
+class _Sure:
+    """Says the class alone of which another is surest."""
+
+    def __init__(self, made: _Random) -> None:
+        self.made, self.classes_ = made, made.classes_
+
+    def predict(self, inputs: Any) -> np.ndarray:
+        surest: np.ndarray = self.made.predict_proba(inputs).argmax(1)
+        return surest
 
 
 class _Same:

@@ -28,7 +28,12 @@ def task_facts(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
         "spec": task.origin.spec if task.origin else task.name,
-        "metric": {"name": metric.name, "higher_is_better": metric.higher_is_better, "unit": metric.unit},
+        "metric": {
+            "name": metric.name,
+            "higher_is_better": metric.higher_is_better,
+            "unit": metric.unit,
+            "least": metric.least,
+        },
         "sizes": {"train": len(task.train), "valid": len(task.valid), "test": len(task.test)},
         "origin": task.origin and {"file": str(task.origin.file), "expression": task.origin.expression},
         "dropout": drawn(task).masks,

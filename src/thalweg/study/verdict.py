@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.record import RunRecord, Store
+from thalweg.report.scale import least_of
 from thalweg.study import cautions, constant
 from thalweg.study.statistics import Estimates, Floats, differences, means, pair_alpha
 from thalweg.study.tuning import tuning_curve
@@ -102,6 +103,7 @@ def verdict(
         "metric": metric["name"],
         "higher_is_better": bool(metric["higher_is_better"]),
         "unit": metric.get("unit", ""),
+        "least": least_of(metric),
         "level": 1 - ALPHA,
         "seeds": seeds,
         "examples": examples,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thalweg.report.scale import is_error
+from thalweg.report.scale import least_of
 
 __all__ = ["FEW", "Face", "claims", "joined", "sentences"]
 
@@ -66,19 +66,19 @@ class Face:
 
     Args:
         unit: the metric's.
-        least: the least value that there is; of shares it is 0.
+        least: what no value is below, if there is such; of shares it is 0.
     """
 
-    def __init__(self, unit: str, least: float = -math.inf) -> None:
-        self.least = 0.0 if unit == "%" else least
+    def __init__(self, unit: str, least: float | None = None) -> None:
+        self.least = 0.0 if unit == "%" else -math.inf if least is None else least
         self.factor = 100.0 if unit == "%" else 1.0
         self.unit = "\u00a0%" if unit == "%" else f" {unit}".rstrip()
         self.steps = " points" if unit == "%" else self.unit
 
     @classmethod
-    def of(cls, metric: str, unit: str, *, higher_is_better: bool) -> Face:
-        """Return the face of a metric by its name: errors are at least 0."""
-        return cls(unit, 0.0 if is_error(metric, higher_is_better=higher_is_better) else -math.inf)
+    def of(cls, metric: Mapping[str, Any]) -> Face:
+        """Return the face of a metric as a study's store or verdict has it; see `thalweg.report.scale.least_of`."""
+        return cls(str(metric.get("unit") or ""), least_of(metric))
 
     def value(self, value: float, ends: Sequence[float] | None = None) -> str:
         """Write a mean, with its interval."""
@@ -126,7 +126,7 @@ class _Words:
     def __init__(self, verdict: Mapping[str, Any]) -> None:
         self.verdict = verdict
         self.higher = bool(verdict["higher_is_better"])
-        self.face = Face.of(verdict["metric"], verdict["unit"], higher_is_better=self.higher)
+        self.face = Face.of(verdict)
         chosen = [row for row in verdict["recipes"] if row["arm"] == "chosen" and row["mean"] is not None]
         self.rows = {row["name"]: row for row in chosen}
 

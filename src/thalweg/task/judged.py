@@ -5,7 +5,7 @@ from thalweg import InputError, Metric, absolute_error, accuracy, balanced_accur
 OF_CLASSES = ("accuracy", "balanced_accuracy")
 OF_QUANTITIES = ("relative_squared_error", "squared_error", "absolute_error")
 
-relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False)
+relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False, least=0.0)
 """Squared error over the variance of the training targets: 1 is what always saying their mean comes to."""
 
 
@@ -27,5 +27,9 @@ def judge(name, classes=None, deviation=1.0):
         return balanced_accuracy(classes)
     if name in ("squared_error", "absolute_error"):
         plain, factor = (squared_error, deviation**2) if name == "squared_error" else (absolute_error, deviation)
-        return Metric(plain.name, lambda output, y: factor * plain.outcomes(output, y), higher_is_better=False)
+
+        def undone(output, y):
+            return factor * plain.outcomes(output, y)
+
+        return Metric(plain.name, undone, higher_is_better=False, least=0.0)
     return accuracy if name == "accuracy" else relative_squared_error

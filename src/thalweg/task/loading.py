@@ -170,7 +170,7 @@ def _from_data(spec: str, home: str, call: str, *arguments: Any, **named: Any) -
     module: Any = importlib.import_module(f"thalweg.task.{home}")
     written = [repr(str(path.resolve())), *map(repr, arguments), *(f"{name}={x!r}" for name, x in named.items())]
     task: Task = getattr(module, call)(path, *arguments, **named)
-    return _made(task, Origin(spec, Path(module.__file__), f"{call}({', '.join(written)})"))
+    return _made(task, Origin(spec, Path(module.__file__), f"{call}({', '.join(written)})", of_data=True))
 
 
 def _from_file(spec: str) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ class Metric:
             examples (F1, AUC) may return one value, shape ``()``; then it covers other seeds alone.
         higher_is_better: True for accuracies, False for errors.
         unit: what one step of it is called; ``"%"`` shows fractions as percent.
+        least: what it cannot be below, such as 0 for an error: intervals end there. Shares, whose unit is ``"%"``,
+            are from 0 to 1 without saying so.
 
     >>> import torch
     >>> within_one = Metric("within one", lambda output, y: (output.squeeze(-1) - y).abs() <= 1, True)
@@ -36,6 +39,12 @@ class Metric:
     outcomes: Callable[[Tensor, Tensor], Tensor]
     higher_is_better: bool
     unit: str = ""
+    least: float | None = None
+
+    def __post_init__(self) -> None:
+        least = self.least
+        if least is not None and not (isinstance(least, int | float) and math.isfinite(least)):
+            raise InputError(f"least= of a metric takes a number that it cannot be below, or None, not {least!r}")
 
 
 def _correct(output: Tensor, targets: Tensor) -> Tensor:
@@ -75,10 +84,10 @@ def _absolute(output: Tensor, targets: Tensor) -> Tensor:
 accuracy = Metric("accuracy", _correct, higher_is_better=True, unit="%")
 """The share of examples whose highest output is the target's class: output (N, classes), targets (N,)."""
 
-squared_error = Metric("squared error", _squared, higher_is_better=False)
+squared_error = Metric("squared error", _squared, higher_is_better=False, least=0.0)
 """The squared difference of output and target, mean over an example's outputs; both (N, …)."""
 
-absolute_error = Metric("absolute error", _absolute, higher_is_better=False)
+absolute_error = Metric("absolute error", _absolute, higher_is_better=False, least=0.0)
 """The absolute difference of output and target, mean over an example's outputs; both (N, …)."""
 
 

@@ -41,7 +41,7 @@ def breast_cancer():
     )  # fmt: skip
 
 
-relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False)
+relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False, least=0.0)
 """Squared error over the variance of the training targets: 1 is what always saying their mean comes to."""
 
 

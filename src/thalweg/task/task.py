@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import InputError, spelt
 from thalweg.key import Key
+from thalweg.task.blank import filled
 from thalweg.task.metric import Metric, balanced_accuracy
 from thalweg.task.padding import checked, lengths, to_one_length
 from thalweg.task.reading import WORDS, Inputs, Split, check_alike, first_line, read, scaled, split_rows
@@ -30,11 +31,15 @@ __all__ = ["Origin", "Task", "on_task"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a task comes from: what the user typed, the file that makes it, and the call that does."""
+    """Where a task comes from: what the user typed, the file that makes it, and the call that does.
+
+    ``of_data`` says whether it is made of a user's file or folder of data, so that its metric can be asked for.
+    """
 
     spec: str
     file: Path
     expression: str
+    of_data: bool = False
 
 
 @spelt
@@ -202,7 +207,7 @@ class Task:
         Raises:
             InputError: the factory raised, or made something that is not a module of real numbers.
         """
-        with (Key(seed) / "init").seeded():
+        with (Key(seed) / "init").seeded(), filled():
             try:
                 module = self.factory()
             except Exception as error:

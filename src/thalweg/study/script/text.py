@@ -64,8 +64,8 @@ def unknown(what, name, known):
 class Metric:
     """How good outputs are, example by example."""
 
-    def __init__(self, name, outcomes, higher_is_better, unit=""):
-        self.name, self.outcomes, self.higher_is_better, self.unit = name, outcomes, higher_is_better, unit
+    def __init__(self, name, outcomes, higher_is_better, unit="", least=None):
+        self.name, self.outcomes, self.higher_is_better = name, outcomes, higher_is_better
 
 
 scale = standardize

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.record import RunRecord, Store
+from thalweg.report.scale import least_of
 from thalweg.study import constant
 from thalweg.study.before import counted
 from thalweg.study.statistics import differences, means, pair_alpha
@@ -47,7 +48,8 @@ def from_store(store: Store) -> dict[str, Any] | None:
         row["barrier"] = _barrier(said.get("barriers"), level, higher)
         levels.append(row)
     found = {
-        "metric": metric["name"], "unit": metric["unit"], "higher_is_better": higher, "level": 1 - ALPHA,
+        "metric": metric["name"], "unit": metric["unit"], "least": least_of(metric), "higher_is_better": higher,
+        "level": 1 - ALPHA,
         "seeds": said["seeds"], "examples": _examples(places), "levels": levels, "smaller": said.get("smaller"),
     }  # fmt: skip
     found["sentences"] = sentences(found, store.get("task")["name"])
@@ -163,8 +165,7 @@ def sentences(verdict: Mapping[str, Any], task: str) -> list[str]:
 class _Words:
     def __init__(self, verdict: Mapping[str, Any], task: str) -> None:
         self.verdict, self.task = verdict, task
-        higher = bool(verdict["higher_is_better"])
-        self.face = Face.of(verdict["metric"], verdict["unit"], higher_is_better=higher)
+        self.face = Face.of(verdict)
         self.levels = [row for row in verdict["levels"] if row["level"]]
         self.wins = [row for row in self.levels if row["pairs"] and all(_ahead(pair) for pair in row["pairs"])]
 
