@@ -11,6 +11,7 @@ import re
 import resource
 import signal
 import time
+from collections import Counter
 
 import pytest
 import torch
@@ -209,6 +210,7 @@ def test_40_damaged_files_are_40_times_named_and_survived(tmp_path):
         Checkpoints(tmp_path).save("lane-3", *state(number))
     path = newest(tmp_path)
     content = path.read_bytes()
+    found = Counter()
     for damaged in damages(content):
         path.write_bytes(damaged)
         checkpoints = Checkpoints(tmp_path)
@@ -220,6 +222,9 @@ def test_40_damaged_files_are_40_times_named_and_survived(tmp_path):
         assert_same(checkpoints.load("lane-3"), state(0))
         assert checkpoints.damaged == [sentence], "it is named once"
         aside.unlink()
+        found["flipped" if len(damaged) == len(content) else "cut"] += 1
+    print(f"{found['cut']} cut short and {found['flipped']} with one bit flipped were named and survived")
+    assert found == {"cut": 20, "flipped": 20}
     path.write_bytes(content)
     assert_same(Checkpoints(tmp_path).load("lane-3"), state(1))
 
