@@ -66,10 +66,19 @@ class Reader(nn.Module):
         return self.out(self.rnn(self.embedding(x.long()))[0][:, -1])
 
 
+class Frozen(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(64, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(),
+                         nn.Linear(12, 10))
+        for layer in (self[0], self[1]):
+            layer.requires_grad_(False)
+
+
 inputs, targets = load_digits(return_X_y=True)
 net = tw.Task(model=Net, data=(inputs[:300] / 16, targets[:300]), loss=F.cross_entropy, metric=tw.accuracy,
               dtype=torch.float64)
 places = tw.Task(model=Places, data=(inputs[:99] / 16, targets[:99]), loss=F.cross_entropy, metric=tw.accuracy)
+frozen = tw.Task(model=Frozen, data=(inputs[:99] / 16, targets[:99]), loss=F.cross_entropy, metric=tw.accuracy)
 pictures = tw.Task(model=Pictures, data=(inputs[:99] / 16, targets[:99]), loss=F.cross_entropy, metric=tw.accuracy)
 reader = tw.Task(model=Reader, data=(inputs[:200, ::4], targets[:200]), loss=F.cross_entropy, metric=tw.accuracy,
                  dtype=torch.float64)
@@ -126,6 +135,8 @@ EVERY = [
     *(("net", "activation", name) for name in activation.CATALOGUE),
     *(("net", "norm", name) for name in norm.CATALOGUE if name not in ("removed", "instance", "group")),
     ("places", "norm", "batch"),
+    ("frozen", "norm", "layer"),
+    ("frozen", "norm", "batch"),
     *(("pictures", "norm", name) for name in ("instance", "rms", "group")),
     *(("net", "dropout", name) for name in ("dropout", "dropout_scaled_at_test", "gaussian", "spatial", "mc")),
     *(("reader", "dropout", name) for name in ("rnn", "embedding")),
@@ -156,3 +167,6 @@ def test_every_techniques_model_in_a_script_is_the_studys(name, role, technique,
     assert model.state_dict().keys() == ours.state_dict().keys()
     assert all(torch.equal(x, ours.state_dict()[key]) for key, x in model.state_dict().items())
     assert torch.equal(model.eval()(inputs), ours(inputs))
+    trained = [{key for key, p in one.named_parameters() if p.requires_grad} for one in (model, ours)]
+    assert trained[0] == trained[1]
+    assert (len(trained[0]) < len(dict(ours.named_parameters()))) == (name == "frozen")

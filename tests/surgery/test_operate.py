@@ -115,6 +115,30 @@ def test_names_weights_and_the_original_stay():
     assert isinstance(found.model.stem, nn.Conv2d)
 
 
+class Half(nn.Module):
+    """A frozen body, with a norm that has no weights of its own and activations of both kinds, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6, affine=False), nn.ReLU(), nn.Linear(6, 6))
+        self.body.requires_grad_(False)
+        self.head = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2))
+
+    def forward(self, x):
+        return self.head(F.relu(self.body(x)))
+
+
+def test_what_is_put_into_a_frozen_part_is_frozen_with_it():
+    """A norm behind a layer, and one in the place of one that had no weights; what is behind others is trained."""
+    found = surgery.operate(Half(), torch.randn(8, 4), norm=norm.layer(), activation=activation.gelu())
+    again = found.again(Half())
+    for model in (found.model, again):
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert {"head.0.behind.weight", "head.0.weight"} < trained
+        assert not any(name.startswith("body.") for name in trained)
+        assert {"body.1.weight", "body.3.behind.weight"} < model.state_dict().keys()
+
+
 def test_the_result_saves_loads_copies_and_exports(tmp_path):
     net = surgery.operate(Odd(), X, activation=activation.silu(), norm=norm.batch()).model
     net(X)  # running statistics move

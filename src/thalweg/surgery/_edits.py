@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from thalweg.errors import InputError
-from thalweg.surgery._functions import replace_functions
+from thalweg.surgery._functions import PLACE, replace_functions
 from thalweg.surgery._layers import put_around
 from thalweg.technique import Ingredient
 
@@ -34,9 +34,17 @@ class Edit:
     make: Callable[[Ingredient, nn.Module], nn.Module]
     functions: tuple[str, ...] = ()
 
+    @property
+    def stands(self) -> str:
+        """The name of what is put there."""
+        inner = {"instead": "", "inside": PLACE}.get(self.place, self.place)
+        return f"{self.where}.{inner}".strip(".")
+
 
 def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient]) -> nn.Module:
     """Make edits on a model, in place, and return it; another one where the whole of it is replaced.
+
+    What is put into a part whose parameters are all frozen is frozen with it.
 
     Args:
         model: one with the modules that the edits name.
@@ -56,6 +64,7 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
             raise InputError(
                 f"{edit.role}: {edit.where or 'the model'} has no shape yet; pass a batch through the model first"
             )
+    frozen = {edit.where for edit in edits if _is_frozen(modules, edit.where)}
     touched: list[nn.Module] = []
     for edit in edits:
         old = modules[edit.where]
@@ -63,6 +72,8 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
             new = edit.make(parts[edit.role], old).train(old.training)
         except InputError as error:
             raise InputError(f"{edit.role}: {edit.where or 'the model'}: {error}") from error
+        if edit.where in frozen:
+            new.requires_grad_(False)
         touched.append(new)
         if edit.place == "inside":
             replace_functions(old, edit.functions, new)
@@ -74,6 +85,13 @@ def made(model: nn.Module, edits: Sequence[Edit], parts: Mapping[str, Ingredient
             _put(modules, old, new)
     _call_their_modules(model, touched)
     return model
+
+
+def _is_frozen(modules: Mapping[str, nn.Module], name: str) -> bool:
+    """Return whether a module's parameters are all frozen; where it has none, those of the part that it is in."""
+    while not (found := [p.requires_grad for p in modules[name].parameters()]) and name:
+        name = name.rpartition(".")[0]
+    return bool(found) and not any(found)
 
 
 def _call_their_modules(model: nn.Module, touched: Sequence[nn.Module]) -> None:

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from thalweg.surgery._seen import FUNCTIONS
 
-__all__ = ["replace_functions"]
+__all__ = ["PLACE", "replace_functions"]
 
 PLACE = "replaced_activation"
 """The name under which a module holds the activation that its forward calls in place of a function."""

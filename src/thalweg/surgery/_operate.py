@@ -93,7 +93,8 @@ def operate(
     channels, is put before each convolution but the first layer. A dropout module that is there already is replaced;
     what the model drops elsewhere stays, and is named.
 
-    Layers keep the names of their parameters. The copy saves, loads, copies and exports like any module. What is put
+    Layers keep the names of their parameters. What is put into a part whose parameters are all frozen is frozen with
+    it. The copy saves, loads, copies and exports like any module. What is put
     into torch's transformer encoders is there in evaluation, too: they call the modules inside them, where they else
     only read their weights.
 

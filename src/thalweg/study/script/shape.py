@@ -31,7 +31,6 @@ from thalweg.recipe import Recipe
 from thalweg.stop import Stop
 from thalweg.study.script.sources import add_sources, source, tail
 from thalweg.surgery import Operation, _functions, _layers, _seen, operate
-from thalweg.surgery._functions import PLACE
 from thalweg.task import Task
 from thalweg.train import dropout as keyed
 from thalweg.train.made import FEW, masks_of, model_of
@@ -105,17 +104,17 @@ def _shaped(operation: Operation, dropout: Any, found: dict[str, str]) -> list[s
     """Return the source of ``shaped(model)``, which does to a model what surgery did, and of what it calls."""
     lines = []
     for edit in operation.edits:
-        layer = operation.model.get_submodule(edit.where)
-        where = f"model.get_submodule({edit.where!r})"
+        new, where = operation.model.get_submodule(edit.stands), f"model.get_submodule({edit.where!r})"
         wraps = edit.where if edit.role == "dropout" and dropout.technique.made_of else None
+        written = _written(new, wraps, dropout, found)
         if edit.place == "instead":
-            lines.append(f"model = put(model, {edit.where!r}, {_written(layer, wraps, dropout, found)})")
+            lines.append(f"model = put(model, {edit.where!r}, {written})")
         elif edit.place == "inside":
-            by = _written(layer.get_submodule(PLACE), None, dropout, found)
-            lines.append(f"replace_functions({where}, {edit.functions!r}, {by})")
+            lines.append(f"replace_functions({where}, {edit.functions!r}, {written})")
         else:
-            new = _written(layer.get_submodule(edit.place), None, dropout, found)
-            lines.append(f"put_around({where}, {edit.place!r}, {new})")
+            lines.append(f"put_around({where}, {edit.place!r}, {written})")
+        if (weights := list(new.parameters())) and not any(p.requires_grad for p in weights):
+            lines.append(f"model.get_submodule({edit.stands!r}).requires_grad_(False)")
     for name, module in operation.model.named_modules():
         # What `operate` turned off, so that new modules inside are called in evaluation too.
         if isinstance(module, nn.TransformerEncoderLayer) and not module.activation_relu_or_gelu:
