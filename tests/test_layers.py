@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "technique": ["errors"],
     "key": ["errors"],
     "graph": ["errors", "key"],
-    "optim": ["errors", "technique", "key"],
+    "optim": ["errors", "cache", "technique", "key"],
     "schedule": ["errors", "technique", "key"],
     # What goes around an optimizer uses the words of its formulas.
     "gradient": ["errors", "technique", "key", "optim"],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["folder", "kept"]
+__all__ = ["folder", "kept", "kept_bytes"]
 
 
 def folder() -> Path:
@@ -19,28 +19,33 @@ def folder() -> Path:
 
 
 def kept(name: str, make: Callable[[], str]) -> str:
-    """Return a text that is kept under a name; made anew where it is not there, or not whole.
+    """Return a text that is kept under a name; see `kept_bytes`."""
+    return kept_bytes(name, lambda: make().encode()).decode()
+
+
+def kept_bytes(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return what is kept under a name; made anew where it is not there, or not whole.
 
     Args:
-        name: of the file; a different one for every different text.
-        make: makes the text.
+        name: of the file; a different one for every different content.
+        make: makes it.
     """
     path = folder() / name
-    with suppress(OSError, UnicodeError):
-        checksum, _, text = path.read_bytes().decode().partition("\n")
-        if checksum == _checksum(text):
-            return text
-    text = make()
-    temporary = path.with_name(f"{name}.{os.getpid()}.tmp")
+    with suppress(OSError):
+        checksum, _, content = path.read_bytes().partition(b"\n")
+        if checksum == _checksum(content):
+            return content
+    content = make()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with suppress(OSError):  # a cache that cannot be written is none
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(f"{_checksum(text)}\n{text}".encode())
+            temporary.write_bytes(_checksum(content) + b"\n" + content)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-    return text
+    return content
 
 
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 import torch
@@ -15,8 +16,9 @@ from torch import nn
 
 from thalweg import optim
 from thalweg.errors import InputError
-from thalweg.optim._executors import fused, reader
-from thalweg.optim._executors.kernel import kernel
+from thalweg.optim._executors import fused, machine, reader
+from thalweg.optim._executors.kernel import _Builder, kernel
+from thalweg.optim._executors.lifting import lift
 from thalweg.optim._technique import optimizer
 from thalweg.optim._vocabulary import absolute, maximum, minimum, sign, sqrt, where
 
@@ -387,3 +389,30 @@ def test_a_kernel_that_is_freed_takes_nothing_with_it_that_another_needs():
         "    del made; kernel.cache_clear(); gc.collect()\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_machine_code_is_kept_and_what_is_damaged_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path))
+    made, emit = [], llvm.TargetMachine.emit_object
+    monkeypatch.setattr(llvm.TargetMachine, "emit_object", lambda *given: made.append(given) or emit(*given))
+    module = _Builder(optim.adam, "float32", ()).module
+
+    def updated():
+        step = machine.compiled(module, interleaved=False)
+        constants = np.arange(1, 1 + lift(optim.adam).count, dtype=np.float32)
+        columns = [constants, *(np.linspace(i, i + 1, 5, dtype=np.float32) for i in range(1, 5))]
+        table = np.array([[5, *(column.ctypes.data for column in columns)]])
+        step(table.ctypes.data, 0, 1)
+        return columns[1].tobytes()
+
+    first = updated()
+    assert [updated(), updated()] == [first, first]
+    assert len(made) == 1
+    (path,) = (tmp_path / "machine").iterdir()
+    content = path.read_bytes()
+    for damaged in (content[:-1], content[:100] + bytes([content[100] ^ 1]) + content[101:], b""):
+        path.write_bytes(damaged)
+        assert updated() == first
+    assert len(made) == 4
+    assert machine.compiled(_Builder(optim.sgd, "float32", ()).module) is not None
+    assert len(list((tmp_path / "machine").iterdir())) == 2, "another formula is other code"

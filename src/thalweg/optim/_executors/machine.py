@@ -1,13 +1,16 @@
-"""From LLVM's language to this machine's code, and bfloat16, which LLVM's vectors do not compute with."""
+"""From LLVM's language to this machine's code, kept on the disk; and bfloat16, which LLVM's vectors do not know."""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+
+from thalweg import cache
 
 __all__ = ["compiled", "rounded", "target", "widened"]
 
@@ -26,16 +29,24 @@ def compiled(
         optimised: whether LLVM rewrites it; what is written in vectors is as quick without, and compiled in half the
             time.
     """
-    machine = target()
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
-    if optimised:
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization = True
-        tuning.loop_interleaving = interleaved
-        passes = llvm.create_pass_builder(machine, tuning)
-        passes.getModulePassManager().run(parsed, passes)
-    engine = llvm.create_mcjit_compiler(parsed, machine)
+    text, machine = str(module), target()
+
+    def made() -> bytes:
+        parsed = llvm.parse_assembly(text)
+        parsed.verify()
+        if optimised:
+            tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+            tuning.loop_vectorization = True
+            tuning.loop_interleaving = interleaved
+            passes = llvm.create_pass_builder(machine, tuning)
+            passes.getModulePassManager().run(parsed, passes)
+        return bytes(machine.emit_object(parsed))
+
+    by = made.__code__.co_code, made.__code__.co_consts, llvm.llvm_version_info, llvm.get_host_cpu_name(), _features()
+    named = hashlib.sha256(repr((text, interleaved, optimised, by)).encode()).hexdigest()[:32]
+    content = cache.kept_bytes(f"machine/{named}.o", made)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(content))
     engine.finalize_object()
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(engine.get_function_address("run"))
 
@@ -50,12 +61,16 @@ def target() -> Any:
     """Return this machine, as LLVM compiles for it; a new one for each engine, which owns and frees it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=_features(), opt=3
+    )
+
+
+def _features() -> str:
+    features: str = llvm.get_host_cpu_features().flatten()
     if "+avx512f" in features:  # with half the width, two streams are read an eighth quicker, four as quickly
         features += ",+prefer-256-bit"
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3
-    )
+    return features
 
 
 def widened(code: ir.IRBuilder, bits: Any) -> Any:
