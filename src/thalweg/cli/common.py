@@ -56,7 +56,7 @@ Judge = Annotated[
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="where the study is kept; run again to go on")]
 
 Seed = Annotated[int, typer.Option(help="of the study; everything drawn in it follows from it")]
-Processes = Annotated[int | None, typer.Option(help="how many work at once; the cores if not given")]
+Processes = Annotated[int | None, typer.Option(help="how many cores work at once; all of them if not given")]
 Engine = Annotated[
     str, typer.Option(metavar="local|ray", help="where runs are trained: on this machine, or on a Ray cluster")
 ]

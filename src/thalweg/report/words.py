@@ -78,7 +78,7 @@ def particulars(study: Study) -> list[tuple[str, str]]:
 
 _ENVIRONMENT = {
     "thalweg": "thalweg", "torch": "PyTorch", "python": "Python", "numpy": "NumPy", "platform": "platform",
-    "processor": "processor", "cores": "cores", "processes": "processes", "threads": "threads a process",
+    "processor": "processor", "cores": "cores", "processes": "processes at once", "threads": "threads a process",
     "started": "started",
 }  # fmt: skip
 

@@ -98,7 +98,7 @@ def _word(role: str, value: Any) -> str:
 
 
 def checked_processes(asked: int | None, budget: float | None) -> int:
-    """Return how many work at once: as many as were asked for, or as there are cores."""
+    """Return how many cores work at once: as many as were asked for, or as there are."""
     if budget is not None and not budget > 0:
         raise InputError(f"budget takes seconds above 0, not {budget!r}")
     if asked is not None and asked < 1:

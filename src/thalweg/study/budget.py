@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from thalweg.errors import InputError
@@ -15,7 +18,10 @@ from thalweg.train.augmented import augment_seconds
 from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.planner import Plan
 
-__all__ = ["duration", "expected_seconds", "fit", "parse_duration", "whole_study", "work"]
+__all__ = ["Arm", "arms", "duration", "expected_seconds", "fit", "parse_duration", "span", "whole_study", "work"]
+
+Arm = Sequence[tuple[Recipe, int]]
+"""Runs that may train at the same time: resolved recipes, and how many runs there are of each."""
 
 OVERHEAD = 1.25
 """What measuring in a short trial misses: workers starting, making models, writing records."""
@@ -33,19 +39,44 @@ def expected_seconds(task: Task, jobs: Iterable[Job], plans: Mapping[Together, P
 
     Args:
         task, jobs, plans: what is run, and how.
-        at_once: how many processes really work at once; see `thalweg.study.machine.at_once`.
+        at_once: how many cores really work at once; see `thalweg.study.machine.at_once`.
     """
-    return OVERHEAD * sum(_seconds(task, job.member.recipe, plans) for job in jobs) / at_once
+    return OVERHEAD * _wall(task, list(Counter(job.member.recipe for job in jobs).items()), plans, at_once)
 
 
 def whole_study(
     task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, plans: Mapping[Together, Plan], at_once: float
 ) -> float:
-    """Return the wall seconds of all arms, the verdict and the report.
+    """Return the wall seconds of all arms, the verdict and the report."""
+    walls = [_wall(task, arm, plans, at_once) for arm in arms(recipes, protocol)]
+    return OVERHEAD * sum(walls) + ENDING / min(at_once, 1.0)
 
-    The chosen arm, not known yet, is taken to cost what the defaults do.
+
+def _wall(task: Task, arm: Arm, plans: Mapping[Together, Plan], at_once: float) -> float:
+    """Return the wall seconds of an arm on a number of cores that need not be whole, as others work there too."""
+    cores = math.ceil(at_once)
+    return span(task, arm, plans, cores) * cores / at_once
+
+
+def span(task: Task, arm: Arm, plans: Mapping[Together, Plan], cores: int) -> float:
+    """Return the seconds that an arm takes, each run begun as soon as there are cores for it, the longest first.
+
+    Runs of a population count as if they came one after the other, which takes as long.
     """
-    return OVERHEAD * sum(work(task, recipes, protocol, plans).values()) / at_once + ENDING / min(at_once, 1.0)
+    runs = [
+        (_seconds(task, recipe, plans) / plan.threads, plan.share(cores), count)
+        for recipe, count in arm
+        for plan in [plans[recipe.together()]]
+    ]
+    now, free, busy = 0.0, float(cores), list[tuple[float, float]]()
+    for seconds, share, count in sorted(runs, reverse=True):
+        for _ in range(count):
+            while free + 1e-9 < share:
+                now, given = heapq.heappop(busy)
+                free += given
+            heapq.heappush(busy, (now + seconds, share))
+            free -= share
+    return max((end for end, _ in busy), default=0.0)
 
 
 def work(
@@ -53,23 +84,30 @@ def work(
 ) -> dict[Together, float]:
     """Return the CPU seconds of all arms, by what runs have in common with those that they train together with."""
     found: dict[Together, float] = {}
-
-    def add(recipe: Recipe, times: int) -> None:
-        together = recipe.together()
-        found[together] = found.get(together, 0.0) + times * _seconds(task, recipe, plans)
-
-    if not protocol.trials:
-        for recipe in {recipe.toml(): recipe for recipe in recipes.values()}.values():
-            add(recipe.resolved(), protocol.seeds)
-        return found
-    for name, recipe in recipes.items():
-        add(recipe.resolved(), 2 * protocol.seeds + len(rates(recipe, protocol.rates)) * protocol.rate_seeds)
-        if draws_kinds(recipe):
-            for drawn in trial_settings(name, recipe, protocol):
-                add(recipe.resolved(drawn), 1)
-        else:
-            add(recipe.resolved(), protocol.trials if recipe.space() else 1)
+    for arm in arms(recipes, protocol):
+        for recipe, count in arm:
+            together = recipe.together()
+            found[together] = found.get(together, 0.0) + count * _seconds(task, recipe, plans)
     return found
+
+
+def arms(recipes: Mapping[str, Recipe], protocol: Protocol) -> list[Arm]:
+    """Return what is run before anything is chosen, and what after.
+
+    What is chosen, not known yet, is taken to be the defaults, as are draws of what changes no run's seconds.
+    """
+    if not protocol.trials:
+        different = {recipe.toml(): recipe for recipe in recipes.values()}.values()
+        return [[(recipe.resolved(), protocol.seeds) for recipe in different]]
+    first: list[tuple[Recipe, int]] = []
+    for name, recipe in recipes.items():
+        count = protocol.seeds + len(rates(recipe, protocol.rates)) * protocol.rate_seeds
+        if draws_kinds(recipe):
+            first += [(recipe.resolved(drawn), 1) for drawn in trial_settings(name, recipe, protocol)]
+        else:
+            count += protocol.trials if recipe.space() else 1
+        first.append((recipe.resolved(), count))
+    return [first, [(recipe.resolved(), protocol.seeds) for recipe in recipes.values()]]
 
 
 def _seconds(task: Task, recipe: Recipe, plans: Mapping[Together, Plan]) -> float:

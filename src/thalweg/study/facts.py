@@ -84,8 +84,13 @@ def _formula(technique: Technique) -> list[str]:
         return []
 
 
-def environment(processes: int) -> dict[str, Any]:
-    """Return what a run depends on beside its recipe and task."""
+def environment(processes: int | str, threads: int | str = 1) -> dict[str, Any]:
+    """Return what a run depends on beside its recipe and task.
+
+    Args:
+        processes: how many train at once.
+        threads: how many each has; in words, where kinds of runs differ.
+    """
     return {
         "thalweg": __version__,
         "torch": version("torch"),
@@ -95,7 +100,7 @@ def environment(processes: int) -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "processes": processes,
-        "threads": 1,
+        "threads": threads,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 

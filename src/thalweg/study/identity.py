@@ -11,7 +11,7 @@ from thalweg.recipe import Recipe, Together
 from thalweg.record import RecipeRow, Store
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.plan import Protocol
-from thalweg.study.planning import plan_facts
+from thalweg.study.planning import in_numbers, plan_facts
 from thalweg.task import Task
 from thalweg.train.planner import Plan
 
@@ -32,7 +32,7 @@ def study_facts(
         "task": task_facts(task),
         "fingerprint": dict(prints),
         "protocol": {**protocol.as_dict(), "command": command, "runs": protocol.runs(recipes)},
-        "environment": environment(processes),
+        "environment": environment(*in_numbers(plans, processes)),
         "techniques": technique_facts(recipes),
         "plan": plan_facts(plans, processes),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,7 @@ __all__ = [
     "first_arms",
     "identity",
     "kinds",
+    "like",
     "rates",
     "tuning",
 ]
@@ -141,6 +142,11 @@ def kinds(recipes: Mapping[str, Recipe], protocol: Protocol) -> list[Together]:
         settings = trial_settings(name, recipe, protocol) if draws_kinds(recipe) else [{}]
         found += [recipe.resolved(drawn).together() for drawn in settings]
     return list(dict.fromkeys(found))
+
+
+def like(together: Together) -> Together:
+    """Return what kinds share that differ in the numbers of their techniques alone."""
+    return replace(together, shaping=tuple((role, part.technique()) for role, part in together.shaping))
 
 
 def draws_kinds(recipe: Recipe) -> bool:

@@ -12,13 +12,14 @@ from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
-from thalweg.study.budget import OVERHEAD, fit, work
+from thalweg.study.budget import OVERHEAD, arms, fit, work
 from thalweg.study.machine import at_once
-from thalweg.study.plan import Protocol, kinds
+from thalweg.study.plan import Protocol, kinds, like
+from thalweg.study.threads import spread
 from thalweg.task import Task
 from thalweg.train.planner import SECONDS, Plan, look, measure, to_compile
 
-__all__ = ["make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
+__all__ = ["at_work", "in_numbers", "make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
 
 SHARE = 0.05
 """The part of a kind's work that measuring it may take."""
@@ -37,13 +38,14 @@ def make_plans(
 ) -> tuple[dict[Together, Plan], Protocol]:
     """Return how runs are executed, by what they have in common, and how many of them fit into the budget.
 
+    Where cores would be idle, it is tried whether each run had better have several; see `thalweg.study.threads`.
     Compilers come first, those of all kinds; what processes are left then begin with a population each of the kinds
     that wait, uncompiled.
 
     Args:
         task, recipes, protocol: of the study.
         budget: wall seconds that it may take, if that was said.
-        processes: how many work at once.
+        processes: how many cores work at once.
         compiles: whether steps may be compiled, which is for this machine alone; then the budget is shared with
             whatever else runs on it.
     """
@@ -54,6 +56,8 @@ def make_plans(
     if budget is not None:
         protocol = fit(budget, task, recipes, protocol, plans, working)
     if compiles:
+        for together, plan in spread(task, arms(recipes, protocol), plans, processes).items():
+            plans[together] = plans.likes[like(together)] = plan
         decided = {
             together: to_compile(task, together, plans[together], seconds)
             for together, seconds in work(task, recipes, protocol, plans).items()
@@ -64,6 +68,8 @@ def make_plans(
             plans[together] = replace(plan, first=first)
         if budget is not None:  # code that is there leaves time for more
             protocol = fit(budget, task, recipes, protocol, plans, working)
+    else:  # each node of a cluster has memory of its own
+        plans.likes = {kind: replace(plan, processes=0) for kind, plan in plans.likes.items()}
     return {together: plans[together] for together in kinds(recipes, protocol)}, protocol
 
 
@@ -79,18 +85,18 @@ class _Measured(dict[Together, Plan]):
         super().__init__()
         self.likes: dict[Together, Plan] = {}
         self.first, *others = sorted(kinds(recipes, protocol), key=lambda together: together.alone)
-        self.likes[_like(self.first)] = measure(task, self.first, processes=processes)
+        self.likes[like(self.first)] = measure(task, self.first, processes=processes)
         for together in others:
-            if _like(together) not in self.likes:
-                seconds = SHARE * self._work(task, recipes, protocol, whole)[_like(together)]
+            if like(together) not in self.likes:
+                seconds = SHARE * self._work(task, recipes, protocol, whole)[like(together)]
                 if seconds < LEAST:
                     plan = look(task, together, self[self.first], processes=processes)
                 else:
                     plan = measure(task, together, processes=processes, seconds=min(SECONDS, seconds))
-                self.likes[_like(together)] = plan
+                self.likes[like(together)] = plan
 
     def __missing__(self, together: Together) -> Plan:
-        return self.likes.get(_like(together)) or self.likes[_like(self.first)]
+        return self.likes.get(like(together)) or self.likes[like(self.first)]
 
     def _work(
         self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, whole: float | None
@@ -98,14 +104,9 @@ class _Measured(dict[Together, Plan]):
         """Return CPU seconds by like; as large a part of those of the budget, if there is one, as of the study."""
         found: dict[Together, float] = {}
         for together, seconds in work(task, recipes, protocol, self).items():
-            found[_like(together)] = found.get(_like(together), 0.0) + seconds
+            found[like(together)] = found.get(like(together), 0.0) + seconds
         scale = 1.0 if whole is None else whole / (OVERHEAD * sum(found.values()))
         return {together: scale * seconds for together, seconds in found.items()}
-
-
-def _like(together: Together) -> Together:
-    """Return what kinds share that differ in the numbers of their techniques alone."""
-    return replace(together, shaping=tuple((role, part.technique()) for role, part in together.shaping))
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------
@@ -173,15 +174,40 @@ def _executed(plan: Plan, processes: int) -> str:
     graphs = "1 graph is" if plan.graphs == 1 else f"{plan.graphs} graphs are"
     parts = [plan.reason]
     parts += [f"{graphs} compiled when the study begins"] * (plan.compiles == "pending")
-    parts += [f"{processes} processes"] * (processes > 1)
+    parts += [at_work(plan, processes)] * (processes > 1)
     return "; ".join(parts)
+
+
+def at_work(plan: Plan, cores: int) -> str:
+    """Return in how many processes runs are trained at once on so many cores, and with how many threads.
+
+    >>> plan = Plan("one by one", 1, 1e-3, 1e-3, "")
+    >>> at_work(plan, 4), at_work(replace(plan, threads=4), 4), at_work(replace(plan, threads=2), 5)
+    ('4 processes', '1 process of 4 threads', '2 processes of 2 threads each')
+    >>> at_work(replace(plan, processes=2), 4)
+    '2 processes, for which there is memory'
+    """
+    count = plan.at_once(cores)
+    text = f"{count} process{'es' * (count > 1)}"
+    if plan.threads > 1:
+        text += f" of {plan.threads} threads{' each' * (count > 1)}"
+    return text + ", for which there is memory" * (plan.processes == count < cores // plan.threads)
+
+
+def in_numbers(plans: Mapping[Together, Plan], cores: int) -> tuple[int | str, int | str]:
+    """Return how many processes train at once, and how many threads each has; as text, where kinds of runs differ."""
+    ways = sorted({(plan.at_once(cores), plan.threads) for plan in plans.values()})
+    if len(ways) == 1:
+        return ways[0]
+    processes, threads = (" or ".join(map(str, column)) for column in zip(*ways, strict=True))
+    return processes, threads
 
 
 def _distinct(together: Together, plans: Mapping[Together, Plan]) -> str:
     """Return what sets a kind apart; numbers of techniques where their kinds are executed in more than one way."""
-    like = _like(together)
-    ways = {_executed(other, 1) for kind, other in plans.items() if _like(kind) == like}
-    return _named(like, list(map(_like, plans))) if len(ways) == 1 else _named(together, list(plans))
+    alike = like(together)
+    ways = {_executed(other, 1) for kind, other in plans.items() if like(kind) == alike}
+    return _named(alike, list(map(like, plans))) if len(ways) == 1 else _named(together, list(plans))
 
 
 def _named(together: Together, among: Sequence[Together]) -> str:

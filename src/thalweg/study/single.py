@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError, unwritable
 from thalweg.study.before import understood
 from thalweg.study.engines.lanes import Lane, Watch, lane_left, not_kept, record_of, run_of
-from thalweg.study.facts import environment, task_facts, technique_facts
+from thalweg.study.facts import cores, environment, task_facts, technique_facts
 from thalweg.study.live import Live
 from thalweg.study.plan import check_schedules, identity
+from thalweg.study.planning import at_work
 from thalweg.study.progress import Bar, Quiet, Show
+from thalweg.study.threads import spread
 from thalweg.task import Task, check, fingerprint
 from thalweg.task.reading import first_line
 from thalweg.train import Member, Population, Result, begin
 from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.planner import Plan
 from thalweg.train.step import quiet_fallback
+from thalweg.train.threads import threads
+from thalweg.train.trial import timed
 
 __all__ = ["Trained", "train"]
 
@@ -103,8 +109,8 @@ def train(
                 write(directory)  # which a kill may have left out
                 return Trained(directory, kept[run[0]], metric)
             checkpoints = Checkpoints(directory)
-            lane = lane_left(checkpoints, NAME) or Lane(NAME, "one by one", 1, (begin(task, member),))
-            if lane.states[0].member != member:
+            left = lane_left(checkpoints, NAME)
+            if left is not None and left.states[0].member != member:
                 raise InputError(f"{directory} holds another run, half done; choose another --out")
             with show:
                 for sentence in checkpoints.damaged:
@@ -115,6 +121,9 @@ def train(
                     show.say(sentence)
                 if caution := not_kept(task):
                     show.say(caution)
+                lane = left or Lane(
+                    NAME, "one by one", 1, (begin(task, member),), threads=_threads(task, member, store, show)
+                )
                 live = Live(show, store)
                 live.begin(f"{resolved.optimizer.name} on {task.name}", 1, epochs)
                 watch = Watch(
@@ -133,10 +142,10 @@ def train(
                 "task": task_facts(task),
                 "fingerprint": prints,
                 "protocol": {"seed": seed, "command": command},
-                "environment": environment(1),
+                "environment": environment(1, lane.threads),
                 "techniques": technique_facts({resolved.optimizer.name: resolved}),
             }
-            record = record_of(run, "one by one", result)
+            record = record_of(run, lane.manner, result)
             store.begin(facts, [RecipeRow(resolved.optimizer.name, recipe.declared().toml())], [record])
             checkpoints.remove(NAME)
             write(directory)
@@ -147,10 +156,29 @@ def train(
         raise InputError(str(unwritable(directory, error))) from error
 
 
+def _threads(task: Task, member: Member, store: Store, show: Show) -> int:
+    """Return how many threads a run is trained with: one, or what is measured to be faster; the same after a kill."""
+    kept = store.get("threads") or {}
+    if member.identity not in kept:
+        kind, count = member.recipe.together(), 1
+        with suppress(Exception), threads(1):  # what cannot be tried cannot be trained, and then it is said why
+            step, epoch = timed(task, kind, "one by one", 1, 0.0)
+            plan = Plan("one by one", 1, step, epoch, f"{step * 1e6:.0f} µs a step")
+            for found in spread(task, [[(member.recipe, 1)]], {kind: plan}, cores()).values():
+                show.say(f"{found.reason}; {at_work(found, found.threads)}")
+                count = found.threads
+        kept = {member.identity: count}
+        store.put("threads", kept)
+    return int(kept[member.identity])
+
+
 @quiet_fallback()
 def _trained(task: Task, lane: Lane, watch: Watch) -> Result:
     population = Population(task, lane.executor, lane.slots, lane.states, keep_weights=True)
-    ((_, result),) = population.run(on_step=lambda population: watch.step(lane, population), on_epoch=watch.epochs)
+    with threads(lane.threads):
+        ((_, result),) = population.run(
+            on_step=lambda population: watch.step(lane, population), on_epoch=watch.epochs
+        )
     return result
 
 

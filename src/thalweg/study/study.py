@@ -82,7 +82,7 @@ def compare(
         baselines: classical models of scikit-learn to hold recipes against: ``"knn"``, ``"svm"``, ``"logistic"``,
             ``"trees"``. Each has as many settings as a recipe has trials, at most eight, chosen on validation.
         out: the study's directory; ``<task>-study`` if not given.
-        processes: how many work at once; the machine's cores if not given.
+        processes: how many cores work at once; all of the machine's if not given.
         engine: ``"local"``, this machine; or ``"ray"``, a Ray cluster.
         address: of the cluster; see `thalweg.study.engines.ray.Cluster`.
         progress: show lines and a bar on standard error.
@@ -167,9 +167,7 @@ def conduct(
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
                         asked = protocol
-                        plans, protocol = planned or make_plans(
-                            task, named, protocol, budget, processes, compiles
-                        )
+                        plans, protocol = planned or make_plans(task, named, protocol, budget, processes, compiles)
                         if budget is not None:
                             notes = [*notes, bought(budget, asked, protocol)]
                         said = study_facts(task, prints, protocol, plans, processes, command, named)

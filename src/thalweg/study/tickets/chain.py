@@ -36,6 +36,7 @@ from thalweg.train.passes import trainable
 from thalweg.train.pruned import copied, rewound
 from thalweg.train.state import pruned
 from thalweg.train.step import quiet_fallback
+from thalweg.train.threads import threads
 
 __all__ = ["Chain"]
 
@@ -65,6 +66,7 @@ class Chain:
         begun: by identity, runs that a kill has interrupted.
         units: whether whole units are taken out too.
         seconds: from one checkpoint of runs to the next.
+        threads: how many runs are trained with.
     """
 
     def __init__(
@@ -83,11 +85,12 @@ class Chain:
         begun: Mapping[str, RunState] | None = None,
         units: bool = True,
         seconds: float = 5.0,
+        threads: int = 1,
     ) -> None:
         self.task, self.recipe, self.terms, self.fingerprint = task, recipe, terms, fingerprint
         self.tickets, self.executor, self.together = list(tickets), executor, max(1, together)
         self.checkpoints, self.tell, self.done, self.begun = checkpoints, tell, set(done), dict(begun or {})
-        self.units, self.seconds = units, seconds
+        self.units, self.seconds, self.threads = units, seconds, threads
         self.epoch = steps_per_epoch(task, recipe)
         module = model_of(task, recipe, 0)
         self.names = list(trainable(module))
@@ -171,7 +174,7 @@ class Chain:
     def _train_together(self, runs: Sequence[_Run], name: str) -> None:
         by_name = {run.state.member.identity: run for run in runs}
         states = tuple(run.state for run in runs)
-        lane = Lane(name, self.executor, len(runs), states)
+        lane = Lane(name, self.executor, len(runs), states, threads=self.threads)
         watch = Watch(checkpoints=self.checkpoints, seconds=self.seconds, alive=lambda: self.tell("alive"))
         population = Population(self.task, lane.executor, lane.slots, states, keep_weights=True)
         first = {run.state.member.identity: run.ticket for run in runs if run.level == 0 and run.kind == "ticket"}
@@ -188,9 +191,10 @@ class Chain:
                 self._look(population, first)
             self.tell(("epochs", count))
 
-        for member, result in population.run(on_step=on_step, on_epoch=on_epoch):
-            by_name[member.identity].result = result
-            self.tell(record_of(run_of(member), f"{lane.executor}, {lane.slots} together", result))
+        with threads(self.threads):
+            for member, result in population.run(on_step=on_step, on_epoch=on_epoch):
+                by_name[member.identity].result = result
+                self.tell(record_of(run_of(member), lane.manner, result))
         self.checkpoints.remove(name)
 
     def _look(self, population: Population, tickets: Mapping[str, Ticket]) -> None:

@@ -16,9 +16,10 @@ from thalweg.report import write
 from thalweg.study.before import checked_processes, one_thread
 from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.plan import check_schedules
-from thalweg.study.planning import plan_facts
+from thalweg.study.planning import in_numbers, plan_facts
 from thalweg.study.progress import Bar, Quiet, Show
-from thalweg.study.tickets.ticket import KINDS, Terms, next_masks, next_units
+from thalweg.study.threads import spread
+from thalweg.study.tickets.ticket import KINDS, ORDERS, Terms, kinds_at, next_masks, next_units
 from thalweg.study.tickets.work import Work
 from thalweg.task import Task, check, fingerprint
 from thalweg.task.outside import outside
@@ -81,7 +82,8 @@ def lottery(
         seeds: how many tickets are drawn, each from first weights of its own.
         seed: of the lottery; everything drawn in it follows from it.
         out: the directory; ``<task>-lottery`` if not given.
-        processes: how many work at once, each with some of the seeds; the machine's cores if not given.
+        processes: how many cores work at once, each on some of the seeds, or several on the same; all of them if not
+            given.
         progress: show lines and a bar on standard error.
         command: what the report says to type to repeat it.
 
@@ -114,20 +116,20 @@ def lottery(
         plan = None
         try:
             if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
-                plan = measure(task, resolved.together(), processes=processes)
+                plan = _plan(task, resolved, terms, processes)
             with Store(directory, write=True) as store:
                 if store.forgotten:
                     show.say(store.forgotten)
                 if store.get("lottery") is None:
                     if store.recipes():
                         raise InputError(f"{directory} holds another run or study; choose another --out")
-                    plan = plan or measure(task, resolved.together(), processes=processes)
+                    plan = plan or _plan(task, resolved, terms, processes)
                     kinds = [RecipeRow(kind, chosen.declared().toml()) for kind in KINDS]
                     store.begin(
                         {
                             "task": task_facts(task), "fingerprint": dict(prints), "lottery": facts,
                             "protocol": {"seeds": seeds, "seed": seed, "command": command},
-                            "environment": environment(processes),
+                            "environment": environment(*in_numbers({resolved.together(): plan}, processes)),
                             "techniques": technique_facts({"the recipe": resolved}),
                             "plan": {**plan_facts({resolved.together(): plan}, processes), "lottery": asdict(plan)},
                         },
@@ -144,6 +146,16 @@ def lottery(
             raise InputError(str(error)) from error
         except OSError as error:
             raise InputError(str(unwritable(directory, error))) from error
+
+
+def _plan(task: Task, recipe: Recipe, terms: Terms, processes: int) -> Plan:
+    """Return how the runs are executed; one by one, perhaps with several threads, as a process trains whole seeds."""
+    kind = recipe.together()
+    plan = measure(task, kind, processes=processes)
+    if plan.executor != "one by one":
+        return plan
+    rounds = 1 + terms.rounds * len(kinds_at(1, ORDERS, units=True))
+    return spread(task, [[(recipe, terms.seeds)]] * rounds, {kind: plan}, processes).get(kind, plan)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------

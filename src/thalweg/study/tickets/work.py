@@ -87,9 +87,11 @@ class Work:
         done = len(self.store.finished())
         epochs = self.recipe.sizes()[1]
         each = self.plan.seconds(epochs * steps_per_epoch(self.task, self.recipe), epochs)
-        groups = min(self.processes, self.terms.seeds)
+        groups = min(self.plan.at_once(self.processes), self.terms.seeds)
         share = -(-self.terms.seeds // groups) / self.terms.seeds
-        time_left = duration(OVERHEAD * each * (len(wanted) - done) * share * groups / at_once(groups))
+        time_left = duration(
+            OVERHEAD * each * (len(wanted) - done) * share * groups / at_once(groups * self.plan.threads)
+        )
         left = self.store.get("lottery")["left"]
         what = (
             f"{counted(len(wanted), 'run')} on {self.task.name}: {counted(self.terms.rounds, 'round')} from "
@@ -129,12 +131,12 @@ class Work:
                 case ("epochs", count):
                     self.show.epochs(count)
 
-        groups = min(self.processes, len(tickets))
+        groups = min(self.plan.at_once(self.processes), len(tickets))
         parts = [tickets[i::groups] for i in range(groups)]
         chain = partial(
             Chain, self.task, self.recipe, self.terms, self.prints, executor=self.plan.executor,
             together=self.plan.together if self.plan.executor != "one by one" else 1, checkpoints=self.checkpoints,
-            done=done, begun=begun, units=self.units,
+            done=done, begun=begun, units=self.units, threads=self.plan.threads,
         )  # fmt: skip
         if groups == 1:
             try:
