@@ -19,6 +19,7 @@ from thalweg.errors import InputError
 from thalweg.optim._executors import fused, machine, reader
 from thalweg.optim._executors.kernel import _Builder, kernel
 from thalweg.optim._executors.lifting import lift
+from thalweg.optim._executors.population import PopulationStep
 from thalweg.optim._technique import optimizer
 from thalweg.optim._vocabulary import absolute, maximum, minimum, sign, sqrt, where
 
@@ -416,3 +417,28 @@ def test_machine_code_is_kept_and_what_is_damaged_is_made_anew(tmp_path, monkeyp
     assert len(made) == 4
     assert machine.compiled(_Builder(optim.sgd, "float32", ()).module) is not None
     assert len(list((tmp_path / "machine").iterdir())) == 2, "another formula is other code"
+
+
+@pytest.mark.parametrize("technique", FORMULAS, ids=lambda technique: technique.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_are_updated_the_same_by_pieces(technique, dtype):
+    """Gradients may lie where backward has left them, parameter by parameter."""
+    shapes = [(5, 7), (3,), (1,), (129, 2), ()]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, sum(sizes), generator=generator, dtype=dtype)
+    values = [{**dict(technique().resolved().values), "lr": 0.01 * (i + 1)} for i in range(3)]
+    whole, cut = (PopulationStep(technique, values, start.clone(), shapes) for _ in range(2))
+    assert cut.takes_pieces
+    for t in range(1, 4):
+        gradients = torch.randn(3, sum(sizes), generator=generator, dtype=dtype)
+        pieces = [
+            [x.clone().view(shape) for x, shape in zip(row.split(sizes), shapes, strict=True)] for row in gradients
+        ]
+        whole.step(gradients, t, np.array([1.0, 0.5, 2.0]))
+        cut.step(pieces, t, np.array([1.0, 0.5, 2.0]))
+        assert torch.equal(whole.parameters, cut.parameters)
+        for row in range(3):
+            ones, others = whole.kept(row), cut.kept(row)
+            assert all(map(torch.equal, ones[0], others[0])), t
+            assert ones[1] == others[1]

@@ -12,7 +12,9 @@ from thalweg.recipe import Recipe, Together
 from thalweg.train import EXECUTORS, Member, footprint, train
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.judging import outcomes
+from thalweg.train.population import Population
 from thalweg.train.state import begin, begin_all, beginnings
+from thalweg.train.step import OneByOne
 
 MODELS = {
     "gelu": lambda: nn.Sequential(nn.Linear(64, 7), nn.GELU(), nn.Linear(7, 10)),
@@ -148,3 +150,32 @@ def test_how_much_is_judged_at_once_does_not_matter(metric):
     whole = outcomes(models, task.train, task.metric)
     assert whole.shape == (2, len(task.train) if metric == "accuracy" else 1)
     assert np.array_equal(outcomes(models, task.train, task.metric, judged=1), whole)
+
+
+AROUND = {
+    "plain": {},
+    "clipped": {"gradient": tw.gradient.clip_norm()},
+    "penalty": {"penalty": tw.penalty.l2()},
+    "sam": {"wrapper": tw.wrapper.sam()},
+    "average": {"average": tw.average.ema()},
+    "parts": {"accumulate": 3},
+    "by tensors": {"optimizer": optim.lars()},
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_gradients_of_one_model_are_copied_only_where_they_are_asked_for(around, monkeypatch):
+    task = small_digits(lambda: nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)))
+    recipe = Recipe(**{"optimizer": optim.adam(), "epochs": 2, "batch_size": 36, **AROUND[around]}).resolved()
+    copied = []
+
+    def trained():
+        population = Population(task, "one by one", 1, [begin(task, Member(recipe, 3, "one"))], keep_weights=True)
+        on_step = lambda population: copied.append(population._rows.models.matrix is not None)  # noqa: E731
+        ((_, result),) = population.run(on_step=on_step)
+        return result.weights
+
+    found = trained()
+    assert set(copied) == {around not in ("plain", "average", "parts")}
+    monkeypatch.setattr(OneByOne, "given", lambda self, some, *, pieces: self.gradients[some])
+    assert all(torch.equal(x, found[name]) for name, x in trained().items())

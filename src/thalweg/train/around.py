@@ -123,7 +123,8 @@ class Around:
             steps: of each row, counted from 0.
         """
         models = self.models
-        self.pruned.hold(models.gradients)  # so that norms of gradients are those of the weights that stay
+        if self.pruned.gone:
+            self.pruned.hold(models.gradients)  # so that norms of gradients are those of the weights that stay
         for group in self.before:
             with self._cost(group.rows):
                 both = (_rows(x, group.rows) for x in (models.parameters, models.gradients))

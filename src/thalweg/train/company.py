@@ -153,7 +153,8 @@ class Company:
         multipliers = self.rates.at(self.done)
         self.done = [done + 1 for done in self.done]
         for update, part in self.updates:
-            update.step(self.models.gradients[part], self.done[part], multipliers[part])
+            given = self.models.given(part, pieces=update.takes_pieces)
+            update.step(given, self.done[part], multipliers[part])
         self.around.change_weights(self.done)
 
     def end_epoch(self) -> None:

@@ -49,15 +49,22 @@ class Executor(Protocol):
     Attributes:
         module: the first model, or what stands for all of them.
         parameters: every model's trainable weights, shape ``(rows, weights)``; the optimizer writes here.
-        gradients: of the losses at the last batch, the same shape.
         names, shapes: of the parameters that make up a row, in order.
     """
 
     module: nn.Module
     parameters: Tensor
-    gradients: Tensor
     names: list[str]
     shapes: list[tuple[int, ...]]
+
+    @property
+    def gradients(self) -> Tensor:
+        """Of the losses at the last batch, the shape of ``parameters``; may be written to."""
+        ...
+
+    def given(self, some: slice, *, pieces: bool) -> Tensor | list[list[Tensor]]:
+        """Return some rows' gradients; where they may be ``pieces``, by row and parameter, as backward left them."""
+        ...
 
     def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """Fill ``gradients``; return the losses, shape ``(rows,)``.
@@ -118,7 +125,6 @@ class Rows:
         for row, state in zip(self.parameters, states, strict=True):
             for name, place in self.named(row).items():
                 place.copy_(state.tensors[f"model/{name}"])
-        self.gradients = torch.zeros_like(self.parameters)
         self.keys = [Key(state.member.seed) / "forward" for state in states]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
@@ -161,16 +167,18 @@ class Rows:
 
 
 class OneByOne(Rows):
-    """Each model by itself: its parameters are views of its row, and what backward gives is copied into the other.
+    """Each model by itself: its parameters are views of its row.
 
-    There is a row for each state, whatever the ``slots``.
+    There is a row for each state, whatever the ``slots``. What backward gives stays where it is until somebody asks
+    for it as a row: to copy it takes a tenth of the step of a model that is larger than the processor's cache.
     """
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
         super().__init__(task, states)
         self.modules = [self.module, *map(self._module, states[1:])]
         self.trained = [list(trainable(module).values()) for module in self.modules]
-        self.places = [list(self.named(gradient).values()) for gradient in self.gradients]
+        self.matrix: Tensor | None = None
+        self.left: dict[int, list[Tensor]] = {}
         for module, state, row in zip(self.modules, states, self.parameters, strict=True):
             values = self.named(row)
             for name, x in of_module(module).items():
@@ -185,9 +193,28 @@ class OneByOne(Rows):
         """See `Executor`."""
         losses = torch.empty(len(self.modules), dtype=self.parameters.dtype)
         keys = step_keys(self.mask_keys, steps)
+        self.left.clear()
         for row in range(len(self.modules)):
             losses[row] = self._backward(row, batch, steps[row], keys[row])
         return losses
+
+    @property
+    def gradients(self) -> Tensor:
+        """See `Executor`."""
+        if self.matrix is None:
+            self.matrix = torch.zeros_like(self.parameters)
+        for row, found in self.left.items():
+            for place, gradient in zip(self.named(self.matrix[row]).values(), found, strict=True):
+                place.copy_(gradient)
+        self.left.clear()
+        return self.matrix
+
+    def given(self, some: slice, *, pieces: bool) -> Tensor | list[list[Tensor]]:
+        """See `Executor`."""
+        rows = range(*some.indices(len(self.modules)))
+        if pieces and all(row in self.left for row in rows):
+            return [self.left[row] for row in rows]
+        return self.gradients[some]
 
     def _backward(self, row: int, batch: Split | Batch, step: int, key: Tensor) -> Tensor:
         self.modules[row].train()
@@ -198,17 +225,17 @@ class OneByOne(Rows):
                 self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
                 for i, cut in enumerate(cuts)
             ]
-        self._collect(row)
+        self.left[row] = self._collected(row)
         return torch.stack(losses).sum()
 
-    def _collect(self, row: int) -> None:
-        """Copy a model's gradients into its row, and be without them; one that it has none for is 0."""
-        for p, place in zip(self.trained[row], self.places[row], strict=True):
-            if p.grad is None:
-                place.zero_()
-            else:
-                place.copy_(p.grad.to_dense())  # of an embedding with sparse=True too
-                p.grad = None
+    def _collected(self, row: int) -> list[Tensor]:
+        """Take a model's gradients from it; of a parameter that it has none for, 0."""
+        found = []
+        for p in self.trained[row]:
+            gradient = torch.zeros_like(p) if p.grad is None else p.grad.to_dense()  # of sparse embeddings too
+            found.append(gradient.detach().to(p.dtype).contiguous())
+            p.grad = None
+        return found
 
     def _backward_part(self, row: int, part: Split, key: Tensor, share: float) -> Tensor:
         """Add a part's share to the gradients, and return its share of the loss."""

@@ -48,6 +48,7 @@ class Vmapped(Rows):
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
         states = filled_up(states, max(FEWEST, len(states) + self.spare))
         super().__init__(task, states)
+        self.gradients = torch.zeros_like(self.parameters)
         if drawn(task).moves_generator:
             raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
         if why := outside(task).obstacle:
@@ -87,6 +88,10 @@ class Vmapped(Rows):
         keys = step_keys(self.mask_keys, steps)
         losses, self.rest = self._passed(self.parameters, self.rest, batch, keys, self.gradients)
         return losses
+
+    def given(self, some: slice, *, pieces: bool) -> Tensor:  # noqa: ARG002
+        """See `Executor`; they are made as rows."""
+        return self.gradients[some]
 
     def _passed(
         self, weights: Tensor, rest: Rest, batch: Split | Batch, keys: Tensor, gradients: Tensor

@@ -49,7 +49,9 @@ class PopulationStep:
         else:
             self.state = eager.begin(technique, parameters, parameters.dtype)
             self.scalars = [list(start) for _ in parameters]
+        self.takes_pieces = False
         if technique.scope == "element":
+            self.sizes = [int(np.prod(shape)) for shape in shapes or [parameters.shape[1:]]]
             self._prepare()
 
     # -- what a row keeps ----------------------------------------------------------------------------
@@ -69,11 +71,14 @@ class PopulationStep:
 
     # -- steps ---------------------------------------------------------------------------------------
 
-    def step(self, gradients: Tensor, t: int | Sequence[int], multipliers: np.ndarray) -> None:
+    def step(
+        self, gradients: Tensor | Sequence[Sequence[Tensor]], t: int | Sequence[int], multipliers: np.ndarray
+    ) -> None:
         """Update once.
 
         Args:
-            gradients: shape ``(runs, n)``.
+            gradients: shape ``(runs, n)``; or, where it ``takes_pieces``, of each run those of its parameters, each
+                contiguous.
             t: each row's step, counted from 1; one number where all are at the same.
             multipliers: of each row's ``lr``, shape ``(runs,)``: what its schedule says.
         """
@@ -82,6 +87,7 @@ class PopulationStep:
         if self.technique.scope == "element":
             self._elements(gradients, times, rates)
             return
+        assert isinstance(gradients, Tensor)
         for row, (values, rate, gradient) in enumerate(zip(self.hyperparameters, rates, gradients, strict=True)):
             own = {**values, "lr": rate}
             if self.technique.scope == "tensor":
@@ -125,14 +131,21 @@ class PopulationStep:
         if self.parameters.device.type != "cpu" or dtype not in ("float32", "float64"):
             self.kernel = None
             return
-        self.kernel = kernel(self.technique, dtype)
+        self.kernel, self.takes_pieces = kernel(self.technique, dtype), True
         self.constants = np.empty((rows, max(1, self.lifted.count)), dtype)
         self.rows = np.arange(rows) * self.parameters.element_size()
         starts = [self.constants.ctypes.data + np.arange(rows) * self.constants.strides[0]]
         starts += [_addresses(x) for x in (self.parameters, self.parameters, *self.state)]
         self.table = np.stack([np.full(rows, n), *starts], axis=1)
+        # The same, each run's memory cut where its parameters begin.
+        self.cut = np.repeat(self.table, len(self.sizes), axis=0)
+        self.cut[:, 0] = np.tile(self.sizes, rows)
+        begins = np.tile(np.cumsum([0, *self.sizes[:-1]]) * self.parameters.element_size(), rows)
+        self.cut[:, 2:] += begins[:, np.newaxis]
 
-    def _elements(self, gradients: Tensor, times: Sequence[int], rates: Sequence[float]) -> None:
+    def _elements(
+        self, gradients: Tensor | Sequence[Sequence[Tensor]], times: Sequence[int], rates: Sequence[float]
+    ) -> None:
         made = []
         for row, (values, t, rate) in enumerate(zip(self.values, times, rates, strict=True)):
             values[self.rate] = rate
@@ -143,10 +156,16 @@ class PopulationStep:
             if self.lifted.count:
                 with np.errstate(over="ignore"):  # beyond the type is infinity, for tensors too
                     self.constants[:] = made
-            gradients = gradients if gradients.stride(1) == 1 else gradients.contiguous()
-            self.table[:, 3] = gradients.data_ptr() + self.rows * gradients.stride(0)
-            fused.walk(self.kernel, self.table, self.parameters.numel())
+            if isinstance(gradients, Tensor):
+                gradients = gradients if gradients.stride(1) == 1 else gradients.contiguous()
+                table = self.table
+                table[:, 3] = gradients.data_ptr() + self.rows * gradients.stride(0)
+            else:
+                table = self.cut
+                table[:, 3] = [piece.data_ptr() for row in gradients for piece in row]
+            fused.walk(self.kernel, table, self.parameters.numel())
         else:
+            assert isinstance(gradients, Tensor)
             given = torch.tensor(made, dtype=torch.float64).reshape(len(made), -1).to(self.parameters)
             new, *after = self.lifted.elements(self.parameters, gradients, *self.state, *given.unsqueeze(2).unbind(1))
             self.parameters.copy_(new)
