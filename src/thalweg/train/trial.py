@@ -56,12 +56,13 @@ class Trial:
         numbers = torch.arange(size).repeat(len(self.models.parameters), 1)
         self.batch = as_trained(task.train.at(numbers), together)
         values = [dict(optim.adam().resolved().values)] * runs
-        self.update = PopulationStep(optim.adam, values, self.models.parameters[:runs])
+        self.update = PopulationStep(optim.adam, values, self.models.parameters[:runs], self.models.shapes)
 
     def __call__(self, number: int) -> None:
         """Take a step, counted from 0."""
         self.models.differentiate(self.batch, [number] * len(self.models.parameters))
-        self.update.step(self.models.gradients[: self.runs], number + 1, np.zeros(self.runs))
+        given = self.models.given(slice(0, self.runs), pieces=self.update.takes_pieces)
+        self.update.step(given, number + 1, np.zeros(self.runs))
 
     def gradients(self) -> torch.Tensor:
         """Return the gradients of the first step."""
