@@ -232,6 +232,30 @@ def test_where_one_is_too_many_it_is_refused(times):
         planner.measure(tiny(name="mine"), Together(batch_size=9))
 
 
+@pytest.mark.parametrize(("processes", "room"), [(4, 0), (5, 0), (8, 5), (64, 5)])
+def test_runs_one_by_one_train_in_as_many_processes_as_memory_has_room_for(times, monkeypatch, processes, room):
+    times(9, 0)
+    monkeypatch.setattr(planner, "_bytes", lambda *_: (10, 50))  # of weights, and all that a step touches
+    monkeypatch.setattr(planner, "free", lambda processes=1: 80 * 5.9 / planner.ALONE / processes)
+    plan = planner.measure(tiny(), Together(), processes=processes)
+    assert plan.executor == "one by one"
+    assert plan.processes == room
+    assert plan.at_once(processes) == min(processes, 5)
+
+
+@linux
+def test_where_a_part_of_memory_is_too_little_for_one_fewer_share_it(monkeypatch):
+    """What no estimate knows of is tried: it is refused only where all of it is too little."""
+    task = tiny(model=lambda: Passing(4, 2))
+    planner.measure(task, Together(), seconds=0)  # what is imported once is there
+    monkeypatch.setattr(planner, "free", lambda processes=1: 400 * MEBI / processes)
+    plan = planner.measure(task, Together(), processes=8, seconds=0)
+    assert (plan.executor, plan.processes) == ("one by one", 2)
+    monkeypatch.setattr(planner, "free", lambda processes=1: 60 * MEBI / processes)
+    with pytest.raises(InputError, match=r"^memory runs out when one model"):
+        planner.measure(task, Together(), processes=8, seconds=0)
+
+
 # -- waiting -----------------------------------------------------------------------------------------------------
 
 

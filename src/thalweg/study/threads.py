@@ -41,6 +41,9 @@ LEAST = 0.3
 PATIENCE = 300.0
 """Seconds after which a process that says nothing is taken for stuck."""
 
+SHARED = 0.9
+"""The part of a step, of a model that fills a core, that threads share among them; by what may be hoped for."""
+
 MOST = 3
 """How many numbers of threads are tried, those first of which most can be hoped for."""
 
@@ -65,7 +68,7 @@ def spread(task: Task, arms: Sequence[Arm], plans: Mapping[Together, Plan], core
 
     today = whole(plans)
     hoped = {
-        threads: whole({kind: replace(plans[kind], threads=threads) for kind in kinds})
+        threads: whole({kind: _hoped(plans[kind], threads) for kind in kinds})
         for threads in {cores // processes for processes in range(1, cores)}
     }
     chances = sorted((threads for threads in hoped if today >= GAIN * hoped[threads]), key=lambda one: hoped[one])
@@ -88,6 +91,14 @@ def spread(task: Task, arms: Sequence[Arm], plans: Mapping[Together, Plan], core
         if seconds < least and GAIN * seconds <= base:
             best, least = found, seconds
     return {kind: _said(plans[kind], one[like(kind)], best[like(kind)], *ratios[like(kind)]) for kind in kinds}
+
+
+def _hoped(plan: Plan, threads: int) -> Plan:
+    """Return the plan of runs with so many threads as one may hope that it is, before it is measured."""
+    more = 1 + (1 - SHARED) * (threads - 1)
+    return replace(
+        plan, threads=threads, step_seconds=more * plan.step_seconds, epoch_seconds=more * plan.epoch_seconds
+    )
 
 
 def _wall(plan: Plan) -> float:
@@ -182,7 +193,11 @@ def tried(
         return None
 
     def work(pipe: Connection) -> None:
-        pipe.send(measured(lambda: (pipe.send("ready"), pipe.recv())))
+        def ready() -> None:
+            pipe.send("ready")
+            pipe.recv()  # so that all begin together
+
+        pipe.send(measured(ready))
 
     if not sys.platform.startswith("linux"):
         return measured(lambda: None) if processes == 1 else None
