@@ -100,6 +100,12 @@ def _model(task: Task) -> nn.Module:
             raise InputError(f"{who} has a lazy layer, whose {name} has no shape yet; give the layer its sizes")
         if p.device.type != "cpu":
             raise InputError(f"{who} has its {name} on {p.device}, and the data are on the CPU; make it there")
+    for name, p in module.named_parameters():
+        if p.isnan().any():
+            raise InputError(
+                f"{who} has NaN in {name} as it is made; fill what torch.empty or torch.Tensor made, such as by "
+                "torch.nn.init.normal_, or look for a division by 0"
+            )
     if module.train() is not module:
         raise InputError(f"{who} has a train() of its own that does not return the model; end it with return self")
     trainable = {id(p) for p in module.parameters() if p.requires_grad}

@@ -7,6 +7,7 @@ copies of the model are made and called, once, and compared by what they hold an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,14 +15,15 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.held import Held, changed, held
+from thalweg.task.hooks import Hooked, on_gradients
 from thalweg.task.reading import apply
 from thalweg.task.task import Task
+from thalweg.task.twice import StandIns
 
 __all__ = ["Outside", "check_alike", "check_outside", "outside"]
 
@@ -46,6 +48,9 @@ class Outside:
         unlike: the name of a parameter or buffer that not all models have, or have in another shape.
         carried: what a forward pass in training, or a switch of modes, leaves for the next pass, in words.
         unseen: what vmap would pass over though it is in the module's own tensors, in words.
+        twice: whether the module holds tensors of its own a second time, where others have to stand in for them; see
+            `thalweg.task.twice`.
+        given_place: the buffers in whose place a forward pass in training puts another tensor.
         first: what is held by a model of the first seed, without its tensors and what differs under one seed.
     """
 
@@ -55,6 +60,8 @@ class Outside:
     unlike: str = ""
     carried: str = ""
     unseen: str = ""
+    twice: bool = False
+    given_place: tuple[str, ...] = ()
     first: frozenset[tuple[str, tuple[Any, ...]]] | None = None
 
     @property
@@ -164,7 +171,7 @@ class _Look:
         made = [name for name in differs if "type" in (_kind(first, name), _kind(again, name))]
         if made or (made := _unlike(one, _tensors(other))):
             return Outside(random=_named(made, one))
-        begun_with, hooked = dict(one.named_buffers()), _Hooked()
+        begun_with, hooked = dict(one.named_buffers()), Hooked()
         with hooked:
             self._pass(one.train(), 0)
         after = held(one)
@@ -189,11 +196,20 @@ class _Look:
             return Outside(carried=_carried([name for name in moved if name not in differs], one), first=same)
         moved = [name for name in changed(after, last) if name not in differs and _counts(after, last, name)]
         carried = _carried(moved, one) if moved else ""
-        unseen = _on_gradients(one, hooked.seen) or _replaced(one, begun_with)
+        unseen = on_gradients(one, hooked.seen)
+        given_place = tuple(name for name, x in one.named_buffers() if begun_with.get(name) is not x)
         begun_with.clear()
         del one  # a third model is made next
-        drawn, unlike = self._drawn(first, differs, kept, other, output)
-        return Outside(drawn=drawn, unlike=unlike, carried=carried, unseen=unseen, first=same)
+        drawn, unlike, twice = self._drawn(first, differs, kept, other, output)
+        return Outside(
+            drawn=drawn,
+            unlike=unlike,
+            carried=carried,
+            unseen=unseen,
+            twice=twice,
+            given_place=given_place,
+            first=same,
+        )
 
     def _pass(self, module: nn.Module, number: int) -> Any:
         with (Key(0) / "outside" / number).seeded():
@@ -217,31 +233,37 @@ class _Look:
 
     def _drawn(
         self, first: Held, differs: Iterable[str], kept: dict[str, Tensor], other: nn.Module, output: Any
-    ) -> tuple[str, str]:
-        """Return what differs between models of different seeds, in words, and the name of a tensor that does."""
-        large = sum(x.numel() for x in other.parameters()) > LARGE
+    ) -> tuple[str, str, bool]:
+        """Return what differs between models of different seeds, in words, what has other shapes, and ``twice``."""
+        large, twice = sum(x.numel() for x in other.parameters()) > LARGE, False
         for seed in range(1, 2 if large else 1 + SEEDS):
             module = self.task.model(seed)
             if unlike := _unlike(module, kept) or [*self.begun - _tensors(module).keys()]:
-                return "", unlike[0]
+                return "", unlike[0], twice
             own = held(module)
             names = [name for name in changed(first, own) if name not in differs]
             if plain := [name for name in names if _counts(first, own, name)]:
-                return _drawn(own, plain), ""
+                return _drawn(own, plain), "", twice
             if seed == 1:
-                twice = [name for name, value in first.items() if value[0] == "alias"]
-                if twice and not self._stands_in(other, module):
-                    return f"{twice[0]} holds {first[twice[0]][1]} a second time, where vmap does not find it", ""
+                again = [name for name, value in first.items() if value[0] == "alias"]
+                twice = bool(again) and not self._stands_in(other, module)
+                if twice and not self._stands_in(other, module, everywhere=True):
+                    return (
+                        f"{again[0]} holds {first[again[0]][1]} a second time, where vmap does not find it",
+                        "",
+                        True,
+                    )
                 if names:
                     _copy(module, kept)
                     if not self._gives(module, other, output):
-                        return _drawn(own, names), ""
-        return "", ""
+                        return _drawn(own, names), "", twice
+        return "", "", twice
 
-    def _stands_in(self, module: nn.Module, another: nn.Module) -> bool:
+    def _stands_in(self, module: nn.Module, another: nn.Module, *, everywhere: bool = False) -> bool:
         """Return whether a module gives what another does, where it is called with the other's tensors."""
         tensors, inputs = _tensors(another), self.batches[0].inputs
-        with (Key(0) / "outside" / 0).seeded(), torch.no_grad():
+        mode = StandIns(module, tensors) if everywhere else nullcontext()
+        with (Key(0) / "outside" / 0).seeded(), torch.no_grad(), mode:
             found = apply(lambda *args, **named: functional_call(module.eval(), tensors, args, named), inputs)
         return _close(found, self._pass(another.eval(), 0))
 
@@ -311,32 +333,3 @@ def _carried(names: Iterable[str], module: nn.Module, where: str = "in forward")
     if not found:
         return "its forward leaves something for the next one, outside its buffers"
     return f"{found}, which {'are no buffers, change' if many else 'is no buffer, changes'} {where}"
-
-
-class _Hooked(TorchFunctionMode):
-    """Sees whether a hook on a gradient is registered inside a ``with``."""
-
-    seen = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen = self.seen or func is torch.Tensor.register_hook
-        return func(*args, **(kwargs or {}))
-
-
-def _on_gradients(module: nn.Module, seen: bool) -> str:
-    """Return which hooks change gradients, or may, in words."""
-    for name, p in module.named_parameters():
-        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):  # noqa: SLF001
-            return f"{name} has a hook on its gradient"
-    for name, part in module.named_modules():
-        if part._backward_hooks or part._backward_pre_hooks:  # noqa: SLF001
-            return f"{name or 'the model'} has a hook on its backward pass"
-    return "its forward puts a hook on a gradient" if seen else ""
-
-
-def _replaced(module: nn.Module, before: dict[str, Tensor]) -> str:
-    """Return which buffer has given its place to another tensor, in words."""
-    for name, x in module.named_buffers():
-        if before.get(name) is not x:
-            return f"its forward puts another tensor in the place of {name}; write into it, by copy_, and it is seen"
-    return ""

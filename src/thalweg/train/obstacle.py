@@ -6,6 +6,7 @@ import re
 import textwrap
 
 from thalweg.task.memory import is_memory
+from thalweg.train.own import SHARED
 
 __all__ = ["obstacle", "plain"]
 
@@ -17,13 +18,19 @@ PLAIN = (
      "its forward takes a number out of a tensor, by .item() or by an if on the tensor's values"),
     (r"Batching rule not implemented for aten::(?P<name>\w+)\.out\b",
      "its forward writes the result of {name} into a tensor that is there already, by out=, as spectral norm does"),
+    (r"Batching rule not implemented for aten::(?P<name>nonzero)_numpy",
+     "the size of what {name} returns in its forward depends on a tensor's values"),
     (r"Batching rule not implemented for (?:aten::)?(?P<name>[\w:]+)", "it has no way to take {name}"),
     (r"Attempted to vmap over aten::_?(?P<name>[a-z_]+)",
      "the size of what {name} returns in its forward depends on a tensor's values"),
     (r"indexing with a boolean mask",
      "its forward picks elements by a boolean mask, and how many depends on a tensor's values"),
+    (r"submodule `(?P<name>[\w.]+)`: .*is not an instance of torch.nn.Module",
+     "its part {name} has the name of a method of torch.nn.Module, which is found in its place"),
     (r"dynamic shape", "the size of a tensor in its forward depends on another tensor's values"),
     (r"randomness", "its forward draws random numbers other than by dropout"),
+    (r"is a view and its base or another view of its base has been modified inplace",
+     "its forward writes into its own weights"),
     (r"may have escaped",
      "a tensor is used outside its pass, as when torch.utils.checkpoint computes activations again"),
     (r"must override the setup_context",
@@ -33,10 +40,11 @@ PLAIN = (
      "its forward takes values out of a tensor, by .numpy(), .tolist(), .data_ptr() or in a sparse one"),
     (r"does not require grad and does not have a grad_fn",
      "gradients are taken in its forward or its loss, as by torch.autograd.grad"),
-    (r"inplace arithmetic|in-place|vmap: (?P<name>\w+_)\(self",
-     "its forward writes in place into a tensor that is the same for all models, such as one made by torch.zeros"),
+    (SHARED, "its forward or its loss writes in place into a tensor that is the same for all models"),
 )  # fmt: skip
 """By what torch says of an operation, what that means."""
+
+_TORCHS = (RuntimeError, NotImplementedError, TypeError)
 
 
 def obstacle(error: BaseException) -> str:
@@ -57,6 +65,6 @@ def plain(error: BaseException) -> str:
         return "memory ran out"
     text = str(error).strip()
     for pattern, words in PLAIN:
-        if isinstance(error, RuntimeError | NotImplementedError) and (found := re.search(pattern, text)):
+        if isinstance(error, _TORCHS) and (found := re.search(pattern, text, re.DOTALL)):
             return words.format(**found.groupdict())
     return ""

@@ -6,16 +6,12 @@ model and what trains a population is one loop.
 
 from __future__ import annotations
 
-import copy
 import math
-import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -26,12 +22,12 @@ from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.task.reading import Batch
 from thalweg.train.bucket import trimmed
+from thalweg.train.drawn import drawn
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.recompute import blocks, recomputed
-from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
-from thalweg.train.state import RunState, of_module
+from thalweg.train.state import Member, RunState, of_module
 
 __all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback"]
 
@@ -86,8 +82,11 @@ class Executor(Protocol):
         """Let some rows have other weights inside a ``with``, and their batch norms the statistics of a split."""
         ...
 
-    def outputs(self, inputs: Any) -> list[Tensor]:
-        """Return each model's outputs in evaluation mode, without gradients, on the same inputs (example, …)."""
+    def outputs(self, inputs: Any) -> Tensor | list[Any]:
+        """Return each model's outputs in evaluation mode, without gradients, on the same inputs (example, …).
+
+        Those of a population are one tensor, (row, example, …); a model alone may return what it likes.
+        """
         ...
 
     def named(self, row: Tensor) -> dict[str, Tensor]:
@@ -114,7 +113,8 @@ class Rows:
     def __init__(self, task: Task, states: Sequence[RunState]) -> None:
         self.task = task
         (self.together,) = {state.member.recipe.together() for state in states}
-        self.module = self._module(states[0])
+        self.begun = states[0].member
+        self.module = self._module(self.begun)
         self.loss = step_loss_of(task, states[0].member.recipe)
         mine = trainable(self.module)
         self.names = list(mine)
@@ -128,9 +128,9 @@ class Rows:
         self.keys = [Key(state.member.seed) / "forward" for state in states]
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
-    def _module(self, state: RunState) -> nn.Module:
+    def _module(self, member: Member) -> nn.Module:
         """Return a run's module at its initial weights."""
-        return model_of(self.task, state.member.recipe, state.member.seed)
+        return model_of(self.task, member.recipe, member.seed)
 
     def parts(self, count: int) -> list[slice]:
         """Return the parts in which a batch of so many examples passes."""
@@ -139,7 +139,7 @@ class Rows:
     @cached_property
     def batch_norms(self) -> dict[str, int]:
         """The batch norms that keep statistics, in order, and how often a forward pass calls each."""
-        module, inputs = copy.deepcopy(self.module).eval(), self.task.train.at(slice(0, 2)).inputs
+        module, inputs = self._module(self.begun).eval(), self.task.train.at(slice(0, 2)).inputs
         with torch.no_grad():
             return batch_norms(module, lambda: apply(module, inputs))
 
@@ -175,8 +175,9 @@ class OneByOne(Rows):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
         super().__init__(task, states)
-        self.modules = [self.module, *map(self._module, states[1:])]
+        self.modules = [self.module, *(self._module(state.member) for state in states[1:])]
         self.trained = [list(trainable(module).values()) for module in self.modules]
+        self.homes = [list(self.named(row).values()) for row in self.parameters]
         self.matrix: Tensor | None = None
         self.left: dict[int, list[Tensor]] = {}
         for module, state, row in zip(self.modules, states, self.parameters, strict=True):
@@ -225,6 +226,7 @@ class OneByOne(Rows):
                 self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
                 for i, cut in enumerate(cuts)
             ]
+        self._bring_home(row)
         self.left[row] = self._collected(row)
         return torch.stack(losses).sum()
 
@@ -236,6 +238,13 @@ class OneByOne(Rows):
             found.append(gradient.detach().to(p.dtype).contiguous())
             p.grad = None
         return found
+
+    def _bring_home(self, row: int) -> None:
+        """Have a model's parameters be views of its row, also where forward gave them other data."""
+        for p, home in zip(self.trained[row], self.homes[row], strict=True):
+            if p.data_ptr() != home.data_ptr():
+                home.copy_(p.detach())
+                p.data = home
 
     def _backward_part(self, row: int, part: Split, key: Tensor, share: float) -> Tensor:
         """Add a part's share to the gradients, and return its share of the loss."""
@@ -272,18 +281,28 @@ class OneByOne(Rows):
             yield
 
     def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
-        modules = [self.modules[row].eval() for row in rows.tolist()]
-        found = [moments(module, name, calls, partial(apply, module, inputs)) for module in modules]
+        modules = [self.modules[row] for row in rows.tolist()]
+        found = [moments(module, name, calls, partial(self._evaluate, module, inputs)) for module in modules]
         return found[0][0], torch.stack([mean for _, mean, _ in found]), torch.stack([v for _, _, v in found])
 
     def _set(self, rows: Tensor, name: str, values: Tensor) -> None:
         for row, value in zip(rows.tolist(), values, strict=True):
             self.modules[row].get_buffer(name).copy_(value)
 
-    def outputs(self, inputs: Any) -> list[Tensor]:
+    def outputs(self, inputs: Any) -> list[Any]:
         """See `Executor`."""
         with torch.no_grad():
-            return [apply(module.eval(), inputs) for module in self.modules]
+            found = [self._evaluate(module, inputs) for module in self.modules]
+        for row in range(len(self.modules)):
+            self._bring_home(row)
+        return found
+
+    def _evaluate(self, module: nn.Module, inputs: Any) -> Any:
+        """Return a model's outputs in evaluation mode; one that draws there draws the same each time."""
+        if not self.drawn.evaluating:
+            return apply(module.eval(), inputs)
+        with (Key(0) / "evaluation").seeded(), KeyedDropout(torch.tensor(0), self.drawn.hidden):
+            return apply(module.eval(), inputs)
 
     def model(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
@@ -326,48 +345,3 @@ def quiet_fallback() -> Iterator[None]:
             "ignore", "There is a performance drop because we have not yet implemented", UserWarning
         )
         yield
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a forward pass in training draws at random.
-
-    Attributes:
-        masks: whether it asks for dropout.
-        hidden: torch's functions that drop where no mask would have a key, and what stands in for them.
-        moves_generator: whether it draws from torch's, numpy's or Python's global generator all the same, as
-            ``torch.randn`` in a forward does.
-    """
-
-    masks: bool
-    hidden: Mapping[Any, Any]
-    moves_generator: bool
-
-
-def drawn(task: Task) -> Drawn:
-    """Return what the task's model draws at random."""
-    if task not in _DRAWN:
-        masks, moves = _probe(task, {})
-        hidden = {f: ours for f, ours in REPLACED.items() if ours in TAKES_DROPOUT} if moves else {}
-        if hidden:
-            masks, moves = _probe(task, hidden)
-        _DRAWN[task] = Drawn(masks, hidden if not moves else {}, moves)
-    return _DRAWN[task]
-
-
-_DRAWN: WeakKeyDictionary[Task, Drawn] = WeakKeyDictionary()
-
-
-def _probe(task: Task, replaced: Mapping[Any, Any]) -> tuple[bool, bool]:
-    module = task.model(0).train()
-    batch = task.train.at(slice(0, 2))
-    with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0), replaced) as masks:
-        before = _generators()
-        apply(module, batch.inputs)
-        return masks.layer > 0, _generators() != before
-
-
-def _generators() -> list[str]:
-    """Return where the global generators of torch, numpy and Python stand."""
-    states = torch.get_rng_state().tolist(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    return [repr([x.tolist() if isinstance(x, np.ndarray) else x for x in state]) for state in states]

@@ -6,22 +6,25 @@ what a step computes until its end, for gradients of gradients.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
 from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
+from thalweg.task.twice import StandIns
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.footprint import at_once, saved_bytes
+from thalweg.train.own import OwnTensors, own_copies, writes
 from thalweg.train.passes import InFloat32, autocast, part_keys
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
@@ -59,17 +62,42 @@ class Vmapped(Rows):
         names = [name.removeprefix("model/") for name in of_module(self.module)]
         rest = [name for name in names if name not in mine]
         self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in states]) for name in rest}
-        self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped
+        self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped, or the same for all
+        self.writes, self.twice, self.given_place = writes(task), outside(task).twice, outside(task).given_place
         self.losses: Callable[..., tuple[Tensor, Rest]] = vmap(self._loss)
         self.traceable: Callable[..., Any] = vmap(grad_and_value(self._loss_of_row, has_aux=True))
-        self.predict = vmap(self._evaluate, in_dims=(0, 0, None))
+        self.predict = vmap(self._tensors, in_dims=(0, 0, None))
+        self.form: Callable[[Sequence[Tensor]], Any] = itemgetter(0)
 
-    def _output(self, own: dict[str, Tensor], inputs: Any) -> Any:
-        return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
+    def _output(self, own: dict[str, Tensor], inputs: Any, like: Tensor) -> Any:
+        """Return what the module returns with the tensors of a model; ``like`` is any of which each has its own."""
+        twice = StandIns(self.module, own) if self.twice else nullcontext()
+        with twice, OwnTensors(like) if self.writes else nullcontext():
+            return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
 
     def _evaluate(self, row: Tensor, rest: Rest, inputs: Any) -> Any:
+        inputs = own_copies(row, inputs) if self.writes else inputs
         with KeyedDropout(self.no_key, REPLACED):
-            return self._output({**self.named(row), **rest}, inputs)
+            return self._output({**self.named(row), **rest}, inputs, row)
+
+    def _tensors(self, row: Tensor, rest: Rest, inputs: Any) -> Any:
+        """Return a model's output if it is one tensor, else the tensors in it; ``form`` puts them together again."""
+        output = self._evaluate(row, rest, inputs)
+        if isinstance(output, Tensor):
+            self.form = itemgetter(0)
+            return output
+        parts, spec = tree_flatten(output)
+        if others := [x for x in parts if not isinstance(x, Tensor | None | bool | int | float | str)]:
+            raise RuntimeError(f"its forward returns a {type(others[0]).__name__}, which vmap cannot look into")
+        plain = [None if isinstance(x, Tensor) else x for x in parts]
+        places = [i for i, x in enumerate(parts) if isinstance(x, Tensor)]
+
+        def form(tensors: Sequence[Tensor]) -> Any:
+            whole = dict(enumerate(plain)) | dict(zip(places, tensors, strict=True))
+            return tree_unflatten(whole.values(), spec)
+
+        self.form = form
+        return tuple(parts[i] for i in places)
 
     def _loss(
         self, own: dict[str, Tensor], rest: Rest, inputs: Any, targets: Tensor, key: Tensor
@@ -77,8 +105,25 @@ class Vmapped(Rows):
         rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
         mixed = InFloat32() if self.together.precision == "bf16" else nullcontext()
         with autocast(self.together, targets.device), KeyedDropout(key, REPLACED), mixed:
-            loss = self.loss(self._output({**own, **rest}, inputs), targets)
+            with self._read_into(rest):
+                output = self._output({**own, **rest}, inputs, key)
+            loss = self.loss(output, targets)
         return loss.to(self.parameters.dtype), rest
+
+    @contextmanager
+    def _read_into(self, rest: Rest) -> Iterator[None]:
+        """Note which tensors a forward pass inside a ``with`` puts in the place of buffers."""
+
+        def read(module: nn.Module, *_: Any) -> None:
+            for name in self.given_place:
+                rest[name] = module.get_buffer(name).to(rest[name].dtype)
+
+        hook = self.module.register_forward_hook(read) if self.given_place else None
+        try:
+            yield
+        finally:
+            if hook is not None:
+                hook.remove()
 
     def _loss_of_row(self, row: Tensor, rest: Rest, inputs: Any, targets: Tensor, key: Tensor) -> tuple[Tensor, Rest]:
         return self._loss(self.named(row), rest, inputs, targets, key)
@@ -214,17 +259,19 @@ class Vmapped(Rows):
     def _set(self, rows: Tensor, name: str, values: Tensor) -> None:
         self.rest[name] = self.rest[name].index_copy(0, rows, values.to(self.rest[name].dtype))
 
-    def outputs(self, inputs: Any) -> list[Tensor]:
+    def outputs(self, inputs: Any) -> Tensor | list[Any]:
         """See `Executor`."""
         self._switch(training=False)
-        found: list[Tensor] = []
+        found: list[Any] = []
+        together: list[Tensor] = []
         for some, own in self.passes(len(self.parameters), len(leaves(inputs)[0])):
             with torch.no_grad():
                 outputs = self.predict(self.parameters[some], rest_of(self.rest, some), inputs)
-            if not isinstance(outputs, Tensor):
-                raise RuntimeError(f"the model returns a {type(outputs).__name__}, not one tensor")
-            found += outputs[:own].unbind(0)
-        return found
+            if isinstance(outputs, Tensor):
+                together.append(outputs[:own])
+            else:
+                found += (self.form([x[row] for x in outputs]) for row in range(own))
+        return joined(together) if together else found
 
     def model(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
@@ -233,11 +280,15 @@ class Vmapped(Rows):
 
     def weights(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
-        module, own = copy.deepcopy(self.module), self.model(row)
-        with torch.no_grad():
-            for name, place in of_module(module).items():
-                place.copy_(own[name])
-        return module.state_dict()
+        # No copy of the module: what vmap leaves in an attribute, as with an old weight norm's, cannot be copied.
+        names = {id(x): name for name, x in (*self.module.named_parameters(), *self.module.named_buffers())}
+        own, kept = self.model(row), self.module.state_dict(keep_vars=True)
+        return {n: own[f"model/{names[id(x)]}"].clone() if id(x) in names else x for n, x in kept.items()}
+
+
+def joined(found: Sequence[Tensor]) -> Tensor:
+    """Return as one what models came to that passed in groups."""
+    return torch.cat(list(found)) if len(found) > 1 else found[0]
 
 
 def _columns(x: Tensor, cut: slice) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from thalweg.train.stacked.attention import multi_head_attention_forward, scaled_dot_product_attention
 from thalweg.train.stacked.convolution import conv1d, conv2d
+from thalweg.train.stacked.data import DATA
 from thalweg.train.stacked.embedding import embedding
 from thalweg.train.stacked.narrow import FILLED_UP
 from thalweg.train.stacked.norms import batch_norm
@@ -36,6 +37,7 @@ REPLACED: dict[Callable[..., Any], Callable[..., Any]] = {
     torch._VF.rnn_tanh: rnn_tanh,  # noqa: SLF001
     torch._VF.rnn_relu: rnn_relu,  # noqa: SLF001
     **FILLED_UP,
+    **DATA,
 }
 """From torch's function to ours."""
 
