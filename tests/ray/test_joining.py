@@ -6,17 +6,19 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import torch
 from torch import nn
-from work import SMALL, assert_same, chunks_of, collected, locally, small_task
+from work import SMALL, Acting, assert_same, collected, lanes_of, locally, small_task, train
 
 import thalweg as tw
 from small import small_digits
 from thalweg import cli
 from thalweg.errors import InputError
 from thalweg.study.engines import cluster as ray_cluster
+from thalweg.study.engines import nodes as ray_nodes
 from thalweg.study.engines import ray as engine_ray
 
 pytestmark = pytest.mark.usefixtures("apart")
@@ -96,7 +98,7 @@ def test_a_node_with_other_versions_is_left_out_and_nothing_is_lost(head, tmp_pa
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     other = head.add(env_vars={"PYTHONPATH": path})
     try:
-        records, said = collected(small_task(), chunks_of(6, together=3), head.address)
+        records, said = collected(small_task(), lanes_of(6, together=3), head.address)
     finally:
         head.shoot(other)
     theirs = "thalweg is 0.0.9 and torch is 2.12.0 there"
@@ -109,7 +111,7 @@ def test_a_node_with_other_versions_is_left_out_and_nothing_is_lost(head, tmp_pa
 
 
 def test_no_node_has_the_versions_that_are_here(head, linear_task, monkeypatch):
-    monkeypatch.setattr(ray_cluster, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
+    monkeypatch.setattr(ray_nodes, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
     said, _ = refused(linear_task, head.address)
     python = "{}.{}".format(*sys.version_info)
     assert said.startswith("no node of the Ray cluster can train: node ")
@@ -117,17 +119,56 @@ def test_no_node_has_the_versions_that_are_here(head, linear_task, monkeypatch):
     assert said.endswith(" there, and 3.99 and 1 and 3.0.0 here")
 
 
+def licensed(here):
+    def model():
+        if os.getpid() != here:
+            raise RuntimeError("there is no licence on this machine")
+        return nn.Linear(64, 10)
+
+    return small_digits(model)
+
+
+def of_its_own(_):
+    def model():
+        linear = nn.Linear(64, 10)
+        nn.init.constant_(linear.weight, os.getpid() / 2**22)
+        return linear
+
+    return small_digits(model)
+
+
+def otherwise(here):
+    return small_digits(
+        lambda: nn.Linear(64, 10),
+        loss=lambda output, targets: nn.functional.cross_entropy(output, targets) * (1 + (os.getpid() != here)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (licensed, "the model of task small digits could not be made: RuntimeError: there is no licence"),
+        (of_its_own, "the model of task small digits begins with other weights there than here, under one seed"),
+        (otherwise, "the loss of task small digits is "),
+    ],
+)
+def test_a_task_that_is_another_on_a_node_is_refused_and_named(head, made, why):
+    said, _ = refused(made(os.getpid()), head.address)
+    host = head.cluster.head_node.node_ip_address
+    assert said.startswith(f"no node of the Ray cluster can train: node {host}: ")
+    assert why in said
+
+
 def test_a_node_that_comes_later_is_used(head, tmp_path):
     mark, said, added = tmp_path / "two", [], []
 
-    def model():
+    def wait(_):
         import ray
 
         until = time.monotonic() + 60
         while not mark.exists() and time.monotonic() < until:
             time.sleep(0.05)
         (tmp_path / ray.get_runtime_context().get_node_id()).touch()
-        return nn.Linear(64, 10)
 
     def say(line):
         said.append(line)
@@ -137,7 +178,7 @@ def test_a_node_that_comes_later_is_used(head, tmp_path):
             added.append(head.add())
 
     try:
-        records, _ = collected(small_digits(model), chunks_of(6, together=3), head.address, say=say)
+        records, _ = collected(small_digits(lambda: Acting(wait)), lanes_of(6, together=3), head.address, say=say)
     finally:
         head.shoot(added[0])
     assert said[1] == "the Ray cluster has 2 nodes, 2 cores now"
@@ -150,10 +191,10 @@ def test_without_an_address_a_cluster_of_this_machine_is_made_and_ended(monkeypa
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # Ray would change it for this whole process
-    task, work, said, records = small_task(), chunks_of(3), [], []
+    task, work, said, records = small_task(), lanes_of(3), [], []
     with engine_ray.Cluster(task, say=said.append) as cluster:
-        assert cluster.cores == len(os.sched_getaffinity(0))
-        cluster.execute(work, on_record=records.append, on_epochs=lambda _: None)
+        assert cluster.processes == len(os.sched_getaffinity(0))
+        train(cluster, work, on_record=records.append)
     assert not ray.is_initialized()
     assert said[0].startswith("Ray cluster on this machine: 1 node, ")
     alone = locally(task, work)
@@ -165,7 +206,7 @@ def test_without_an_address_a_cluster_of_this_machine_is_made_and_ended(monkeypa
 def test_a_cluster_whose_head_dies_is_given_up_with_one_sentence(monkeypatch):
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setattr(ray_cluster, "_MISSED_FOR", 4.0)
+    monkeypatch.setattr(ray_nodes, "_MISSED_FOR", 4.0)
     own = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
 
     def kill(_):
@@ -174,7 +215,7 @@ def test_a_cluster_whose_head_dies_is_given_up_with_one_sentence(monkeypatch):
 
     try:
         with pytest.raises(InputError, match="has not answered for 4 s; what is finished is recorded, and the same"):
-            collected(small_task(), chunks_of(1, epochs=100_000), own.address, on_epochs=kill)
+            collected(small_task(), lanes_of(1, epochs=100_000), own.address, on_epochs=kill)
     finally:
         own.shutdown()
 
@@ -191,7 +232,7 @@ def test_where_the_node_of_this_process_dies_that_is_said_before_ray_ends_it():
     killed = []
     try:
         with pytest.raises(InputError, match="that this process belongs to is gone; what is finished is recorded"):
-            collected(small_task(), chunks_of(1, epochs=100_000), own.address, on_epochs=kill)
+            collected(small_task(), lanes_of(1, epochs=100_000), own.address, on_epochs=kill)
     finally:
         own.shutdown()
 
@@ -227,7 +268,7 @@ def test_the_command_refuses_in_one_sentence_and_writes_nothing(head, tmp_path, 
     if what == "unreachable":
         address, begins = "127.0.0.1:9", "there is no Ray cluster at 127.0.0.1:9: connection refused"
     elif what == "other versions":
-        monkeypatch.setattr(ray_cluster, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
+        monkeypatch.setattr(ray_nodes, "versions", lambda: {"python": "3.99", "thalweg": "1", "torch": "3.0.0"})
     else:
         task, begins = "my_task.py:task", "task my_task cannot be sent to other machines: "
     line = f"compare {task} --vary optimizer=sgd,adam --epochs 1 --engine ray --address {address} --out study"
@@ -236,3 +277,17 @@ def test_the_command_refuses_in_one_sentence_and_writes_nothing(head, tmp_path, 
     assert said.startswith(f"thalweg: {begins}")
     assert said.count("\n") == 1
     assert [file.name for file in tmp_path.iterdir() if file.name != "__pycache__"] == ["my_task.py"]
+
+
+def test_a_plan_is_that_of_the_cluster(head, monkeypatch, capsys):
+    line = "compare wine --vary optimizer=sgd,adam --epochs 1 --plan --engine ray --address "
+    code, said = command(f"{line}127.0.0.1:9", monkeypatch, capsys)
+    assert code == 2
+    assert said.startswith("thalweg: there is no Ray cluster at 127.0.0.1:9: ")
+    monkeypatch.setattr(sys, "argv", ["thalweg", *line.split(), head.address])
+    with suppress(SystemExit):
+        cli.main()
+    first, how, size = capsys.readouterr().out.splitlines()
+    assert first == f"Ray cluster at {head.address}: 1 node, 1 core"
+    assert "process" not in how
+    assert " runs of 2 recipes on wine: " in size

@@ -12,8 +12,9 @@ from work import (
     Acting,
     assert_same,
     biased,
-    chunks_of,
     collected,
+    lane_of,
+    lanes_of,
     locally,
     runs_of,
     small_task,
@@ -23,7 +24,7 @@ from work import (
 import thalweg as tw
 from small import small_digits
 from thalweg.study.engines import ray as engine_ray
-from thalweg.study.engines.lanes import Chunk, failed
+from thalweg.study.engines.lanes import failed
 
 
 def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_the_bit(joined, second, tmp_path):
@@ -46,7 +47,7 @@ def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_
     runs = [(short if seed % 5 < 2 else long)[seed] for seed in range(10)]
     records, epochs = [], [0]
 
-    def shoot():  # when one chunk is done, and the other has but its long runs left
+    def shoot():  # when one lane is done, and the other has but its long runs left
         until = time.monotonic() + 60
         while not (arrived.exists() and len(records) == 7) and time.monotonic() < until:
             time.sleep(0.05)
@@ -55,7 +56,7 @@ def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_
     def count(more):
         epochs[0] += more
 
-    work = [Chunk("vmapped", 5, tuple(runs[:5])), Chunk("vmapped", 5, tuple(runs[5:]))]
+    work = [lane_of(runs[:5], "lane-0"), lane_of(runs[5:], "lane-1")]
     hunter = threading.Thread(target=shoot)
     hunter.start()
     try:
@@ -67,12 +68,12 @@ def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_
     for record in records:
         assert_same(record, alone[record.identity], but=["executor"])
     assert said[0] == f"Ray cluster at {joined.address}: 2 nodes, 2 cores"
-    lost = f"its process on node {second.node_ip_address} was lost with the node; 3 runs are tried again"
+    lost = f"its process on node {second.node_ip_address} was lost with the node; 3 runs begin anew"
     assert sorted(said[1:]) == [lost, "the Ray cluster has 1 node, 1 core now"]
     assert epochs[0] == 4 * 10 + 6 * 20
 
 
-def test_a_process_that_is_killed_once_costs_nothing_but_its_chunk(joined, tmp_path):
+def test_a_process_that_is_killed_once_costs_nothing_but_its_lane(joined, tmp_path):
     mark = tmp_path / "killed"
 
     def die_once():
@@ -82,20 +83,18 @@ def test_a_process_that_is_killed_once_costs_nothing_but_its_chunk(joined, tmp_p
 
     task = small_digits(lambda: Acting(where_biased(die_once)))
     biased(task, 6)
-    work = chunks_of(6, together=3, executor="one by one", recipe=STILL)
+    work = lanes_of(6, together=3, executor="one by one", recipe=STILL)
     records, said = collected(task, work, joined.address)
     assert mark.exists()
     died = f"its process on node {joined.cluster.head_node.node_ip_address} died, perhaps for want of memory"
-    assert said[1:] == [f"{died}; 3 runs are tried again"]
+    assert said[1:] == [f"{died}; 3 runs begin anew"]
     alone = locally(task, work)
     assert records.keys() == alone.keys()
     for name, record in records.items():
         assert_same(record, alone[name])
 
 
-def test_a_chunk_that_always_dies_ends_as_failed_with_the_reason_and_takes_nobody_along(
-    joined, tmp_path, monkeypatch
-):
+def test_a_lane_that_always_dies_ends_as_failed_with_the_reason_and_takes_nobody_along(joined, tmp_path, monkeypatch):
     monkeypatch.setattr(engine_ray, "AGAIN", 1)
     log = tmp_path / "deaths"
 
@@ -106,14 +105,14 @@ def test_a_chunk_that_always_dies_ends_as_failed_with_the_reason_and_takes_nobod
 
     task = small_digits(lambda: Acting(where_biased(die)))
     bad = biased(task, 4)
-    work = chunks_of(4, executor="one by one", recipe=STILL)
+    work = lanes_of(4, executor="one by one", recipe=STILL)
     records, said = collected(task, work, joined.address)
     assert {name for name, record in records.items() if record.status == "failed"} == bad
     assert records.keys() == {f"run {seed}" for seed in range(4)}
     died = f"its process on node {joined.cluster.head_node.node_ip_address} died, perhaps for want of memory"
     assert {records[name].reason for name in bad} == {died}
-    one_by_one = f"{died}; lost 2 times, 4 runs are tried one by one"
-    assert said[1:] == [f"{died}; 4 runs are tried again", one_by_one]
+    one_by_one = f"4 runs together: {died}; lost 2 times; tried again one by one"
+    assert said[1:] == [f"{died}; 4 runs begin anew", one_by_one]
     assert len(log.read_text().split()) == 2 + len(bad)
 
 
@@ -135,8 +134,8 @@ def test_a_record_that_cannot_be_written_ends_it_and_nothing_trains_on(joined):
     def record(_):
         raise FullError
 
-    (long,), (short,) = chunks_of(1, epochs=100_000), chunks_of(2, together=1, epochs=30)[1:]
-    both = Chunk("vmapped", 2, (*long.runs, *short.runs))
+    (long,), (short,) = lanes_of(1, epochs=100_000), lanes_of(2, together=1, epochs=30)[1:]
+    both = lane_of([*long.runs, *short.runs])
     with pytest.raises(FullError):
         collected(small_task(), [both], joined.address, on_record=record)
     assert ray.is_initialized(), "it was here before"
@@ -144,3 +143,20 @@ def test_a_record_that_cannot_be_written_ends_it_and_nothing_trains_on(joined):
     while ray.available_resources().get("CPU", 0) < 1:
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_what_cannot_train_together_trains_one_by_one_and_that_is_said(joined):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.out(x) * float(x.abs().max() > 0)  # a number out of a tensor
+
+    records, said = collected(small_digits(Counting), lanes_of(3), joined.address)
+    assert {record.status for record in records.values()} == {"finished"}
+    assert {record.executor for record in records.values()} == {"one by one"}
+    (sentence,) = said[1:]
+    assert sentence.startswith("3 runs together: vmap cannot take this model: ")
+    assert sentence.endswith("; tried again one by one")

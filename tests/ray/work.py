@@ -1,4 +1,4 @@
-"""What the tests of clusters share: a small study's chunks, and what came of them."""
+"""What the tests of clusters share: a small study's lanes, and what came of them."""
 
 import dataclasses
 
@@ -7,11 +7,11 @@ from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study.engines import ray as engine_ray
-from thalweg.study.engines.lanes import Chunk
+from thalweg.study.engines.lanes import Lane, state_of
 from thalweg.study.engines.local import Local
+from thalweg.study.engines.order import Order
+from thalweg.study.engines.ray import Cluster
 from thalweg.study.plan import Job
-from thalweg.train import Member
 from thalweg.train.planner import Plan
 
 SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
@@ -28,16 +28,20 @@ def runs_of(count, epochs=3, recipe=None):
     return [(f"run {seed}", text, seed) for seed in range(count)]
 
 
-def chunks_of(count, together=5, epochs=3, executor="vmapped", recipe=None):
-    """The same, dealt in chunks."""
+def lane_of(runs, name="lane-0", executor="vmapped"):
+    return Lane(name, executor, len(runs), tuple(map(state_of, runs)))
+
+
+def lanes_of(count, together=5, epochs=3, executor="vmapped", recipe=None):
+    """The same, dealt in lanes."""
     runs = runs_of(count, epochs, recipe)
-    return [Chunk(executor, together, tuple(runs[i : i + together])) for i in range(0, count, together)]
+    parts = [runs[i : i + together] for i in range(0, count, together)]
+    return [lane_of(part, f"lane-{number}", executor) for number, part in enumerate(parts)]
 
 
 def locally(task, work):
     """Return the records that the local engine makes of the same runs, all with one plan."""
-    runs = [run for chunk in work for run in chunk.runs]
-    jobs = [Job(identity, Member(tw.Recipe.from_toml(recipe), seed)) for identity, recipe, seed in runs]
+    jobs = [Job(state.member.identity, state.member) for lane in work for state in lane.states]
     together = jobs[0].member.recipe.together()
     plans, found = {together: Plan(work[0].executor, work[0].slots, 0.001, 0.001, "")}, {}
     Local(task, processes=1).run(
@@ -46,11 +50,17 @@ def locally(task, work):
     return found
 
 
-def collected(task, work, address, **more):
+def train(cluster, work, **more):
+    """Train lanes on a cluster that was entered."""
+    more = {"on_record": lambda _: None, "on_epochs": lambda _: None, **more}
+    cluster.train(Order([], {}, 1, left=work, wanted=(), begins=False), **more)
+
+
+def collected(task, work, address, say=None, patience=600.0, checkpoints=None, **more):
     """Return the records that the cluster makes, by identity, and what was said."""
     records, said = [], []
-    more = {"on_record": records.append, "on_epochs": lambda _: None, "address": address, "say": said.append, **more}
-    engine_ray.execute(task, work, **more)
+    with Cluster(task, address, say=say or said.append, patience=patience, checkpoints=checkpoints) as cluster:
+        train(cluster, work, **{"on_record": records.append, **more})
     assert len({record.identity for record in records}) == len(records)
     return {record.identity: record for record in records}, said
 

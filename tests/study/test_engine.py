@@ -16,9 +16,8 @@ import thalweg as tw
 from small import small_digits
 from thalweg.recipe import Together
 from thalweg.record import StoreError
-from thalweg.study.engines.lanes import Chunk, Watch, train_chunk
 from thalweg.study.engines.local import Local
-from thalweg.study.engines.queues import chunks
+from thalweg.study.engines.order import Order
 from thalweg.study.plan import Job
 from thalweg.train import Member
 from thalweg.train.checkpoint import Checkpoints
@@ -42,23 +41,30 @@ def plans(executor="vmapped", together=32):
     return {Together(): Plan(executor, together, 0.001, 0.001, "")}
 
 
+def dealt(todo, plans, processes):
+    """Return the lanes of an order, as they are begun one after the other."""
+    order = Order(todo, plans, processes, left=(), wanted={job.identity for job in todo}, begins=False)
+    return [lane for lane, _ in iter(lambda: order.next(1.0), None)]
+
+
 def test_work_is_dealt_evenly_and_never_beyond_what_fits_together():
     for count in (1, 2, 5, 31, 32, 33, 64, 65, 200):
         for processes in (1, 2, 3):
-            dealt = chunks(jobs(range(count)), plans(), processes)
-            assert sorted(r for c in dealt for r, _, _ in c.runs) == sorted(j.identity for j in jobs(range(count)))
-            sizes = [len(c.runs) for c in dealt]
+            lanes = dealt(jobs(range(count)), plans(), processes)
+            assert sorted(r for x in lanes for r, _, _ in x.runs) == sorted(j.identity for j in jobs(range(count)))
+            sizes = [len(x.runs) for x in lanes]
             assert max(sizes) <= 32
-            assert len(dealt) >= min(processes, count)
+            assert len(lanes) >= min(processes, count)
 
 
 def test_batch_sizes_train_apart():
     mixed = [tw.Recipe(epochs=e, batch_size=b) for e in (1, 2) for b in (16, 32)]
     every = [j for i, r in enumerate(mixed) for j in jobs(range(10 * i, 10 * i + 3), r)]
     (plan,) = plans().values()
-    dealt = chunks(every, {Together(batch_size=16): plan, Together(batch_size=32): plan}, 1)
-    for chunk in dealt:
-        assert len({tw.Recipe.from_toml(text).batch_size for _, text, _ in chunk.runs}) == 1
+    lanes = dealt(every, {Together(batch_size=16): plan, Together(batch_size=32): plan}, 1)
+    assert len(lanes) >= 2
+    for lane in lanes:
+        assert len({tw.Recipe.from_toml(text).batch_size for _, text, _ in lane.runs}) == 1
 
 
 @pytest.mark.parametrize("executor", ["vmapped", "one by one"])
@@ -156,10 +162,6 @@ def test_a_population_that_vmap_cannot_take_trains_one_by_one():
     assert {r.executor for r in found.values()} == {"one by one"}
     assert len(said) == 1
     assert said[0].endswith("tried again one by one")
-    chunk = Chunk("vmapped", 3, tuple((j.identity, j.member.recipe.toml(), 0) for j in jobs(range(3))))
-    alone = []
-    train_chunk(task, chunk, Watch(), alone.append)
-    assert [r.executor for r in alone] == ["one by one"] * 3
 
 
 def test_something_else_is_done_once_while_processes_train(linear_task):

@@ -76,7 +76,8 @@ def compare(
         recipes = combine(base, vary or [], recipe or [])
         if plan:
             for line in explain(
-                made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, processes=processes
+                made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, processes=processes,
+                engine=engine, address=address,
             ):  # fmt: skip
                 typer.echo(line)
             return

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, unknown
 from thalweg.recipe import CATALOGUES, ROLES, Recipe, Together
 from thalweg.record import RunRecord
 from thalweg.study.budget import MOST_SEEDS, MOST_TRIALS, duration, whole_study
+from thalweg.study.engines.local import Local
 from thalweg.study.facts import cores
 from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, check_schedules, trial_settings, tuning
@@ -21,12 +22,16 @@ from thalweg.task import Task, check
 from thalweg.train.bucket import reads_padding
 from thalweg.train.planner import Plan
 
+if TYPE_CHECKING:
+    from thalweg.study.engines.ray import Cluster
+
 __all__ = [
     "bought",
     "by_name",
     "check_all",
     "checked_processes",
     "counted",
+    "engine_of",
     "explain",
     "lost",
     "one_thread",
@@ -44,11 +49,13 @@ def explain(
     seed: int = 0,
     budget: float | None = None,
     processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> list[str]:
     """Return, in sentences, what `compare` would run and how, measured on the task; nothing is written.
 
     Args:
-        task, recipes, trials, seeds, seed, budget, processes: as for `compare`.
+        task, recipes, trials, seeds, seed, budget, processes, engine, address: as for `compare`.
 
     Raises:
         InputError: what `compare` would refuse.
@@ -56,12 +63,43 @@ def explain(
     named = by_name(recipes)
     asked = tuning(trials=trials, seeds=seeds, seed=seed)
     processes = checked_processes(processes, budget)
+    told: list[str] = []
     with one_thread():
         check_all(task, named, asked)
-        plans, protocol = make_plans(task, named, asked, budget, processes, compiles=True)
-        told = [*understood(task, named), *sentences(plans, processes)]
+        with engine_of(engine, address, task, processes, told.append) as trains:
+            local = isinstance(trains, Local)
+            processes = trains.processes
+            plans, protocol = make_plans(task, named, asked, budget, processes, compiles=local)
+        told += [*understood(task, named), *sentences(plans, processes)]
         told += [bought(budget, asked, protocol)] if budget is not None else []
-        return [*told, size_of(task, named, protocol, plans, at_once(processes))]
+        working = at_once(processes) if local else float(processes)
+        return [*told, size_of(task, named, protocol, plans, working)]
+
+
+def engine_of(
+    name: str, address: str | None, task: Task, processes: int, say: Callable[[str], None]
+) -> AbstractContextManager[Local | Cluster]:
+    """Return what trains the runs, to be entered before anything is written.
+
+    Args:
+        name: ``"local"`` or ``"ray"``.
+        address: of a Ray cluster.
+        task: what is trained on.
+        processes: how many cores of this machine work at once.
+        say: gets lines.
+
+    Raises:
+        InputError: no engine has that name, or it has no address; on entering, that the cluster cannot be used.
+    """
+    if name == "ray":
+        from thalweg.study.engines.ray import Cluster
+
+        return Cluster(task, address, say=say)
+    if name != "local":
+        raise unknown("engine", name, ("local", "ray"))
+    if address is not None:
+        raise InputError("an address is that of a Ray cluster; add --engine ray")
+    return nullcontext(Local(task, processes=processes, say=say))
 
 
 def understood(task: Task, recipes: Mapping[str, Recipe]) -> list[str]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import InputError, unknown
+from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.record import RecipeRow, Store, StoreError
 from thalweg.report import write
 from thalweg.study import verdict as verdicts
-from thalweg.study.before import bought, by_name, check_all, checked_processes, one_thread
-from thalweg.study.engines.local import Local
+from thalweg.study.before import bought, by_name, check_all, checked_processes, engine_of, one_thread
 from thalweg.study.identity import continued, study_facts
 from thalweg.study.plan import Protocol, tuning
 from thalweg.study.planning import make_plans, plans_of
@@ -27,7 +25,6 @@ from thalweg.train.planner import Plan
 
 if TYPE_CHECKING:
     from thalweg.study.baselines import Baselines
-    from thalweg.study.engines.ray import Cluster
 
 __all__ = ["Study", "compare", "conduct"]
 
@@ -151,10 +148,9 @@ def conduct(
         rows = [RecipeRow(name, recipe.declared().toml()) for name, recipe in named.items()]
         planned: tuple[dict[Together, Plan], Protocol] | None = None
         try:
-            with _engine(engine, address, task, processes, show) as trains:
+            with engine_of(engine, address, task, processes, show.say) as trains:
                 compiles = engine == "local"  # what is compiled is for this machine
-                if not isinstance(trains, Local):
-                    processes = trains.cores
+                processes = trains.processes
                 if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                     # Everything that can be refused is, before the directory is touched.
                     planned = make_plans(task, named, protocol, budget, processes, compiles)
@@ -199,18 +195,3 @@ def _verdict(named: Mapping[str, Recipe], store: Store) -> dict[str, Any] | None
     """Return the verdict on recipes that are compared."""
     optimizers = [recipe.optimizer for recipe in named.values()]
     return verdicts.from_store(store, {one.name: list(one.technique.generalises) for one in optimizers})
-
-
-def _engine(
-    name: str, address: str | None, task: Task, processes: int, show: Show
-) -> AbstractContextManager[Local | Cluster]:
-    """Return what trains the runs, to be entered before anything is written."""
-    if name == "ray":
-        from thalweg.study.engines.ray import Cluster
-
-        return Cluster(task, address, say=show.say)
-    if name != "local":
-        raise unknown("engine", name, ("local", "ray"))
-    if address is not None:
-        raise InputError("an address is that of a Ray cluster; add --engine ray")
-    return nullcontext(Local(task, processes=processes, say=show.say))

@@ -52,8 +52,9 @@ class Work:
         self.engine, self.told = engine, set[str]()  # of which runs it was said whether they diverged
         self.again = store.failed()  # by an earlier command; this one tries them once more
         self.reasons: set[str] = set()
+        engine.checkpoints = Checkpoints(store.directory)
         if isinstance(engine, Local):
-            engine.checkpoints, engine.on_plan = Checkpoints(store.directory), self._replan
+            engine.on_plan = self._replan
 
     def _replan(self, together: Together, plan: Plan) -> None:
         """Keep what a plan has become: it is not measured again when the study goes on."""
@@ -143,11 +144,9 @@ class Work:
 
         self.show.begin(what, len(jobs), sum(job.member.recipe.sizes()[1] for job in jobs))
         every = list(planned.jobs.values())
-        more: dict[str, Any] = {}
-        if isinstance(self.engine, Local):
-            more = {"on_courses": self.show.courses, "meanwhile": import_ending}
         self.engine.run(
-            every, self.plans, on_record=record, on_epochs=self.show.epochs, done=done, begins=begins, **more
+            every, self.plans, on_record=record, on_epochs=self.show.epochs, on_courses=self.show.courses,
+            meanwhile=import_ending, done=done, begins=begins,
         )  # fmt: skip
         runs = self.store.runs()
         new = planned.jobs.keys() - self.told

@@ -1,34 +1,27 @@
-"""Joining a Ray cluster, and which of its nodes can be used; or one sentence on why that cannot be."""
+"""Joining a Ray cluster, or one sentence on why that cannot be."""
 
 from __future__ import annotations
 
 import os
-import platform
 import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from thalweg.errors import InputError
-from thalweg.study.before import counted
 from thalweg.task.reading import first_line
 
-__all__ = ["Node", "Nodes", "answers", "gone", "installed", "joined", "never_begun", "on", "versions", "why"]
+__all__ = ["answers", "installed", "joined"]
 
 _REACHED_WITHIN = 8.0  # seconds for a connection
 _JOINED_WITHIN = 20.0  # seconds for Ray to answer behind it
-_ADMITTED_WITHIN = 60.0  # seconds for the nodes that are there at the start to show what they have
-_MISSED_FOR = 30.0  # seconds without the cluster's head after which it is given up
 
 
 def installed() -> Any:
@@ -198,186 +191,3 @@ def answers(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def versions() -> dict[str, str]:
-    """Return what must be the same everywhere; torch's builds for other processors are the same version."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python, "thalweg": version("thalweg"), "torch": version("torch").partition("+")[0]}
-
-
-# -- nodes -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node's address, and how many chunks it trains at once."""
-
-    name: str
-    cores: int
-
-
-class Nodes:
-    """The nodes of a cluster that was joined: those that can train are used, the others left out by name.
-
-    Args:
-        ray: Ray itself.
-        address: of the cluster, as it is named in sentences.
-        admit: see `thalweg.study.engines.worker.remote`.
-        task: its argument.
-        say: gets lines.
-
-    Attributes:
-        used: those that can train, by Ray's identity of them.
-        known: with those left out, and those lost.
-        asked: answers that are awaited, and which node each is of.
-    """
-
-    def __init__(self, ray: Any, address: str, admit: Any, task: list[Any], say: Callable[[str], None]) -> None:
-        self.ray, self.address, self.admit, self.task, self.say = ray, address, admit, task, say
-        self.used: dict[str, Node] = {}
-        self.known: dict[str, Node] = {}
-        self.asked: dict[Any, str] = {}
-        context = ray.get_runtime_context()
-        self._head, self._own = context.gcs_address, context.get_node_id()
-        self._raylet = ""  # where that of this machine listens
-        self._looked = self._met = time.monotonic()
-        self._said = ""
-
-    @property
-    def cores(self) -> int:
-        """How many chunks train at once."""
-        return sum(node.cores for node in self.used.values())
-
-    def gather(self) -> None:
-        """Have the nodes that are there show what they have; say how many can be used.
-
-        Raises:
-            InputError: none can.
-        """
-        troubles: list[str] = []
-        until = time.monotonic() + _ADMITTED_WITHIN
-        self._look()
-        while (self.asked or not self.known) and time.monotonic() < until:
-            if not self.asked:
-                time.sleep(0.5)
-                self._look()
-                continue
-            for answer in self.ray.wait(list(self.asked), timeout=1.0)[0]:
-                troubles += self._answered(answer)
-        if not self.used:
-            silent = "none answered" if self.known else "none with a core came"
-            reason = "; ".join(troubles) or f"{silent} within {_ADMITTED_WITHIN:.0f} s"
-            raise InputError(f"no node of the Ray cluster can train: {reason}")
-        for trouble in troubles:
-            self.say(f"left out of the Ray cluster: {trouble}")
-        where = "on this machine" if self.address == "local" else f"at {self.address}"
-        self._said = self._size()
-        self.say(f"Ray cluster {where}: {self._said}")
-
-    def look(self) -> None:
-        """Look, about once a second, who is there: drop those that are gone, and have new ones show what they have.
-
-        Raises:
-            InputError: the cluster's head is gone.
-        """
-        if time.monotonic() <= self._looked + 1:
-            return
-        self._look()
-        self._tell()
-
-    def answered(self, answer: Any) -> None:
-        """Take a node in that has answered, or say why it is left out."""
-        for trouble in self._answered(answer):
-            self.say(f"left out of the Ray cluster: {trouble}")
-
-    def drop(self, identity: str) -> None:
-        """Be without a node that a task was lost with; Ray's list of nodes says so only later."""
-        self.used.pop(identity, None)
-        self._tell()
-
-    def leave(self) -> None:
-        """Await no more answers."""
-        for answer in self.asked:
-            self.ray.cancel(answer, force=True)
-        self.asked = {}
-
-    def _look(self) -> None:
-        self._looked = time.monotonic()
-        if not answers(self._head):  # Ray would wait a minute, and then end this process
-            if self._looked - self._met > _MISSED_FOR:
-                raise InputError(
-                    f"the Ray cluster at {self.address} has not answered for {_MISSED_FOR:.0f} s; what is finished "
-                    "is recorded, and the same command goes on from there when the cluster is back"
-                )
-            return
-        self._met = self._looked
-        if self._raylet and not answers(self._raylet):  # Ray would end this process in some seconds, without a word
-            raise InputError(
-                f"the node of the Ray cluster at {self.address} that this process belongs to is gone; what is "
-                "finished is recorded, and the same command goes on from there when the node is back"
-            )
-        there = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
-        if own := there.get(self._own):
-            self._raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
-        for identity in self.used.keys() - there.keys():
-            del self.used[identity]
-        for identity, node in there.items():
-            cores = int(node["Resources"].get("CPU", 0))
-            if identity not in self.known and cores:
-                self.known[identity] = Node(node["NodeManagerAddress"], cores)
-                self.asked[self.admit.options(**on(identity)).remote(self.task, versions())] = identity
-
-    def _answered(self, answer: Any) -> list[str]:
-        """Take a node in, or return why it is left out."""
-        identity = self.asked.pop(answer)
-        node = self.known[identity]
-        try:
-            trouble = self.ray.get(answer)
-        except self.ray.exceptions.RayError as error:
-            if gone(error):
-                return []
-            trouble = why(error, "")
-        if trouble:
-            return [f"node {node.name}: {trouble}"]
-        self.used[identity] = node
-        return []
-
-    def _tell(self) -> None:
-        """Say how big the cluster is, if it has changed."""
-        if (size := self._size()) != self._said:
-            waits = "" if self.used else "; waiting for one (what is finished is recorded)"
-            self.say(f"the Ray cluster has {size} now{waits}")
-            self._said = size
-
-    def _size(self) -> str:
-        return f"{counted(len(self.used), 'node')}, {counted(self.cores, 'core')}"
-
-
-def on(identity: str) -> dict[str, Any]:
-    """Return a task's options by which it runs on one node or not at all."""
-    strategies = import_module("ray.util.scheduling_strategies")
-    return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(identity, soft=False)}
-
-
-def gone(error: Exception) -> bool:
-    """Return whether Ray says that a task's node is no longer there."""
-    return never_begun(error) or type(error).__name__ == "NodeDiedError"
-
-
-def never_begun(error: Exception) -> bool:
-    """Return whether Ray says that a task's node was no longer there when it was to begin."""
-    return type(error).__name__ == "TaskUnschedulableError"
-
-
-def why(error: Exception, where: str) -> str:
-    """Return what happened to a process, in words."""
-    match type(error).__name__:
-        case "NodeDiedError":
-            return f"its process{where} was lost with the node"
-        case "WorkerCrashedError":
-            return f"its process{where} died, perhaps for want of memory"
-        case "OutOfMemoryError":
-            return f"its process{where} was ended for want of memory"
-    cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}{where}: {first_line(cause)}"

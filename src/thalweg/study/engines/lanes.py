@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from thalweg.recipe import Recipe
 from thalweg.record import RunRecord, StoreError
@@ -24,8 +26,8 @@ from thalweg.train.step import quiet_fallback
 from thalweg.train.threads import threads
 
 __all__ = [
-    "Chunk",
     "Course",
+    "Keeper",
     "Lane",
     "Run",
     "Watch",
@@ -35,7 +37,6 @@ __all__ = [
     "lanes_left",
     "not_kept",
     "record_of",
-    "train_chunk",
     "train_lane",
     "train_told",
 ]
@@ -49,15 +50,6 @@ Course = dict[str, Any]
 
 POINTS = 60
 """Epochs of a course that are told while it is under way."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Runs that begin together: how they are trained, and how many there is place for."""
-
-    executor: str
-    slots: int
-    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True)
@@ -92,6 +84,13 @@ class Lane:
         return ", ".join([self.executor, *together, *([f"{self.threads} threads"] if self.threads > 1 else [])])
 
 
+class Keeper(Protocol):
+    """What takes a lane's checkpoints: `thalweg.train.checkpoint.Checkpoints`, or what passes them on to one."""
+
+    def save(self, name: str, tensors: Mapping[str, Tensor], facts: Any) -> None:
+        """Take one."""
+
+
 @dataclass
 class Watch:
     """What is told of a lane while it trains, and what it is given.
@@ -109,7 +108,7 @@ class Watch:
     more: Callable[[int], Sequence[Run]] = lambda _: ()
     alive: Callable[[], None] = lambda: None
     courses: Callable[[list[Course]], None] | None = None
-    checkpoints: Checkpoints | None = None
+    checkpoints: Keeper | None = None
     seconds: float = 5.0
     told: float = field(default_factory=time.monotonic)
     kept: float = field(default_factory=time.monotonic)
@@ -217,31 +216,6 @@ def train_told(task: Task, lane: Lane, checkpoints: Checkpoints | None, seconds:
             pipe.send(("raised", said(error), is_memory(error)))
         else:
             pipe.send("done")
-
-
-def train_chunk(task: Task, chunk: Chunk, watch: Watch, on_record: Callable[[RunRecord], None]) -> None:
-    """Train a chunk; hand out each record as soon as its run is done.
-
-    Where it fails as a whole, the runs that are left are tried one by one; what fails then, failed.
-    """
-    left = {run[0]: run for run in chunk.runs}
-
-    def record(done: RunRecord) -> None:
-        del left[done.identity]
-        on_record(done)
-
-    try:
-        train_lane(task, Lane("chunk", chunk.executor, chunk.slots, tuple(map(state_of, chunk.runs))), watch, record)
-        return
-    except Exception as error:
-        why = said(error)
-    # Here the exception is gone, and the memory that it held with it.
-    alone = chunk.executor == "one by one" and len(chunk.runs) == 1
-    for run in list(left.values()):
-        if alone:
-            on_record(failed(run, why))
-        else:
-            train_chunk(task, Chunk("one by one", 1, (run,)), watch, on_record)
 
 
 def lanes_left(checkpoints: Checkpoints, done: set[str]) -> list[Lane]:

@@ -11,6 +11,7 @@ from thalweg.study.engines.lanes import Lane, Run, state_of
 from thalweg.study.engines.queues import Queue, company_of, queues
 from thalweg.study.plan import Job
 from thalweg.train.planner import Plan
+from thalweg.train.step import FEWEST
 
 __all__ = ["Order"]
 
@@ -87,3 +88,20 @@ class Order:
             self.count += 1
         self.taken.add(name)
         return Lane(name, executor, slots, tuple(map(state_of, runs)), deaths, threads)
+
+    def apart(self, lane: Lane, runs: Sequence[Run], why: str, *, by_memory: bool) -> str:
+        """Put what is left of a lane where it is tried again in other company, and return a sentence on it.
+
+        Args:
+            lane: whose runs they were.
+            runs: those that are left.
+            why: they cannot go on as they are.
+            by_memory: whether fewer together may; then they go on in halves, else one by one.
+        """
+        if by_memory and len(runs) >= 2 * FEWEST and lane.executor != "one by one":
+            half = -(-len(runs) // 2)
+            parts, then = [("vmapped", half, runs[:half]), ("vmapped", half, runs[half:])], "they go on in halves"
+        else:
+            parts, then = [("one by one", 1, [run]) for run in runs], "tried again one by one"
+        self.lanes += [self.lane(*part, deaths=lane.deaths, threads=lane.threads) for part in parts]
+        return f"{len(runs)} run{'s' * (len(runs) != 1)} together: {why}; {then}"

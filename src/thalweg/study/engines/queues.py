@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from thalweg.recipe import Recipe, Together
-from thalweg.study.engines.lanes import Chunk, Run, run_of
+from thalweg.study.engines.lanes import Run, run_of
 from thalweg.study.plan import Job
 from thalweg.train.around import gradients_a_step
 from thalweg.train.planner import Plan
 
-__all__ = ["Queue", "chunks", "company_of", "queues"]
+__all__ = ["Queue", "company_of", "queues"]
 
 Company = tuple[Together, int]
 """What the runs of a queue share: how their batches pass, and how many gradients a step takes."""
@@ -86,16 +86,4 @@ def queues(jobs: Sequence[Job], plans: Mapping[Together, Plan], *, begins: bool 
             for executor, part, waits in parts
             if part
         ]
-    return found
-
-
-def chunks(jobs: Sequence[Job], plans: Mapping[Together, Plan], processes: int) -> list[Chunk]:
-    """Return jobs as chunks of equal size, so that so many processes get as much.
-
-    Nothing waits for compiled code, and each is trained by one thread.
-    """
-    found = []
-    for queue in queues(jobs, {kind: replace(plan, compiles="") for kind, plan in plans.items()}):
-        while queue.runs:
-            found.append(Chunk(queue.executor, queue.slots, tuple(queue.take(queue.share(processes)))))
     return found

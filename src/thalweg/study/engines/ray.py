@@ -1,113 +1,86 @@
-"""Runs on many machines: chunks are the tasks of a Ray cluster, and the process that asks alone writes the store.
+"""Runs on many machines: lanes are the tasks of a Ray cluster, and the process that asks alone writes.
 
-Ray's own retries are off. A chunk whose process or node is lost, or gives no sign of life, is sent again by our own
-count, less the runs that came back; what is lost every time is tried run by run, and in the end recorded as failed,
-with the reason.
+Ray's own retries are off. A lane whose process or node is lost, or gives no sign of life, is sent again by our own
+count, less the runs that came back, from where it was last kept; what is lost every time is tried run by run, and in
+the end recorded as failed, with the reason.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.recipe import Together
 from thalweg.record import RunRecord
-from thalweg.study.before import counted
-from thalweg.study.engines.cluster import Nodes, gone, installed, joined, never_begun, on, why
-from thalweg.study.engines.lanes import Chunk, failed
+from thalweg.report.methods import counted
+from thalweg.study.engines.cluster import installed, joined
+from thalweg.study.engines.kept import Kept, on_from
+from thalweg.study.engines.lanes import Course, Lane, failed, not_kept, run_of
 from thalweg.study.engines.local import PATIENCE
-from thalweg.study.engines.queues import chunks
-from thalweg.study.engines.worker import packed, record_from, remote
+from thalweg.study.engines.nodes import Nodes, gone, never_begun, on, why
+from thalweg.study.engines.order import Order
+from thalweg.study.engines.travelling import decoded, packed, record_from, sent
+from thalweg.study.engines.worker import beginning, remote
 from thalweg.study.plan import Job
 from thalweg.task import Task
+from thalweg.train import RunState
+from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 
-__all__ = ["AGAIN", "Cluster", "execute"]
+__all__ = ["AGAIN", "Cluster"]
 
 AGAIN = 3
-"""How often a chunk that was lost is sent again before its runs are tried one by one."""
+"""How often a lane that was lost is sent again before its runs are tried one by one."""
 
-_BEGUN_WITHIN = 120.0  # seconds for a chunk to get a core; and at least, for a process to have what it needs
-
-
-def execute(
-    task: Task,
-    work: Sequence[Chunk],
-    *,
-    on_record: Callable[[RunRecord], None],
-    on_epochs: Callable[[int], None],
-    address: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
-    patience: float = PATIENCE,
-) -> None:
-    """Train every chunk on a Ray cluster; hand over each record once, as it comes.
-
-    Args:
-        task: what is trained on; it travels by value, with the user's own files.
-        work: the populations.
-        on_record: gets the record of every run, in any order.
-        on_epochs: gets how many epochs of runs were done since it was called last.
-        address: see `Cluster`.
-        say: gets lines: the cluster's size, and what was lost.
-        patience: see `Cluster`.
-
-    Raises:
-        InputError: see `Cluster`.
-    """
-    with Cluster(task, address, say=say, patience=patience) as cluster:
-        cluster.execute(work, on_record=on_record, on_epochs=on_epochs)
+_BEGUN_WITHIN = 120.0  # seconds for a lane to get a core; and at least, for a process to have what it needs
 
 
 @dataclass
 class _Sent:
-    """A chunk at work.
+    """A lane at work.
 
     Attributes:
-        chunk: the runs.
-        node: where.
-        times: for the how manieth time.
-        alone: whether it is a run whose chunk was lost every time.
-        counted: how many epochs of its runs were counted in earlier tries.
-        seen: how many it has told of in this one, of runs that are not done.
+        lane: its runs, as they began here.
+        node: where it is.
+        told: how many epochs of its runs that are not done were told of.
         begun: whether it has a process.
         trains: whether that has all that it needs.
         silent: seconds for which it was listened to in vain.
+        left: its runs that are not done, by identity.
     """
 
-    chunk: Chunk
-    node: str = ""
-    times: int = 1
-    alone: bool = False
-    counted: int = 0
-    seen: int = 0
+    lane: Lane
+    node: str
+    told: int = field(init=False)
     begun: bool = False
     trains: bool = False
     silent: float = 0.0
+    left: dict[str, RunState] = field(init=False)
 
-    def again(self, done: Collection[str]) -> _Sent:
-        """Return what is left of it, not yet at work."""
-        runs = tuple(run for run in self.chunk.runs if run[0] not in done)
-        counted = max(self.counted, self.seen)
-        return _Sent(replace(self.chunk, runs=runs), self.node, self.times, self.alone, counted)
+    def __post_init__(self) -> None:
+        self.left = {state.member.identity: state for state in self.lane.states}
+        self.told = _epochs_in(self.lane.states)
 
 
 class Cluster:
     """A Ray cluster whose nodes have the task; a context, which leaves the cluster in the end.
 
-    Nodes that have other versions, or cannot load the task, are left out, and it is said which and why. Nodes that
-    come later are used too.
+    Nodes that have other versions, or cannot load the task, or make another model of it, are left out, and it is said
+    which and why. Nodes that come later are used too.
 
     Args:
-        task: what is trained on.
+        task: what is trained on; it travels by value, with the user's own files.
         address: ``host:port`` of the cluster's head, this machine being one of its nodes; ``"auto"`` for the cluster
             that runs here. If not given, the environment's ``RAY_ADDRESS``, or else a cluster of this machine alone,
             which ends with the context. Where Ray is initialised already, its cluster is used.
-        say: gets lines.
+        checkpoints: where lanes are kept, if anywhere.
+        say: gets lines: the cluster's size, and what was lost.
         patience: seconds without a sign of life after which a process is taken for stuck, and ended.
 
     Raises:
@@ -120,21 +93,26 @@ class Cluster:
         task: Task,
         address: str | None = None,
         *,
+        checkpoints: Checkpoints | None = None,
         say: Callable[[str], None] = lambda _: None,
         patience: float = PATIENCE,
     ) -> None:
         self.ray = installed()
-        self.task, self.say, self.patience = task, say, patience
+        self.task, self.checkpoints, self.say, self.patience = task, checkpoints, say, patience
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._busy: dict[Any, _Sent] = {}
-        self._waiting: deque[_Sent] = deque()
+        self._was: dict[str, str] = {}  # on which node a lane was lost
         self._done: set[str] = set()
         self._crowded: set[str] = set()
 
     @property
-    def cores(self) -> int:
-        """How many chunks train at once."""
+    def processes(self) -> int:
+        """How many lanes train at once."""
         return self.nodes.cores
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept(self.checkpoints, self.say)
 
     def __enter__(self) -> Cluster:
         ray = self.ray
@@ -146,7 +124,7 @@ class Cluster:
             admit, self._work = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
             self._task = [ray.put(packed(self.task))]
-            self.nodes = Nodes(ray, self.address, admit, self._task, self.say)
+            self.nodes = Nodes(ray, self.address, admit, self._task, beginning(self.task), self.say)
             leaving.callback(self.nodes.leave)
             self.nodes.gather()
             leaving.callback(self._end_all)
@@ -157,7 +135,6 @@ class Cluster:
         self._leaving.close()
 
     def _end_all(self) -> None:
-        self._waiting.clear()
         for stream in list(self._busy):
             self._end(stream)
 
@@ -168,46 +145,75 @@ class Cluster:
         *,
         on_record: Callable[[RunRecord], None],
         on_epochs: Callable[[int], None],
+        on_courses: Callable[[list[Course]], None] = lambda _: None,
+        meanwhile: Callable[[], None] = lambda: None,
         done: Collection[str] = (),
-        begins: bool = False,  # noqa: ARG002 – the local engine's; here nothing waits for compiled code
+        begins: bool = False,
     ) -> None:
-        """Train every job that is not done, in chunks of equal size; see `thalweg.study.engines.local.Local.run`."""
-        left = [job for job in jobs if job.identity not in set(done)]
-        self.execute(chunks(left, plans, max(1, self.cores)), on_record=on_record, on_epochs=on_epochs)
+        """Train every job; see `thalweg.study.engines.local.Local.run`.
 
-    def execute(
+        Nothing waits for compiled code, and each run has one thread. ``on_epochs`` gets less than 0 where epochs were
+        lost that it was told of.
+
+        Raises:
+            InputError: the cluster's head is gone.
+            StoreError: a checkpoint could not be written.
+        """
+        wanted = {job.identity for job in jobs} - set(done)
+        if begins and self.checkpoints is not None and (caution := not_kept(self.task)):
+            self.say(caution)
+        left = [_made_of(lane, lane.states) for lane in self._kept.left(wanted)]
+        alike = {kind: replace(plan, compiles="", threads=1, processes=0) for kind, plan in plans.items()}
+        order = Order(jobs, alike, max(1, self.processes), left=left, wanted=wanted, begins=False)
+        self.train(order, on_record=on_record, on_epochs=on_epochs, on_courses=on_courses, meanwhile=meanwhile)
+
+    def train(
         self,
-        work: Sequence[Chunk],
+        order: Order,
         *,
         on_record: Callable[[RunRecord], None],
         on_epochs: Callable[[int], None],
+        on_courses: Callable[[list[Course]], None] = lambda _: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Train every chunk; see the function `execute`."""
-        self._on_record, self._on_epochs = on_record, on_epochs
-        self._waiting, self._listened = deque(map(_Sent, work)), time.monotonic()
-        while self._waiting or self._busy:
+        """Train what there is in an order, to the end; see `run`."""
+        self._order, self._on_record, self._on_epochs, self._on_courses = order, on_record, on_epochs, on_courses
+        self._listened = time.monotonic()
+        for lane in order.lanes:
+            self._count(_epochs_in(lane.states))
+        while True:
             self.nodes.look()
             self._hand_out()
+            if self._busy:
+                meanwhile()
+                meanwhile = lambda: None  # noqa: E731
+            elif not order.lanes and not any(queue.runs for queue in order.queues):
+                return
             if self._busy or self.nodes.asked:
                 self._listen()
             else:
                 time.sleep(0.2)
 
+    def _next(self) -> Lane | None:
+        """Return the lane to be begun next, if there is any."""
+        if self._order.lanes:
+            return self._order.lanes.popleft()
+        found = self._order.next(1.0)
+        return found[0] if found is not None else None
+
     def _hand_out(self) -> None:
-        """Give every core of every node a chunk; Ray is never left to choose, so that it can lose none on its own."""
-        load = Counter(sent.node for sent in self._busy.values())
-        while self._waiting:
-            free = [identity for identity, node in self.nodes.used.items() if load[identity] < node.cores]
-            if not free:
+        """Give every core of every node a lane; Ray is never left to choose, so that it can lose none on its own."""
+        load = Counter(one.node for one in self._busy.values())
+        while free := [identity for identity, node in self.nodes.used.items() if load[identity] < node.cores]:
+            if (lane := self._next()) is None:
                 return
-            sent = self._waiting.popleft()
-            # If need be where it was lost before.
-            sent.node = min(free, key=lambda identity: (identity == sent.node, load[identity]))
-            load[sent.node] += 1
-            chunk = asdict(sent.chunk)
-            if sent.chunk.executor != "compiled":  # whose code is for a number of places
-                chunk["slots"] = len(sent.chunk.runs)
-            self._busy[self._work.options(**on(sent.node)).remote(self._task, chunk)] = sent
+            was = self._was.get(lane.name)  # if need be there again
+            node = min(free, key=lambda identity: (identity == was, load[identity]))
+            load[node] += 1
+            values = {**sent(lane), "keep": self._kept.pace(self.processes)}
+            self._busy[self._work.options(**on(node)).remote(self._task, values)] = _Sent(lane, node)
+
+    # -- what is heard -------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         """Take what comes within a second, one message of each; end what has been silent for too long."""
@@ -228,33 +234,40 @@ class Cluster:
                 self._end_if_stuck(one)
 
     def _receive(self, stream: Any) -> None:
-        sent = self._busy[stream]
+        one = self._busy[stream]
         try:
-            message = self.ray.get(next(stream), timeout=60)
+            message = self.ray.get(next(stream), timeout=max(60.0, self.patience))
         except StopIteration:
             del self._busy[stream]
-            self._lost(sent, f"its process{self._where(sent)} ended without a record of every run")
+            self._lost(one, f"its process{self._where(one)} ended without a record of every run")
             return
         except self.ray.exceptions.RayError as error:
             self._end(stream)
             if never_begun(error):
-                self._waiting.append(sent.again(self._done))
+                self._order.lanes.append(one.lane)
             else:
-                self._lost(sent, why(error, self._where(sent)), node_to_blame=gone(error))
+                self._lost(one, why(error, self._where(one)), node_to_blame=gone(error))
             if gone(error):
-                self.nodes.drop(sent.node)
+                self.nodes.drop(one.node)
             return
-        sent.silent, sent.begun, sent.trains = 0.0, True, "begun" not in message
-        self._crowded.discard(sent.node)
-        if "epochs" in message:
-            sent.seen += message["epochs"]
-            # What an earlier try went through has been counted.
-            self._on_epochs(max(0, min(message["epochs"], sent.seen - sent.counted)))
-        elif "record" in message:
-            record = record_from(message["record"])
-            epochs = _epochs_of(record)
-            sent.seen, sent.counted = sent.seen - epochs, max(0, sent.counted - epochs)
-            self._record(record)
+        one.silent, one.begun, one.trains = 0.0, True, "begun" not in message
+        self._crowded.discard(one.node)
+        match message:
+            case {"epochs": count}:
+                one.told += count
+                self._count(count)
+            case {"courses": found}:
+                self._on_courses(found)
+            case {"kept": tensors, "facts": facts}:
+                self._kept.save(one.lane, decoded(tensors), json.loads(facts))
+            case {"record": values}:
+                record = record_from(values)
+                if one.left.pop(record.identity, None) is not None:
+                    one.told -= _epochs_of(record)
+                self._record(record)
+            case {"raised": reason, "memory": by_memory}:
+                del self._busy[stream]
+                self._apart(one, reason, by_memory=by_memory)
 
     def _record(self, record: RunRecord) -> None:
         """Hand over a record; the first of a run wins."""
@@ -263,52 +276,71 @@ class Cluster:
             self._on_record(record)
 
     def _end(self, stream: Any) -> _Sent:
-        """Be without a chunk, and let its process be killed, wherever it hangs."""
+        """Be without a lane, and let its process be killed, wherever it hangs."""
         self.ray.cancel(stream, force=True)
         return self._busy.pop(stream)
 
+    def _count(self, epochs: int) -> None:
+        if epochs:
+            self._on_epochs(epochs)
+
+    # -- what is lost --------------------------------------------------------------------------------
+
     def _end_if_stuck(self, stream: Any) -> None:
-        sent = self._busy[stream]
-        begins = max(self.patience, _BEGUN_WITHIN) if sent.begun else _BEGUN_WITHIN
-        within = self.patience if sent.trains else begins
-        if sent.silent <= within:
+        one = self._busy[stream]
+        begins = max(self.patience, _BEGUN_WITHIN) if one.begun else _BEGUN_WITHIN
+        within = self.patience if one.trains else begins
+        if one.silent <= within:
             return
         self._end(stream)
-        if sent.begun:
-            self._lost(sent, f"its process{self._where(sent)} gave no sign of life for {within:.0f} s")
+        if one.begun:
+            self._lost(one, f"its process{self._where(one)} gave no sign of life for {within:.0f} s")
             return
-        self._waiting.append(sent.again(self._done))
-        if sent.node not in self._crowded:
-            self._crowded.add(sent.node)
-            self.say(f"no core{self._where(sent)} was free for {within:.0f} s; what waits for one goes on waiting")
+        self._order.lanes.append(one.lane)
+        if one.node not in self._crowded:
+            self._crowded.add(one.node)
+            self.say(f"no core{self._where(one)} was free for {within:.0f} s; what waits for one goes on waiting")
 
-    def _where(self, sent: _Sent) -> str:
-        return f" on node {self.nodes.known[sent.node].name}"
+    def _where(self, one: _Sent) -> str:
+        return f" on node {self.nodes.known[one.node].name}"
 
-    def _lost(self, sent: _Sent, reason: str, *, node_to_blame: bool = False) -> None:
-        """Send what is left of a lost chunk again, if anything is, or give up."""
-        left = sent.again(self._done)
-        runs = left.chunk.runs
-        if not runs:
-            return
-        # A run that is tried alone has lost its chunk often enough, unless its node was to blame.
-        if sent.times <= AGAIN and (node_to_blame or not sent.alone):
-            self._waiting.append(replace(left, times=sent.times + 1))
-            self.say(f"{reason}; {_runs(len(runs))} tried again")
-        elif len(runs) > 1:
-            each = left.counted // len(runs)
-            self._waiting.extend(
-                _Sent(Chunk("one by one", 1, (run,)), sent.node, alone=True, counted=each) for run in runs
-            )
-            self.say(f"{reason}; lost {counted(sent.times, 'time')}, {_runs(len(runs))} tried one by one")
+    def _lost(self, one: _Sent, reason: str, *, node_to_blame: bool = False) -> None:
+        """Send what is left of a lost lane again, if anything is, or try its runs apart, or give up."""
+        if not one.left:
+            self._kept.remove(one.lane)
+        elif one.lane.deaths < (2 * AGAIN if node_to_blame else AGAIN):
+            states = self._kept.of(one.lane, one.left)
+            lane = replace(_made_of(one.lane, states), deaths=one.lane.deaths + 1)
+            self._was[lane.name] = one.node
+            self._order.lanes.append(lane)
+            self._count(_epochs_in(states) - one.told)
+            self.say(f"{reason}; {on_from(states)}")
         else:
+            times = f"; lost {counted(one.lane.deaths + 1, 'time')}" if len(one.left) > 1 else ""
+            self._apart(one, reason + times)
+
+    def _apart(self, one: _Sent, reason: str, *, by_memory: bool = False) -> None:
+        """Put a lane's runs that are left where they are tried again in other company, or record that one failed."""
+        runs = [run_of(state.member) for state in one.left.values()]
+        self._kept.remove(one.lane)
+        self._count(-one.told)
+        if len(runs) == 1 and (one.lane.deaths >= AGAIN or one.lane.executor == "one by one"):
             self._record(failed(runs[0], reason))
+        else:
+            self.say(self._order.apart(one.lane, runs, reason, by_memory=by_memory))
 
 
-def _runs(number: int) -> str:
-    return f"{counted(number, 'run')} {'is' if number == 1 else 'are'}"
+def _made_of(lane: Lane, states: Sequence[RunState]) -> Lane:
+    """Return a lane of these runs, as it is trained on a cluster: by one thread, and without compiled code."""
+    executor = "vmapped" if lane.executor == "compiled" else lane.executor
+    return replace(lane, executor=executor, slots=len(states), states=tuple(states), threads=1)
 
 
 def _epochs_of(record: RunRecord) -> int:
     """Return how many epochs a run went through."""
     return 0 if record.curve is None else int((record.curve.step[1:] <= record.steps).sum())
+
+
+def _epochs_in(states: Sequence[RunState]) -> int:
+    """Return how many epochs runs have gone through."""
+    return sum(len(state.facts["losses"]) - 1 for state in states if "losses" in state.facts)

@@ -1,103 +1,40 @@
-"""What goes to the nodes of a Ray cluster and comes back, and what is done there.
-
-A task goes by value, with the user's own code; records come back as plain values, which need no unpickling.
-"""
+"""What is done on the nodes of a Ray cluster: a node shows what it has; a lane is trained, and told of."""
 
 from __future__ import annotations
 
+import json
 import queue
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
-from thalweg import errors
-from thalweg.errors import InputError
-from thalweg.record import Curve, RunRecord
-from thalweg.study.engines.lanes import Chunk, Watch, train_chunk
+from thalweg.key import Key
+from thalweg.record import RunRecord
+from thalweg.study.engines.lanes import Course, Lane, Watch, said, train_lane
+from thalweg.study.engines.travelling import encoded, lane_from, plain, unpacked
 from thalweg.task import Task
-from thalweg.task.reading import first_line
+from thalweg.task.memory import is_memory
+from thalweg.task.reading import apply
 
-__all__ = ["messages", "opened", "packed", "plain", "record_from", "remote"]
+__all__ = ["beginning", "differs", "messages", "opened", "remote"]
 
 _EVERY = 0.3  # seconds from one sign of life to the next, where there are more
 
 
-def packed(task: Task) -> bytes:
-    """Return a task as bytes, with all of the user's own code that it uses: lambdas, local classes, their files.
-
-    Raises:
-        InputError: it holds something that exists in this process alone, such as an open file.
-    """
-    cloudpickle = import_module("ray.cloudpickle")
-    mine = _own_modules(task)
-    for module in mine:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        return bytes(cloudpickle.dumps(task))
-    except Exception as error:
-        raise InputError(f"task {task.name} cannot be sent to other machines: {first_line(error)}") from error
-    finally:
-        for module in mine:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _own_modules(task: Task) -> list[ModuleType]:
-    """Return the loaded modules that other machines cannot import: those beside the task's file and the script."""
-    script = getattr(sys.modules["__main__"], "__file__", None)
-    places = [Path.cwd(), *([Path(script).resolve().parent] if script else [])]
-    places += [task.origin.file.resolve().parent] if task.origin else []
-    installed = [Path(place).resolve() for place in (sys.prefix, sys.base_prefix, Path(errors.__file__).parent)]
-    found = []
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(module, ModuleType) or not file or name == "__main__" or module.__name__ != name:
-            continue
-        path = Path(file)
-        if not path.is_absolute():  # torch.ops says "_ops.py", which is no place
-            continue
-        path = path.resolve()
-        if any(map(path.is_relative_to, places)) and not any(map(path.is_relative_to, installed)):
-            found.append(module)
-    return found
-
-
-def plain(value: Any) -> Any:
-    """Return a record as what needs no unpickling: text, numbers, bytes, and dicts of them."""
-    if isinstance(value, np.ndarray):
-        return {"dtype": value.dtype.str, "shape": list(value.shape), "bytes": value.tobytes()}
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _array(values: Any) -> Any:
-    return None if values is None else np.frombuffer(values["bytes"], values["dtype"]).reshape(values["shape"])
-
-
-def record_from(values: dict[str, Any]) -> RunRecord:
-    """Return the record that `plain` was given."""
-    curve = values["curve"] and Curve(**{name: _array(column) for name, column in values["curve"].items()})
-    return RunRecord(**{**values, "curve": curve, "outcomes": _array(values["outcomes"])})
-
-
 def remote(ray: Any) -> tuple[Any, Any]:
-    """Return the two tasks: a node shows what it has; a chunk is trained.
+    """Return the two tasks: a node shows what it has; a lane is trained.
 
     They are local functions, which travel by value, and import nothing at first: a node may have another thalweg or
     none, and the number of threads must stand in the environment before torch is there.
     """
 
-    def admit(task: list[Any], versions: dict[str, str]) -> str:
+    def admit(task: list[Any], versions: dict[str, str], expected: dict[str, list[float]]) -> str:
         import os
         import platform
         from importlib.metadata import PackageNotFoundError, version
@@ -114,21 +51,21 @@ def remote(ray: Any) -> tuple[Any, Any]:
             theirs = " and ".join(f"{name} is {has[name]}" for name in differ)
             return f"{theirs} there, and {' and '.join(versions[name] for name in differ)} here"
         try:
-            from thalweg.study.engines.worker import opened
+            from thalweg.study.engines.worker import differs, opened
 
-            opened(task)
+            made = opened(task)
         except Exception as error:
             return f"the task cannot be loaded there: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        return ""
+        return differs(made, expected)
 
-    def work(task: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def work(task: list[Any], lane: dict[str, Any]) -> Iterator[dict[str, Any]]:
         import os
 
         yield {"begun": True}  # before what takes long: what has not begun waits for a core
         os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         from thalweg.study.engines.worker import messages
 
-        yield from messages(task, chunk)
+        yield from messages(task, lane)
 
     never = {"max_retries": 0, "retry_exceptions": False}
     return (
@@ -146,23 +83,72 @@ def opened(sent: list[Any]) -> Task:
     reference = sent[0]
     if reference.hex() not in _OPENED:
         _OPENED.clear()
-        _OPENED[reference.hex()] = import_module("ray.cloudpickle").loads(ray.get(reference))
+        _OPENED[reference.hex()] = unpacked(*ray.get(reference))
     return _OPENED[reference.hex()]
 
 
-def messages(sent: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Train a chunk; yield each record when its run is done, as plain values, and now and then a sign of life.
+# -- whether a model is the same here ----------------------------------------------------------------------------
+
+
+def beginning(task: Task) -> dict[str, list[float]]:
+    """Return what a task's model begins with, and its loss then, as a few numbers that machines can compare."""
+    module = task.model(0)
+    found = {
+        f"weights {name}": x.detach().reshape(-1)[:4].tolist()
+        for name, x in module.named_parameters()
+        if x.is_floating_point()
+    }
+    few = task.train.at(torch.arange(min(16, len(task.train))))
+    with (Key(0) / "fingerprint").seeded(), torch.no_grad():
+        found["loss"] = [float(task.loss(apply(module.eval(), few.inputs), few.targets))]
+    return found
+
+
+def differs(task: Task, expected: Mapping[str, list[float]]) -> str:
+    """Return in what a task is another here than where it comes from, or cannot be used; empty where it is the same.
+
+    Numbers may differ by rounding, as they do between processors.
+
+    Args:
+        task: as it was loaded here.
+        expected: its `beginning` where it comes from.
+    """
+    torch.set_num_threads(1)
+    try:
+        found = beginning(task)
+    except Exception as error:
+        return f"task {task.name} cannot be used there: {said(error).removeprefix('InputError: ')}"
+    for name, values in expected.items():
+        mine = found.get(name, [])
+        if len(mine) == len(values) and np.allclose(mine, values, rtol=1e-3, atol=1e-6, equal_nan=True):
+            continue
+        if name == "loss":
+            return f"the loss of task {task.name} is {mine[0]:.4g} there and {values[0]:.4g} here"
+        return f"the model of task {task.name} begins with other weights there than here, under one seed"
+    return ""
+
+
+# -- training ----------------------------------------------------------------------------------------------------
+
+
+def messages(sent: list[Any], lane: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Train a lane; yield each record when its run is done, as plain values, and now and then a sign of life.
 
     A sign of life says how many epochs were gone through since the last. It comes from what trains: where that
-    stands still, nothing is yielded.
+    stands still, nothing is yielded. In between come how far runs are (``courses``), and the lane as it is
+    (``kept``), to be written down. Where training raises, the last message says what (``raised``), and whether it was
+    for want of ``memory``.
+
+    Args:
+        sent: the task.
+        lane: what `thalweg.study.engines.travelling.sent` returned, and under ``keep`` what `_Keeper` takes.
     """
     torch.set_num_threads(1)
     task = opened(sent)
     yield {"epochs": 0}
-    runs = tuple((identity, recipe, seed) for identity, recipe, seed in chunk["runs"])
     passed: queue.SimpleQueue[Any] = queue.SimpleQueue()
     # A thread, since epochs are told by a call in the midst of training.
-    threading.Thread(target=_train_into, args=(passed, task, Chunk(**{**chunk, "runs": runs})), daemon=True).start()
+    threading.Thread(target=_train_into, args=(passed, task, lane_from(lane), lane["keep"]), daemon=True).start()
     epochs, alive, due = 0, False, time.monotonic() + _EVERY
     while True:
         item = None
@@ -176,18 +162,49 @@ def messages(sent: list[Any], chunk: dict[str, Any]) -> Iterator[dict[str, Any]]
             yield {"epochs": epochs}
         epochs, alive, due = 0, False, time.monotonic() + _EVERY
         match item:
-            case RunRecord():
-                yield {"record": plain(item)}
+            case dict():
+                yield item
             case "done":
                 return
             case BaseException():
                 raise item
 
 
-def _train_into(passed: queue.SimpleQueue[Any], task: Task, chunk: Chunk) -> None:
+def _train_into(passed: queue.SimpleQueue[Any], task: Task, lane: Lane, keep: tuple[float, float] | None) -> None:
+    def courses(found: list[Course]) -> None:
+        passed.put({"courses": found})
+
+    def record(run: RunRecord) -> None:
+        passed.put({"record": plain(run)})
+
     try:
-        torch.set_num_threads(1)  # each thread has a number of its own
-        train_chunk(task, chunk, Watch(epochs=passed.put, alive=lambda: passed.put(0)), passed.put)
-        passed.put("done")
+        watch = Watch(epochs=passed.put, alive=lambda: passed.put(0), courses=courses)
+        if keep is not None:
+            watch.checkpoints, watch.seconds = _Keeper(passed, watch, *keep), keep[0]
+        train_lane(task, lane, watch, record)
+    except Exception as error:
+        passed.put({"raised": said(error), "memory": is_memory(error)})
     except BaseException as error:
         passed.put(error)
+    passed.put("done")
+
+
+class _Keeper:
+    """Sends a lane's checkpoints to the process that writes them.
+
+    Args:
+        passed: where they go.
+        watch: by which they come.
+        seconds: from one to the next, at least.
+        rate: bytes a second that may be sent; larger ones come more seldom.
+    """
+
+    def __init__(self, passed: queue.SimpleQueue[Any], watch: Watch, seconds: float, rate: float) -> None:
+        self.passed, self.watch, self.seconds, self.rate = passed, watch, seconds, rate
+
+    def save(self, name: str, tensors: Mapping[str, torch.Tensor], facts: Any) -> None:  # noqa: ARG002
+        """Send one; see `thalweg.train.checkpoint.Checkpoints.save`."""
+        kept = encoded(tensors)
+        self.watch.seconds = max(self.seconds, len(kept) / self.rate)
+        # As text, since what trains goes on with the lists that facts are made of.
+        self.passed.put({"kept": kept, "facts": json.dumps(facts)})
