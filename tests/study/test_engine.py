@@ -15,7 +15,7 @@ from torch.nn import functional as F
 import thalweg as tw
 from small import small_digits
 from thalweg.recipe import Together
-from thalweg.record import StoreError
+from thalweg.record import Store, StoreError
 from thalweg.study.engines.local import Local
 from thalweg.study.engines.order import Order
 from thalweg.study.plan import Job
@@ -292,3 +292,26 @@ def test_a_full_disk_ends_the_study_and_it_goes_on_when_there_is_room(acting, mo
     monkeypatch.setattr(os, "fsync", whole)
     run()
     alike(found, calm)
+
+
+def test_what_an_engine_says_is_kept_for_those_who_watch(tmp_path):
+    mark, here = tmp_path / "killed", os.getpid()
+
+    class Dying(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(64, 10)
+
+        def forward(self, x):
+            if self.training and os.getpid() != here and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return self.out(x)
+
+    recipes = {"sgd": tw.Recipe(tw.optim.sgd(), epochs=2), "adam": tw.Recipe(tw.optim.adam(), epochs=2)}
+    out = tmp_path / "study"
+    tw.compare(small_digits(Dying), recipes, trials=1, seeds=3, out=out, processes=2, progress=False)
+    assert mark.exists()
+    with Store(out) as store:
+        said = store.get("progress")["said"]
+    assert [line for line in said if "its process died" in line], said

@@ -52,7 +52,7 @@ class Work:
         self.engine, self.told = engine, set[str]()  # of which runs it was said whether they diverged
         self.again = store.failed()  # by an earlier command; this one tries them once more
         self.reasons: set[str] = set()
-        engine.checkpoints = Checkpoints(store.directory)
+        engine.checkpoints, engine.say = Checkpoints(store.directory), self.show.say
         if isinstance(engine, Local):
             engine.on_plan = self._replan
 

@@ -124,7 +124,8 @@ class Cluster:
             admit, self._work = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
             self._task = [ray.put(packed(self.task))]
-            self.nodes = Nodes(ray, self.address, admit, self._task, beginning(self.task), self.say)
+            say = lambda line: self.say(line)  # noqa: E731  who is told may change
+            self.nodes = Nodes(ray, self.address, admit, self._task, beginning(self.task), say)
             leaving.callback(self.nodes.leave)
             self.nodes.gather()
             leaving.callback(self._end_all)
