@@ -22,10 +22,13 @@ class Twice(torch.autograd.Function):
         return 2 * gradient
 
 
+SHARED = torch.zeros(90, 10)
+
+
 def written(model, x):
-    found = torch.zeros(len(x), 10)
-    found[:, :4] = model.layer(x)[:, :4]
-    return found
+    found = SHARED[: len(x)]
+    found[:, :4] = model.layer(x)[:, :4].detach()
+    return model.layer(x) + 0 * found
 
 
 FORWARDS = {
@@ -35,7 +38,7 @@ FORWARDS = {
     ),
     "random in evaluation": (
         lambda model, x: model.layer(x) + (0 if model.training else torch.randn(10)),
-        "draws random numbers other than by dropout",
+        "draws from a global generator, past the keyed masks",
     ),
     "checkpoint": (
         lambda model, x: checkpoint(model.layer, x, use_reentrant=False),
@@ -58,7 +61,7 @@ FORWARDS = {
         "the size of what nonzero returns in its forward depends on a tensor's values",
     ),
     "boolean mask": (lambda model, x: model.layer(x) + x[x > 1].mean(), "picks elements by a boolean mask"),
-    "in place": (written, "writes in place into a tensor that is the same for all models, such as one made by"),
+    "in place": (written, "writes in place into a tensor that is the same for all models"),
     "gradients": (
         lambda model, x: (
             model.layer(x) + torch.autograd.grad(model.layer(x.clone()).sum(), model.layer.weight)[0].mean()

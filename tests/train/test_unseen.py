@@ -72,14 +72,8 @@ class Cooled(nn.Linear):
 
 
 REPLACED = {
-    "a mean": (
-        "its forward puts another tensor in the place of mean",
-        net(centred, **buffer("mean", torch.zeros(8))),
-    ),
-    "a count": (
-        "its forward puts another tensor in the place of steps",
-        net(counted, **buffer("steps", torch.zeros(()))),
-    ),
+    "a mean": net(centred, **buffer("mean", torch.zeros(8))),
+    "a count": net(counted, **buffer("steps", torch.zeros(()))),
 }
 HOOKED = {
     "a parameter's": ("a.weight has a hook on its gradient", net(
@@ -96,7 +90,6 @@ HOOKED = {
     )),
     "a tensor's": ("its forward puts a hook on a gradient", net(halved)),
 }  # fmt: skip
-UNSEEN = REPLACED | HOOKED
 RECIPE = Recipe(tw.optim.sgd(lr=0.1), epochs=2, batch_size=18).resolved()
 
 
@@ -119,9 +112,22 @@ def by_hand(one, seed):
     return losses
 
 
-@pytest.mark.parametrize("name", UNSEEN)
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+@pytest.mark.parametrize("name", REPLACED)
+def test_a_tensor_in_the_place_of_a_buffer_is_each_runs_own(name, executor):
+    one = task(REPLACED[name])
+    check(one)
+    assert not outside(one).obstacle
+    results = train(one, [Member(RECIPE, seed) for seed in range(3)], executor, keep_weights=True)
+    for seed, result in enumerate(results):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+    (buffer,) = outside(one).given_place
+    assert results[0].weights[buffer].any()
+
+
+@pytest.mark.parametrize("name", HOOKED)
 def test_it_is_named_and_a_run_is_the_loops(name):
-    what, model = UNSEEN[name]
+    what, model = HOOKED[name]
     one = task(model)
     check(one)
     seen = outside(one)
@@ -152,7 +158,7 @@ def test_a_switch_that_only_sets_what_it_set_before_stands_in_nobodys_way():
 
 
 def test_a_second_gradient_leaves_no_buffer_behind():
-    one = task(REPLACED["a count"][1])
+    one = task(REPLACED["a count"])
     recipe = Recipe(tw.optim.sgd(lr=0.1), epochs=1, batch_size=18, wrapper=tw.wrapper.sam()).resolved()
     (result,) = train(one, [Member(recipe, 0)], keep_weights=True)
     assert result.weights["steps"] == 4 == result.steps

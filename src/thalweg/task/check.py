@@ -58,6 +58,7 @@ def _check(task: Task) -> None:
                 f"the model of task {task.name} shares what its forward pass writes, such as the running mean of a "
                 "batch norm, with the next one made; make it anew inside model="
             )
+        _check_filled(task, module)  # which the first pass may have done
         loss = _loss(task, output, few.targets)
         _gradients(task, module, loss)
         # As many as training and evaluation will give to the metric at once; copied, in case something writes.
@@ -100,12 +101,6 @@ def _model(task: Task) -> nn.Module:
             raise InputError(f"{who} has a lazy layer, whose {name} has no shape yet; give the layer its sizes")
         if p.device.type != "cpu":
             raise InputError(f"{who} has its {name} on {p.device}, and the data are on the CPU; make it there")
-    for name, p in module.named_parameters():
-        if p.isnan().any():
-            raise InputError(
-                f"{who} has NaN in {name} as it is made; fill what torch.empty or torch.Tensor made, such as by "
-                "torch.nn.init.normal_, or look for a division by 0"
-            )
     if module.train() is not module:
         raise InputError(f"{who} has a train() of its own that does not return the model; end it with return self")
     trainable = {id(p) for p in module.parameters() if p.requires_grad}
@@ -139,6 +134,15 @@ def _forward(task: Task, module: nn.Module, few: Split) -> Any:
     if not all(torch.equal(x, before) for x, before in zip(leaves(few.inputs), kept, strict=True)):
         raise InputError(f"the model of task {task.name} writes into its inputs; have it work on a copy")
     return output
+
+
+def _check_filled(task: Task, module: nn.Module) -> None:
+    for name, p in module.named_parameters():
+        if p.isnan().any():
+            raise InputError(
+                f"the model of task {task.name} has NaN in {name} as it is made; fill what torch.empty or "
+                "torch.Tensor made, such as by torch.nn.init.normal_, or look for a division by 0"
+            )
 
 
 def _recast(task: Task) -> str:

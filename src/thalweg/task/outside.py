@@ -246,6 +246,8 @@ class _Look:
                 return _drawn(own, plain), "", twice
             if seed == 1:
                 again = [name for name, value in first.items() if value[0] == "alias"]
+                if again:  # and it may begin with the same values for all seeds
+                    _change(module, {str(first[name][1]) for name in again})
                 twice = bool(again) and not self._stands_in(other, module)
                 if twice and not self._stands_in(other, module, everywhere=True):
                     return (
@@ -291,6 +293,14 @@ def _copy(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy tensors into a module, as a run that goes on from a checkpoint does."""
     for name, x in _tensors(module).items():
         x.copy_(tensors[name])
+
+
+def _change(module: nn.Module, names: Iterable[str]) -> None:
+    """Change some of a module's tensors, all their elements."""
+    tensors = _tensors(module)
+    for name in names:
+        if tensors[name].is_floating_point():
+            tensors[name].mul_(0.9).add_(0.01)
 
 
 def _close(one: Any, other: Any) -> bool:
