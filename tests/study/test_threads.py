@@ -16,7 +16,7 @@ import thalweg as tw
 from small import small_digits
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import planning, single, threads, train
+from thalweg.study import lottery, planning, single, threads, train
 from thalweg.study.before import explain
 from thalweg.study.budget import arms, span
 from thalweg.study.engines.children import fork
@@ -25,6 +25,7 @@ from thalweg.study.engines.local import Local
 from thalweg.study.plan import Protocol
 from thalweg.study.planning import at_work, in_numbers, plan_facts, plans_of
 from thalweg.study.threads import GAIN, spread, tried
+from thalweg.study.tickets import lottery as lotteries
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 
@@ -35,7 +36,9 @@ SLOW = Plan("one by one", 1, STEP, 0.01, "one by one, at 100000 µs a run and st
 @pytest.fixture(scope="module")
 def task():
     """A task whose model is so large that two threads share what one does."""
-    return small_digits(lambda: nn.Sequential(nn.Linear(64, 700), nn.Tanh(), nn.Dropout(0.3), nn.Linear(700, 10)))
+    return small_digits(
+        lambda: nn.Sequential(nn.Linear(64, 700), nn.LayerNorm(700), nn.Tanh(), nn.Dropout(0.3), nn.Linear(700, 10))
+    )
 
 
 @pytest.fixture
@@ -109,6 +112,26 @@ def test_threads_that_are_no_faster_are_not_taken(task, measured):
     assert one_kind(task, 1).reason == f"{SLOW.reason}; with 2 threads only 1.1 times faster"
 
 
+def test_three_runs_on_two_cores_wait_for_one_another_only_where_that_is_worth_it(task, measured):
+    """With one thread each there are two rounds; with two threads three, and each has to be quick."""
+    for gain, chosen in ((1.4, 1), (1.6, 1), (1.8, 2)):
+        measured(lambda threads, gain=gain: STEP if threads == 1 else STEP / gain)
+        assert one_kind(task, 3).threads == chosen
+
+
+def test_kinds_that_gain_nothing_keep_one_thread_beside_those_that_gain(task, monkeypatch):
+    large, small = (tw.Recipe(epochs=epochs, batch_size=size).resolved() for epochs, size in ((360, 64), (120, 16)))
+    kinds = [recipe.together() for recipe in (large, small)]
+
+    def measure(_task, kind, _executor, _runs, *, threads, processes, seconds):
+        return (shared(threads) if kind == kinds[0] else STEP / 4), 0.01
+
+    monkeypatch.setattr(threads, "tried", measure)
+    plans = {kinds[0]: SLOW, kinds[1]: replace(SLOW, step_seconds=STEP / 4)}
+    found = spread(task, [[(large, 1), (small, 1)]], plans, 4)
+    assert [found[kind].threads for kind in kinds] == [2, 1]
+
+
 @pytest.mark.parametrize(("runs", "cores"), [(2, 2), (4, 2), (5, 2), (100, 2), (45, 16), (160, 16)])
 def test_where_no_core_would_be_idle_nothing_is_measured(task, measured, runs, cores):
     assert one_kind(task, runs, cores=cores) is None
@@ -117,7 +140,7 @@ def test_where_no_core_would_be_idle_nothing_is_measured(task, measured, runs, c
 
 def test_runs_that_take_seconds_are_not_measured(task, measured):
     tries = measured(shared)
-    assert one_kind(task, 1, replace(SLOW, step_seconds=STEP / 100), epochs=20) is None
+    assert one_kind(task, 1, replace(SLOW, step_seconds=STEP / 10), epochs=20) is None
     assert tries == []
 
 
@@ -284,7 +307,7 @@ def test_runs_with_two_threads_give_the_same_bits_here_and_in_processes(task):
     assert {record.executor for record in one.values()} == {"one by one"}
     for name, record in one.items():
         np.testing.assert_allclose(record.curve.train_loss, here[name].curve.train_loss, rtol=1e-3)
-    assert any((one[name].curve.train_loss != here[name].curve.train_loss).any() for name in one), (
+    assert any((one[name].curve.train_loss != here[name].curve.train_loss)[1:].any() for name in one), (
         "the case this test is for: two threads round otherwise"
     )
 
@@ -358,7 +381,7 @@ def test_a_lane_that_goes_on_keeps_its_threads(task, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_thalweg_train_records_its_threads_and_keeps_them(task, tmp_path, monkeypatch, number):
-    recipe = tw.Recipe(tw.optim.adam(), epochs=3)
+    recipe = tw.Recipe(tw.optim.adam(), epochs=2)
     asked = []
 
     def choose(_task, _arms, plans, _cores):
@@ -386,9 +409,25 @@ def test_thalweg_train_records_its_threads_and_keeps_them(task, tmp_path, monkey
     np.testing.assert_array_equal(record.outcomes, whole.record.outcomes)
 
 
-def test_initial_weights_are_those_of_one_thread(tmp_path):
+def test_a_lottery_has_them_too(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(lotteries, "measure", lambda *_, **__: SLOW)
+    monkeypatch.setattr(
+        lotteries, "spread", lambda _task, _arms, plans, _cores: {k: replace(p, threads=2) for k, p in plans.items()}
+    )
+    recipe = tw.Recipe(tw.optim.adam(), epochs=1)
+    for name, processes in (("here", 2), ("apart", 4)):
+        lottery(task, recipe, rounds=1, seeds=2, processes=processes, out=tmp_path / name, progress=False)
+    with Store(tmp_path / "here") as store, Store(tmp_path / "apart") as other:
+        assert store.get("plan")["lottery"]["threads"] == 2
+        for kept, processes in ((store, 1), (other, 2)):
+            environment = kept.get("environment")
+            assert (environment["processes"], environment["threads"]) == (processes, 2)
+        same(store.runs(curves=True, outcomes=True), other.runs(curves=True, outcomes=True))
+        assert {run.executor for run in store.runs().values()} == {"one by one, 2 threads"}
+
+
+def test_initial_weights_are_those_of_one_thread():
     """Those that come from a decomposition depend on it in their last bits."""
-    task = small_digits(lambda: nn.utils.parametrizations.orthogonal(nn.Linear(64, 10)))
     recipe = tw.Recipe(tw.optim.sgd(), init=tw.init.orthogonal(), epochs=1).resolved()
     task = small_digits(lambda: nn.Sequential(nn.Linear(64, 600), nn.Tanh(), nn.Linear(600, 600), nn.Linear(600, 10)))
     seen = []
@@ -413,7 +452,7 @@ def test_a_child_does_not_wait_for_threads_that_its_parent_had(library):
             torch.exp(torch.zeros(1 << 20)).sum()
         else:
             cv2.setNumThreads(number)
-            cv2.GaussianBlur(picture, (9, 9), 2)
+            cv2.warpAffine(picture, np.eye(2, 3, dtype=np.float32), (2000, 2000))
 
     cv2 = pytest.importorskip("cv2") if library == "cv2" else None
     use(2)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 
 from thalweg.errors import InputError
@@ -14,7 +15,7 @@ from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError, unwritable
 from thalweg.study.before import understood
 from thalweg.study.engines.lanes import Lane, Watch, lane_left, not_kept, record_of, run_of
-from thalweg.study.facts import cores, environment, task_facts, technique_facts
+from thalweg.study.facts import environment, task_facts, technique_facts
 from thalweg.study.live import Live
 from thalweg.study.plan import check_schedules, identity
 from thalweg.study.planning import at_work
@@ -157,14 +158,17 @@ def train(
 
 
 def _threads(task: Task, member: Member, store: Store, show: Show) -> int:
-    """Return how many threads a run is trained with: one, or what is measured to be faster; the same after a kill."""
+    """Return how many threads a run is trained with: one, or more, as many as torch has at most, if that is faster.
+
+    It is measured, and the same after a kill.
+    """
     kept = store.get("threads") or {}
     if member.identity not in kept:
-        kind, count = member.recipe.together(), 1
+        kind, count, most = member.recipe.together(), 1, torch.get_num_threads()
         with suppress(Exception), threads(1):  # what cannot be tried cannot be trained, and then it is said why
             step, epoch = timed(task, kind, "one by one", 1, 0.0)
             plan = Plan("one by one", 1, step, epoch, f"{step * 1e6:.0f} µs a step")
-            for found in spread(task, [[(member.recipe, 1)]], {kind: plan}, cores()).values():
+            for found in spread(task, [[(member.recipe, 1)]], {kind: plan}, most).values():
                 show.say(f"{found.reason}; {at_work(found, found.threads)}")
                 count = found.threads
         kept = {member.identity: count}
