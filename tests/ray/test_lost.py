@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from torch import nn
@@ -25,6 +26,8 @@ import thalweg as tw
 from small import small_digits
 from thalweg.study.engines import ray as engine_ray
 from thalweg.study.engines.lanes import failed
+from thalweg.study.engines.nodes import Node
+from thalweg.study.engines.order import Order
 
 
 def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_the_bit(joined, second, tmp_path):
@@ -160,3 +163,23 @@ def test_what_cannot_train_together_trains_one_by_one_and_that_is_said(joined):
     (sentence,) = said[1:]
     assert sentence.startswith("3 runs together: vmap cannot take this model: ")
     assert sentence.endswith("; tried again one by one")
+
+
+def test_no_more_train_at_once_than_was_asked_for(linear_task):
+    class Work:
+        def options(self, **_):
+            return self
+
+        def remote(self, *_):
+            return object()
+
+    cluster = engine_ray.Cluster(linear_task, processes=3)
+    one, other = "a" * 56, "b" * 56
+    cluster.nodes = SimpleNamespace(cores=8, used={one: Node("a", 4), other: Node("b", 4)})
+    cluster._work, cluster._task = Work(), []
+    cluster._order = Order([], {}, 1, left=lanes_of(10, together=2), wanted=(), begins=False)
+    cluster._hand_out()
+    assert sorted(lane.node for lane in cluster._busy.values()) == [one, one, other]
+    cluster.nodes.cores = 2
+    assert cluster.processes == 2
+    cluster._busy.clear()

@@ -62,22 +62,22 @@ def explain(
     """
     named = by_name(recipes)
     asked = tuning(trials=trials, seeds=seeds, seed=seed)
-    processes = checked_processes(processes, budget)
+    checked_processes(processes, budget)
     told: list[str] = []
     with one_thread():
         check_all(task, named, asked)
         with engine_of(engine, address, task, processes, told.append) as trains:
             local = isinstance(trains, Local)
-            processes = trains.processes
-            plans, protocol = make_plans(task, named, asked, budget, processes, compiles=local)
-        told += [*understood(task, named), *sentences(plans, processes)]
+            at_work = trains.processes
+            plans, protocol = make_plans(task, named, asked, budget, at_work, compiles=local)
+        told += [*understood(task, named), *sentences(plans, at_work)]
         told += [bought(budget, asked, protocol)] if budget is not None else []
-        working = at_once(processes) if local else float(processes)
+        working = at_once(at_work) if local else float(at_work)
         return [*told, size_of(task, named, protocol, plans, working)]
 
 
 def engine_of(
-    name: str, address: str | None, task: Task, processes: int, say: Callable[[str], None]
+    name: str, address: str | None, task: Task, processes: int | None, say: Callable[[str], None]
 ) -> AbstractContextManager[Local | Cluster]:
     """Return what trains the runs, to be entered before anything is written.
 
@@ -85,7 +85,7 @@ def engine_of(
         name: ``"local"`` or ``"ray"``.
         address: of a Ray cluster.
         task: what is trained on.
-        processes: how many cores of this machine work at once.
+        processes: how many cores work at once; all of this machine, or of the cluster, if not given.
         say: gets lines.
 
     Raises:
@@ -94,12 +94,12 @@ def engine_of(
     if name == "ray":
         from thalweg.study.engines.ray import Cluster
 
-        return Cluster(task, address, say=say)
+        return Cluster(task, address, processes=processes, say=say)
     if name != "local":
         raise unknown("engine", name, ("local", "ray"))
     if address is not None:
         raise InputError("an address is that of a Ray cluster; add --engine ray")
-    return nullcontext(Local(task, processes=processes, say=say))
+    return nullcontext(Local(task, processes=checked_processes(processes, None), say=say))
 
 
 def understood(task: Task, recipes: Mapping[str, Recipe]) -> list[str]:

@@ -139,7 +139,7 @@ def conduct(
         facts: more that the store keeps of a new study.
         notes: sentences to say before it begins.
     """
-    processes = checked_processes(processes, budget)
+    checked_processes(processes, budget)
     show: Show = Bar() if progress else Quiet()
     with one_thread():
         check_all(task, named, protocol)
@@ -150,10 +150,10 @@ def conduct(
         try:
             with engine_of(engine, address, task, processes, show.say) as trains:
                 compiles = engine == "local"  # what is compiled is for this machine
-                processes = trains.processes
+                at_work = trains.processes
                 if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                     # Everything that can be refused is, before the directory is touched.
-                    planned = make_plans(task, named, protocol, budget, processes, compiles)
+                    planned = make_plans(task, named, protocol, budget, at_work, compiles)
                 with Store(directory, write=True) as store:
                     if store.anew:
                         show.say(f"{store.path} is empty: the study begins anew")
@@ -163,10 +163,10 @@ def conduct(
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
                         asked = protocol
-                        plans, protocol = planned or make_plans(task, named, protocol, budget, processes, compiles)
+                        plans, protocol = planned or make_plans(task, named, protocol, budget, at_work, compiles)
                         if budget is not None:
                             notes = [*notes, bought(budget, asked, protocol)]
-                        said = study_facts(task, prints, protocol, plans, processes, command, named)
+                        said = study_facts(task, prints, protocol, plans, at_work, command, named)
                         store.begin({**said, **(facts or {})}, rows)
                     else:
                         protocol = continued(store, task, prints, rows, protocol, budget is not None)
@@ -175,7 +175,7 @@ def conduct(
                         classical = _classical(list(dict.fromkeys((*kept, *baselines))), task)
                     for note in notes:
                         show.say(note)
-                    work = Work(task, named, protocol, prints, plans, processes, store, show, trains)
+                    work = Work(task, named, protocol, prints, plans, at_work, store, show, trains)
                     verdict = work.run(classical, judge or partial(_verdict, named))
                     return Study(store.directory, verdict, write(store.directory))
         except StoreError as error:

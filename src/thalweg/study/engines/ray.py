@@ -79,6 +79,7 @@ class Cluster:
         address: ``host:port`` of the cluster's head, this machine being one of its nodes; ``"auto"`` for the cluster
             that runs here. If not given, the environment's ``RAY_ADDRESS``, or else a cluster of this machine alone,
             which ends with the context. Where Ray is initialised already, its cluster is used.
+        processes: how many lanes train at once, at most; as many as the cluster has cores, if not given.
         checkpoints: where lanes are kept, if anywhere.
         say: gets lines: the cluster's size, and what was lost.
         patience: seconds without a sign of life after which a process is taken for stuck, and ended.
@@ -93,12 +94,14 @@ class Cluster:
         task: Task,
         address: str | None = None,
         *,
+        processes: int | None = None,
         checkpoints: Checkpoints | None = None,
         say: Callable[[str], None] = lambda _: None,
         patience: float = PATIENCE,
     ) -> None:
         self.ray = installed()
         self.task, self.checkpoints, self.say, self.patience = task, checkpoints, say, patience
+        self.most = processes
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._busy: dict[Any, _Sent] = {}
         self._was: dict[str, str] = {}  # on which node a lane was lost
@@ -108,7 +111,7 @@ class Cluster:
     @property
     def processes(self) -> int:
         """How many lanes train at once."""
-        return self.nodes.cores
+        return min(self.nodes.cores, self.most or self.nodes.cores)
 
     @property
     def _kept(self) -> Kept:
@@ -205,8 +208,9 @@ class Cluster:
     def _hand_out(self) -> None:
         """Give every core of every node a lane; Ray is never left to choose, so that it can lose none on its own."""
         load = Counter(one.node for one in self._busy.values())
-        while free := [identity for identity, node in self.nodes.used.items() if load[identity] < node.cores]:
-            if (lane := self._next()) is None:
+        while len(self._busy) < self.processes:
+            free = [identity for identity, node in self.nodes.used.items() if load[identity] < node.cores]
+            if not free or (lane := self._next()) is None:
                 return
             was = self._was.get(lane.name)  # if need be there again
             node = min(free, key=lambda identity: (identity == was, load[identity]))
