@@ -27,6 +27,14 @@ def test_numbers_do_not_change_between_versions():
     assert Key(0).integer() == 1399222647
 
 
+def test_a_permutation_is_that_of_a_generator_that_is_made_for_it():
+    keys = [Key(seed) / "order" / epoch for seed in range(5) for epoch in range(5)]
+    for key, n in zip(keys, [0, 1, 2, 7, 1078] * 5, strict=True):
+        other = keys[n % 5].permutation(n + 3)  # which leaves the generator amid its stream
+        assert np.array_equal(key.permutation(n), key.generator().permutation(n))
+        assert np.array_equal(other, keys[n % 5].permutation(n + 3))
+
+
 def test_seeded_puts_the_global_generators_back():
     torch.manual_seed(1)
     np.random.seed(1)

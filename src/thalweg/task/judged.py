@@ -1,11 +1,13 @@
 """The metrics by which the task of a file can be judged, by name."""
 
-from thalweg import InputError, Metric, absolute_error, accuracy, balanced_accuracy, squared_error
+from dataclasses import replace
+
+from thalweg import InputError, absolute_error, accuracy, balanced_accuracy, squared_error
 
 OF_CLASSES = ("accuracy", "balanced_accuracy")
 OF_QUANTITIES = ("relative_squared_error", "squared_error", "absolute_error")
 
-relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False, least=0.0)
+relative_squared_error = replace(squared_error, name="relative squared error")
 """Squared error over the variance of the training targets: 1 is what always saying their mean comes to."""
 
 
@@ -31,5 +33,5 @@ def judge(name, classes=None, deviation=1.0):
         def undone(output, y):
             return factor * plain.outcomes(output, y)
 
-        return Metric(plain.name, undone, higher_is_better=False, least=0.0)
+        return replace(plain, outcomes=undone)
     return accuracy if name == "accuracy" else relative_squared_error

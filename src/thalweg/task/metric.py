@@ -28,6 +28,8 @@ class Metric:
         unit: what one step of it is called; ``"%"`` shows fractions as percent.
         least: what it cannot be below, such as 0 for an error: intervals end there. Shares, whose unit is ``"%"``,
             are from 0 to 1 without saying so.
+        by_example: whether an example's value depends on its own output and target alone; then many models' outputs
+            are judged in one call, as if they were more examples.
 
     >>> import torch
     >>> within_one = Metric("within one", lambda output, y: (output.squeeze(-1) - y).abs() <= 1, True)
@@ -40,6 +42,7 @@ class Metric:
     higher_is_better: bool
     unit: str = ""
     least: float | None = None
+    by_example: bool = False
 
     def __post_init__(self) -> None:
         least = self.least
@@ -81,13 +84,13 @@ def _absolute(output: Tensor, targets: Tensor) -> Tensor:
     return torch.abs(output.reshape(targets.shape) - targets).reshape(len(targets), -1).mean(1)
 
 
-accuracy = Metric("accuracy", _correct, higher_is_better=True, unit="%")
+accuracy = Metric("accuracy", _correct, higher_is_better=True, unit="%", by_example=True)
 """The share of examples whose highest output is the target's class: output (N, classes), targets (N,)."""
 
-squared_error = Metric("squared error", _squared, higher_is_better=False, least=0.0)
+squared_error = Metric("squared error", _squared, higher_is_better=False, least=0.0, by_example=True)
 """The squared difference of output and target, mean over an example's outputs; both (N, …)."""
 
-absolute_error = Metric("absolute error", _absolute, higher_is_better=False, least=0.0)
+absolute_error = Metric("absolute error", _absolute, higher_is_better=False, least=0.0, by_example=True)
 """The absolute difference of output and target, mean over an example's outputs; both (N, …)."""
 
 
@@ -130,4 +133,4 @@ def balanced_accuracy(targets: Any) -> Metric:
             )
         return right * weights.to(right.device)[targets]
 
-    return Metric("balanced accuracy", recalled, higher_is_better=True, unit="%")
+    return Metric("balanced accuracy", recalled, higher_is_better=True, unit="%", by_example=True)

@@ -87,5 +87,5 @@ def pysource():
     train, valid, test = ((part[:, :-1], part[:, 1:]) for part in sequences().values())
     return Task(
         name="pysource", model=Transformer, train=train, valid=valid, test=test, loss=loss,
-        metric=Metric("bits per byte", bits, higher_is_better=False, unit="bits", least=0.0), epochs=8, batch_size=16,
+        metric=Metric("bits per byte", bits, False, unit="bits", least=0.0, by_example=True), epochs=8, batch_size=16,
     )  # fmt: skip

@@ -1,10 +1,12 @@
 """scikit-learn's small tables: wine, breast_cancer (classes) and diabetes (a quantity)."""
 
+from dataclasses import replace
+
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg import Metric, Task, accuracy, split, squared_error
+from thalweg import Task, accuracy, split, squared_error
 
 
 class MLP(nn.Module):
@@ -41,7 +43,7 @@ def breast_cancer():
     )  # fmt: skip
 
 
-relative_squared_error = Metric("relative squared error", squared_error.outcomes, higher_is_better=False, least=0.0)
+relative_squared_error = replace(squared_error, name="relative squared error")
 """Squared error over the variance of the training targets: 1 is what always saying their mean comes to."""
 
 

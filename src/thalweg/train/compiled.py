@@ -26,7 +26,7 @@ from thalweg.train.mixing import as_trained
 from thalweg.train.recorded import recorded
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK
-from thalweg.train.vmapped import Rest, Vmapped, filled_up, rest_of
+from thalweg.train.vmapped import Rest, Vmapped, filled_up, joined, rest_of
 
 __all__ = [
     "Compiled",
@@ -64,8 +64,8 @@ class Compiled(Vmapped):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
-        self.form = _form(self.together)
-        self.graphs = _GRAPHS.setdefault(task, {}).setdefault(self.form, {})
+        self.kind = _form(self.together)
+        self.graphs = _GRAPHS.setdefault(task, {}).setdefault(self.kind, {})
 
     def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
@@ -87,15 +87,18 @@ class Compiled(Vmapped):
         self._passed(self.parameters.index_copy(0, rows, weights), self.rest, batch, keys, found)
         return found[rows]
 
-    def outputs(self, inputs: Any) -> list[Tensor]:
+    def outputs(self, inputs: Any) -> Tensor | list[Any]:
         """See `Executor`; a chunk is filled up to `CHUNK` examples, for which alone there is code."""
         count = len(leaves(inputs)[0])
         if count > CHUNK or not self.fills_up():
             return super().outputs(inputs)
-        inputs, found = _at(inputs, torch.arange(CHUNK).clamp(max=count - 1)), list[Tensor]()
-        for some, own in self.passes(len(self.parameters), CHUNK):
-            found += self._call(("evaluate", own, CHUNK), self.evaluation(some, inputs))[0].unbind(0)
-        return [outputs[:count] for outputs in found]
+        if count < CHUNK:
+            inputs = _at(inputs, torch.arange(CHUNK).clamp(max=count - 1))
+        found = [
+            self._call(("evaluate", own, CHUNK), self.evaluation(some, inputs))[0]
+            for some, own in self.passes(len(self.parameters), CHUNK)
+        ]
+        return joined(found)[:, :count]
 
     def _differentiated(
         self, weights: Tensor, rest: Rest, inputs: Any, targets: Tensor, keys: Tensor, gradients: Tensor

@@ -31,17 +31,33 @@ def outcomes(
     for start in range(0, len(split), chunk):
         end = min(start + chunk, len(split))
         held.append(models.outputs(split.at(slice(start, end)).inputs))
-        plain = all(isinstance(output, Tensor) for output in held[-1])  # a module alone may return what it likes
-        numbers += sum(output.numel() for output in held[-1]) if plain else 0
+        plain = _numbers(held[-1]) is not None  # a module alone may return what it likes
+        numbers += _numbers(held[-1]) or 0
         if plain and numbers < judged and end < len(split):
             continue
         targets = split.at(slice(begun, end)).targets
-        values = [metric.outcomes(_joined(outputs), targets) for outputs in zip(*held, strict=True)]
-        if values[0].dim() == 0 and begun == 0 < end < len(split):
+        values = _judged(held, targets, metric)
+        if values.dim() == 1 and begun == 0 < end < len(split):
             return outcomes(models, split, metric, chunk if plain else len(split), math.inf)
-        pieces.append(torch.stack(values).reshape(len(values), -1).float().numpy())
+        pieces.append(values.reshape(len(values), -1).float().numpy())
         held, begun, numbers = [], end, 0
     return np.concatenate(pieces, axis=1)
+
+
+def _numbers(outputs: Tensor | Sequence[Any]) -> int | None:
+    """Return how many numbers models have put out; None where it is not a tensor of each."""
+    if isinstance(outputs, Tensor):
+        return outputs.numel()
+    return sum(x.numel() for x in outputs) if all(isinstance(x, Tensor) for x in outputs) else None
+
+
+def _judged(held: Sequence[Tensor | Sequence[Any]], targets: Tensor, metric: Metric) -> Tensor:
+    """Return what a metric says of each model's outputs for chunks that follow each other, a row a model."""
+    if metric.by_example and all(isinstance(outputs, Tensor) for outputs in held):
+        rows = torch.cat(list(held), 1) if len(held) > 1 else held[0]
+        values = metric.outcomes(rows.flatten(0, 1), targets.repeat(len(rows), *[1] * (targets.dim() - 1)))
+        return values.view(len(rows), -1)
+    return torch.stack([metric.outcomes(_joined(outputs), targets) for outputs in zip(*held, strict=True)])
 
 
 def _joined(outputs: Sequence[Any]) -> Any:
