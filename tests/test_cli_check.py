@@ -65,7 +65,7 @@ def test_the_tutorials_mistake_is_the_only_one_and_no_leakage(here):
     code, out, _ = thalweg("check mistaken.py:task")
     assert code == 1
     assert "fine     leakage" in out
-    assert out.splitlines()[-1] == "1 of 21 checks found something wrong: outputs."
+    assert out.splitlines()[-1] == "1 of 23 checks found something wrong: outputs."
 
 
 @pytest.mark.parametrize(

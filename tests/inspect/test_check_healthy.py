@@ -384,6 +384,7 @@ def test_what_cannot_be_looked_at_is_skipped_and_says_why():
     found = inspect.check(words(Lstm))
     skipped = {x.check: x.what for x in found.findings if x.level == "skipped"}
     assert skipped == {
+        "class codes": "targets are not one class an example",
         "leakage": "targets are neither one class nor a few quantities an example",
         "splits": "inputs are whole numbers, whose size says nothing",
     }

@@ -13,7 +13,20 @@ import torch
 
 from thalweg import task as tasks
 from thalweg.errors import InputError
-from thalweg.inspect._checks import data, layers, leaks, losses, model, modes, rates, sharing, training, units
+from thalweg.inspect._checks import (
+    codes,
+    data,
+    layers,
+    leaks,
+    losses,
+    model,
+    modes,
+    rates,
+    sharing,
+    training,
+    units,
+    windows,
+)
 from thalweg.inspect._checks.finding import Finding, skipped
 from thalweg.inspect._checks.subject import Subject
 from thalweg.key import Key
@@ -27,7 +40,9 @@ __all__ = ["CHECKS", "Check", "check"]
 
 CHECKS: dict[str, Callable[[Subject], Finding]] = {
     "targets": data.targets,
+    "class codes": codes.codes,
     "duplicates": sharing.duplicates,
+    "overlaps": windows.overlaps,
     "leakage": leaks.leakage,
     "inputs": data.inputs,
     "splits": data.alike,

@@ -17,8 +17,8 @@ from thalweg.key import Key
 from thalweg.recipe import Recipe
 from thalweg.task import Split, Task, apply
 from thalweg.task.reading import are_classes, each, leaves
+from thalweg.train.drawn import _generators
 from thalweg.train.made import loss_of, model_of
-from thalweg.train.step import _generators
 
 __all__ = [
     "LONG",
