@@ -92,6 +92,22 @@ TICKS = """() => [...document.querySelectorAll('[data-chart] .role-axis .role-ax
   }))"""
 
 
+def test_a_wide_table_takes_the_room_beside_the_page_before_it_scrolls(study: Build, opened: Any) -> None:
+    names = [f"a recipe of many words {i}" for i in range(4)]
+    page = opened(report.write(study(names)), viewport={"width": 1400, "height": 800}).page
+    table = """(width) => {
+      const one = document.querySelector('#results .scroll');
+      one.firstElementChild.style.minWidth = width;
+      return [one.scrollWidth - one.clientWidth, document.documentElement.scrollWidth];
+    }"""
+    for width, wanted in ((1400, 1200), (1900, 1450)):  # the page's own are at most 1120
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(table, f"{wanted}px") == [0, width]
+    page.set_viewport_size({"width": 900, "height": 800})
+    over, whole = page.evaluate(table, "1200px")
+    assert (over > 0, whole) == (True, 900)
+
+
 def test_ticks_that_would_touch_are_left_out_and_what_scrolls_shows_it(study: Build, opened: Any) -> None:
     names = [f"a recipe of many words {i}" for i in range(4)]  # which leave the order of recipes little room
     page = opened(report.write(study(names, rates=7)), viewport={"width": 400, "height": 800}).page
