@@ -1,23 +1,28 @@
 """A lane is kept by the process that asks, and goes on from there: elsewhere, by another command or engine."""
 
 import os
+import queue
 import signal
 import time
+from dataclasses import replace
 
 import pytest
+import torch
 from torch import nn
 from work import Acting, assert_same, collected, lanes_of, locally, runs_of
 
 import thalweg as tw
 from small import small_digits
 from thalweg.study.engines import kept
-from thalweg.study.engines.lanes import lanes_left
+from thalweg.study.engines.lanes import Lane, Watch, lanes_left, state_of
 from thalweg.study.engines.local import Local
 from thalweg.study.engines.ray import Cluster
+from thalweg.study.engines.worker import _Keeper
 from thalweg.study.plan import Job
 from thalweg.train import Member
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
+from thalweg.train.state import begin, packed
 
 EPOCHS, STEPS = 40, 3  # of a run, of an epoch
 RECIPE = tw.Recipe(tw.optim.adam(), tw.schedule.plateau(factor=0.5, patience=0, threshold=0.1), epochs=EPOCHS)
@@ -96,9 +101,6 @@ def test_what_was_kept_goes_on_by_another_command(joined, tmp_path, often, engin
 
 def test_what_a_local_study_left_goes_on_as_a_cluster_trains(tmp_path, linear_task, monkeypatch):
     """Compiled code is for one machine, and threads for its cores."""
-    from thalweg.study.engines.lanes import Lane, state_of
-    from thalweg.train.state import begin, packed
-
     states = [begin(linear_task, state_of(run).member) for run in runs_of(3)]
     tensors, facts = packed(states)
     checkpoints, seen = Checkpoints(tmp_path), []
@@ -116,16 +118,28 @@ def test_what_a_local_study_left_goes_on_as_a_cluster_trains(tmp_path, linear_ta
 
 
 def test_large_lanes_are_kept_more_seldom(linear_task):
-    import queue
-
-    import torch
-
-    from thalweg.study.engines.lanes import Watch
-    from thalweg.study.engines.worker import _Keeper
-
     watch = Watch()
     keeper = _Keeper(queue.SimpleQueue(), watch, 5.0, 1e4)
     keeper.save("lane-0", {"x": torch.zeros(10)}, {})
     assert watch.seconds == 5.0
     keeper.save("lane-0", {"x": torch.zeros(100_000)}, {})
     assert 40 < watch.seconds < 41
+
+
+def test_what_is_damaged_is_said_once_and_the_one_before_is_used(tmp_path, linear_task):
+    (lane,) = lanes_of(3)
+    states = [begin(linear_task, state.member) for state in lane.states]
+    checkpoints, said = Checkpoints(tmp_path), []
+    engine = kept.Kept(checkpoints, said.append)
+    for step in (5, 9):
+        tensors, facts = packed([replace(state, step=step) for state in states])
+        engine.save(lane, tensors, {"executor": "vmapped", "slots": 3, "threads": 1, "states": facts})
+    (newest,) = (tmp_path / "checkpoints").glob("lane-0.2.*")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    left = {state.member.identity: state for state in lane.states if state.member.seed}
+    assert [state.step for state in engine.of(lane, left)] == [5, 5]
+    assert [[state.step for state in one.states] for one in engine.left({"run 1"})] == [[5]]
+    assert engine.left({"run 7"}) == []
+    assert checkpoints.names() == []
+    (sentence,) = said
+    assert sentence.startswith("checkpoint lane-0.2 is damaged")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -38,17 +39,14 @@ class Kept:
 
     def left(self, wanted: Collection[str]) -> list[Lane]:
         """Return the lanes of a study that was stopped, with the runs that are wanted; forget others."""
-        if self.checkpoints is None:
-            return []
         lanes = []
-        for lane in lanes_left(self.checkpoints, set()):
-            states = tuple(state for state in lane.states if state.member.identity in wanted)
-            if states:
-                lanes.append(replace(lane, states=states))
-            else:
-                self.remove(lane)
-        for sentence in self.checkpoints.damaged:
-            self.say(sentence)
+        with self._telling_what_is_damaged():
+            for lane in lanes_left(self.checkpoints, set()) if self.checkpoints is not None else ():
+                states = tuple(state for state in lane.states if state.member.identity in wanted)
+                if states:
+                    lanes.append(replace(lane, states=states))
+                else:
+                    self.remove(lane)
         return lanes
 
     def of(self, lane: Lane, left: Mapping[str, RunState]) -> list[RunState]:
@@ -58,14 +56,19 @@ class Kept:
             lane: which.
             left: its runs that are not done, as they began, by identity.
         """
-        kept: dict[str, RunState] = {}
-        if self.checkpoints is not None:
-            damaged = len(self.checkpoints.damaged)
-            if (found := lane_left(self.checkpoints, lane.name)) is not None:
-                kept = {state.member.identity: state for state in found.states}
-            for sentence in self.checkpoints.damaged[damaged:]:
-                self.say(sentence)
+        with self._telling_what_is_damaged():
+            found = lane_left(self.checkpoints, lane.name) if self.checkpoints is not None else None
+        kept = {state.member.identity: state for state in found.states} if found is not None else {}
         return [kept[name] for name in left] if left.keys() <= kept.keys() else list(left.values())
+
+    @contextmanager
+    def _telling_what_is_damaged(self) -> Iterator[None]:
+        """Say of each damaged checkpoint that is met inside a ``with`` which it is, and what is used in its place."""
+        damaged = self.checkpoints.damaged if self.checkpoints is not None else []
+        before = len(damaged)
+        yield
+        for sentence in damaged[before:]:
+            self.say(sentence)
 
     def pace(self, lanes: int) -> tuple[float, float] | None:
         """Return the least seconds from one checkpoint of a lane to the next, and its most bytes a second.
