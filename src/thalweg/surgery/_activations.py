@@ -23,14 +23,16 @@ def plan_activation(surgeon: Surgeon, ingredient: Ingredient) -> None:
         if why:
             sentence = f"{call.name} in {place_of(call.owner)}: {why}"
             surgeon.left += [sentence] if sentence not in surgeon.left else []
-        elif isinstance(owner, ACTIVATIONS):
-            modules[call.owner] = repr(owner)
+        elif isinstance(owner, ACTIVATIONS) or call.owner in surgeon.seen.written:
+            modules[call.owner] = _shown(surgeon, call.owner)
         else:
             functions.setdefault(call.owner, set()).add(call.name)
     kept = {call.owner for call in surgeon.seen.calls if stays(call)}
     for name, module in surgeon.modules.items():
-        if name not in kept and isinstance(module, ACTIVATIONS) and not isinstance(module, _SQUASHING):
-            modules.setdefault(name, repr(module))  # those that this pass did not call, too
+        own = name in surgeon.seen.written
+        inner = name.rpartition(".")[0] in surgeon.seen.written
+        if name not in kept and (own or (isinstance(module, ACTIVATIONS) and not isinstance(module, _SQUASHING))):
+            modules |= {} if inner else {name: _shown(surgeon, name)}  # those that this pass did not call, too
     for name, text in modules.items():
         surgeon.change("activation", name, "instead", _module, (text, ingredient.name))
     for name, names in functions.items():
@@ -44,6 +46,12 @@ def plan_activation(surgeon: Surgeon, ingredient: Ingredient) -> None:
         texts = ", ".join(f"F.{n}" for n in called), ingredient.name
         surgeon.change("activation", name, "inside", _module, texts, called)
     surgeon.check("activation", before, "the model calls no activation that could be replaced")
+
+
+def _shown(surgeon: Surgeon, name: str) -> str:
+    """Return what stands at a place: an activation, or one that is written out, and which."""
+    module, which = surgeon.modules[name], surgeon.seen.written.get(name)
+    return repr(module) if which is None else f"{type(module).__name__}, written out: {which}"
 
 
 def stays(call: Call) -> str:

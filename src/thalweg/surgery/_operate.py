@@ -80,7 +80,8 @@ def operate(
 ) -> Operation:
     """Return a copy of a model with other activations, norms or dropout.
 
-    *Activations* are replaced wherever the model has one: modules, and functions that a forward calls. Gates, and
+    *Activations* are replaced wherever the model has one: modules, those written out in arithmetic too, which are
+    known by what they compute, and functions that a forward calls. Gates, and
     what brings the output into a range, stay: a ``tanh`` or ``sigmoid`` that does not follow a layer or norm, or
     whose result something is multiplied by, or that the model returns.
 

@@ -14,6 +14,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from thalweg.surgery._written import written_out
+
 __all__ = ["ACTIVATIONS", "FUNCTIONS", "LAYERS", "NORMS", "Call", "Seen", "looked_at"]
 
 LAYERS: tuple[type[nn.Module], ...] = (
@@ -74,7 +76,7 @@ class Call:
 
     Attributes:
         name: of the function.
-        owner: the module in whose forward it was called; for a module of `ACTIVATIONS`, that module.
+        owner: the module in whose forward it was called; for one that is an activation, that module.
         follows: the layer or norm whose output it got, if it got one's directly.
         gates: whether something was multiplied by what it returned.
         ends: whether the model returned what it returned.
@@ -105,6 +107,7 @@ class Seen:
         thinned: layers to which a dropout module hands its output, and its name.
         thins: each dropout module's takers: layers, and ``None`` for all else.
         inner_dropouts: modules that call dropout as a function.
+        written: modules that are activations written out in arithmetic, and which; see `written_out`.
     """
 
     calls: list[Call] = field(default_factory=list)
@@ -119,6 +122,7 @@ class Seen:
     thinned: dict[str, str] = field(default_factory=dict)
     thins: dict[str, set[str | None]] = field(default_factory=dict)
     inner_dropouts: list[str] = field(default_factory=list)
+    written: dict[str, str] = field(default_factory=dict)
 
 
 def looked_at(model: nn.Module, forward: Any) -> Seen:
@@ -128,11 +132,11 @@ def looked_at(model: nn.Module, forward: Any) -> Seen:
         model: left as it was.
         forward: calls it on some examples.
     """
-    seen = Seen()
+    modules = dict(model.named_modules())
+    seen = Seen(written=written_out(modules, ACTIVATIONS))
     with ExitStack() as stack:
         stack.enter_context(_evaluation(model))
         stack.enter_context(torch.no_grad())
-        modules = dict(model.named_modules())
         mode = _Watch(seen, modules)
         for name, module in modules.items():
             stack.enter_context(mode.watched(name, module))
@@ -165,11 +169,7 @@ class _Watch(TorchFunctionMode):
             return found
         first, owner = given[0], self.owners[-1] if self.owners else ""
         if function in FUNCTIONS:
-            call = Call(FUNCTIONS[function], owner, self.made.get(id(first)))
-            self.seen.calls.append(call)
-            self._keep(found)
-            self.made.pop(id(found), None)  # in place
-            self.called[id(found)] = call
+            self._activated(Call(FUNCTIONS[function], owner, self.made.get(id(first))), found)
         elif function in _SAME:
             self._hand_on(first, found)
         elif function in _PRODUCTS:
@@ -186,6 +186,12 @@ class _Watch(TorchFunctionMode):
             for x in given:
                 self._taken(x, None)
         return found
+
+    def _activated(self, call: Call, found: Tensor) -> None:
+        self.seen.calls.append(call)
+        self._keep(found)
+        self.made.pop(id(found), None)  # in place
+        self.called[id(found)] = call
 
     def _at(self, name: str, kinds: type[nn.Module] | tuple[type[nn.Module], ...]) -> bool:
         return isinstance(self.modules.get(name), kinds)
@@ -213,9 +219,11 @@ class _Watch(TorchFunctionMode):
     def watched(self, name: str, module: nn.Module) -> Iterator[None]:
         """Know when a module is called, and what it returns."""
         seen, leaf = self.seen, next(module.children(), None) is None
+        before_it: list[int] = []
 
         def before(_: nn.Module, given: Any) -> None:
             self.owners.append(name)
+            before_it.append(len(seen.calls))
             self.normed.pop(name, None)
             for x in given:
                 if leaf and isinstance(x, Tensor) and not isinstance(module, HANDS_ON):
@@ -223,12 +231,19 @@ class _Watch(TorchFunctionMode):
 
         def after(_: nn.Module, given: Any, found: Any) -> Any:
             self.owners.pop()
+            called_before = before_it.pop()
             first = next((x for x in given if isinstance(x, Tensor)), None)
             is_norm = self._is_norm(name, module, first, found)
             weighs = isinstance(module, LAYERS) or (leaf and next(module.parameters(), None) is not None)
             if seen.first is None and weighs and not is_norm:
                 seen.first = name
             if not isinstance(found, Tensor):
+                return None
+            if id(found) in self.called and self.called[id(found)] in seen.calls[called_before:]:
+                seen.written.pop(name, None)  # it calls an activation, and does nothing else
+            if name in seen.written:  # what it is made of is none of the model's activations
+                del seen.calls[called_before:]
+                self._activated(Call(seen.written[name], name, self.made.get(id(first))), found)
                 return None
             if isinstance(module, LAYERS) or is_norm:
                 seen.counts[name] = seen.counts.get(name, 0) + 1
