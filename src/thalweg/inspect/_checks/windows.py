@@ -130,7 +130,8 @@ class _Equal(_Runs):
 
     def shared(self, run: int, ends: tuple[bool, bool]) -> np.ndarray:
         """Return which examples share a run of equal values with train."""
-        hashes, rows = [], []
+        hashes: list[Bits] = []
+        rows: list[np.ndarray] = []
         for before, starts, stops, end in zip(self.hashes, self.starts, self.stops, ends, strict=True):
             some = np.flatnonzero(stops - starts >= run + (not rows))  # more than the run, or it is a copy
             begins = (stops - run if end else starts)[some]
