@@ -177,7 +177,8 @@ class Graph:
         given = pytree.tree_unflatten(flat, self.spec)
         if not self.training:
             return self.models.predict(*given)
-        return self.models.uncompiled(*given, torch.empty_like(flat[0]))
+        weights, rest, inputs, targets, keys = given
+        return self.models.uncompiled(weights, rest, inputs, targets, keys, torch.empty_like(weights))
 
     def graph(self) -> torch.fx.GraphModule:
         """Return it, traced."""

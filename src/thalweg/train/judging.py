@@ -53,8 +53,9 @@ def _numbers(outputs: Tensor | Sequence[Any]) -> int | None:
 
 def _judged(held: Sequence[Tensor | Sequence[Any]], targets: Tensor, metric: Metric) -> Tensor:
     """Return what a metric says of each model's outputs for chunks that follow each other, a row a model."""
-    if metric.by_example and all(isinstance(outputs, Tensor) for outputs in held):
-        rows = torch.cat(list(held), 1) if len(held) > 1 else held[0]
+    stacks = [outputs for outputs in held if isinstance(outputs, Tensor)]
+    if metric.by_example and len(stacks) == len(held):
+        rows = torch.cat(stacks, 1) if len(stacks) > 1 else stacks[0]
         values = metric.outcomes(rows.flatten(0, 1), targets.repeat(len(rows), *[1] * (targets.dim() - 1)))
         return values.view(len(rows), -1)
     return torch.stack([metric.outcomes(_joined(outputs), targets) for outputs in zip(*held, strict=True)])

@@ -39,7 +39,7 @@ def recorded(function: Callable[..., Any], example: Sequence[Tensor]) -> tuple[s
     return recorder.whole.hexdigest(), recorder.count
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch says none of its own
     """Takes note of what torch does below autograd and vmap.
 
     Attributes:
@@ -49,7 +49,7 @@ class _Recorder(TorchDispatchMode):
     """
 
     def __init__(self, example: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.whole, self.count, self.met = hashlib.sha256(), 0, 0
         self.numbers: Any = WeakTensorKeyDictionary()
         for x in example:
