@@ -15,8 +15,8 @@ from pathlib import Path
 from thalweg.study.facts import environment
 
 SECTIONS = (
-    "start", "study", "pysource", "kills", "agreement", "population", "honesty", "optim", "schedulers", "bias",
-    "lottery", "augment_image", "augment_text", "inspection",
+    "start", "study", "pysource", "kills", "agreement", "population", "threads", "honesty", "optim", "schedulers",
+    "bias", "lottery", "augment_image", "augment_text", "inspection",
 )  # fmt: skip
 """The modules of this folder whose ``section()`` measures and returns Markdown, in the order of the page."""
 
