@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Key"]
 
-_BRIEF = threading.local()
-
 
 class Key:
     """A place in the tree of random numbers; ``/`` goes one step down.
@@ -36,6 +34,7 @@ class Key:
     """
 
     __slots__ = ("digest",)
+    _brief = threading.local()
 
     def __init__(self, seed: int) -> None:
         self.digest = hashlib.blake2b(f"thalweg:{int(seed)}".encode(), digest_size=16).digest()
@@ -61,14 +60,14 @@ class Key:
 
     def permutation(self, n: int) -> np.ndarray:
         """Return a random order of ``range(n)``, int64, shape ``(n,)``."""
-        return self._brief().permutation(n)
+        return self._generator_for_now().permutation(n)
 
-    def _brief(self) -> np.random.Generator:
+    def _generator_for_now(self) -> np.random.Generator:
         """Return a generator that starts here, until the next is asked for: to make one takes five times as long."""
-        if not hasattr(_BRIEF, "generator"):
-            _BRIEF.generator = np.random.Generator(np.random.Philox(key=0))
+        if not hasattr(self._brief, "generator"):
+            self._brief.generator = np.random.Generator(np.random.Philox(key=0))
         nothing = np.zeros(4, np.uint64)
-        found: np.random.Generator = _BRIEF.generator
+        found: np.random.Generator = self._brief.generator
         found.bit_generator.state = {
             "bit_generator": "Philox", "state": {"counter": nothing, "key": np.frombuffer(self.digest, "<u8")},
             "buffer": nothing, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,

@@ -29,10 +29,12 @@ import itertools
 import math
 import random
 import sys
+import threading
 import types
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial, reduce
 from itertools import pairwise
@@ -61,11 +63,16 @@ def unknown(what, name, known):
     return InputError(f'unknown {what} "{name}"; known: {", ".join(known)}')
 
 
+@dataclass(frozen=True)
 class Metric:
     """How good outputs are, example by example."""
 
-    def __init__(self, name, outcomes, higher_is_better, unit="", least=None):
-        self.name, self.outcomes, self.higher_is_better = name, outcomes, higher_is_better
+    name: str
+    outcomes: Callable
+    higher_is_better: bool
+    unit: str = ""
+    least: float | None = None
+    by_example: bool = False
 
 
 scale = standardize
