@@ -15,14 +15,14 @@ STUDY = """
 import sys
 import thalweg as tw
 from outsiders import CARRIED, task
-from thalweg.study import study
+from thalweg.study import before
 from thalweg.study.engines import local
 
 class Local(local.Local):
     def __init__(self, *given, **named):
         super().__init__(*given, **named, seconds=0)  # a checkpoint at every step, where there are any
 
-study.Local = Local
+before.Local = Local
 out, name, processes = sys.argv[1:]
 recipes = [tw.Recipe(part(), epochs=6, batch_size=18) for part in (tw.optim.adam, tw.optim.momentum)]
 tw.compare(task(CARRIED[name][1]), recipes, trials=2, seeds=2, out=out, processes=int(processes))

@@ -15,7 +15,7 @@ from killing import assert_same, recorded
 from thalweg import cli
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import study
+from thalweg.study import before, study
 from thalweg.study.engines import local as engine_local
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
@@ -31,7 +31,7 @@ def limited(pipe, line, limit, seconds):
         def __init__(self, *given, **named):
             super().__init__(*given, **named, seconds=seconds)
 
-    study.Local = Local
+    before.Local = Local
     study.make_plans = lambda task, named, protocol, *_: ({Together(batch_size=task.batch_size): PLAN}, protocol)
     sys.argv = ["thalweg", *shlex.split(line)]
     if limit:

@@ -24,7 +24,7 @@ import thalweg as tw
 from small import small_digits
 from thalweg.recipe import Together
 from thalweg.record import Store
-from thalweg.study import study
+from thalweg.study import before, study
 from thalweg.study.engines import lanes
 from thalweg.study.engines import local as engine_local
 from thalweg.train.checkpoint import Checkpoints
@@ -156,7 +156,7 @@ def run(out, weights, processes, seconds=0.02, stop=None, cache=None):
         def __init__(self, *given, **named):
             super().__init__(*given, **named, seconds=seconds)
 
-    study.Local = Local
+    before.Local = Local
     keep_weights(weights)
     if stop is not None:
         (stop_in_checkpoint if stop[0] in CHECKPOINT else stop_in_record)(*stop)

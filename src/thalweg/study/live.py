@@ -36,12 +36,13 @@ class Live:
         self.said: deque[str] = deque(maxlen=8)
         self.facts: dict[str, Any] = {}
         self.running: dict[str, Course] = {}
-        self.due = 0.0
+        self.due, self.unwritten = 0.0, False
 
     def say(self, line: str) -> None:
         """See `Show`."""
         self.show.say(line)
         self.said.append(line)
+        self.unwritten = True
 
     def begin(self, what: str, runs: int, epochs: int) -> None:
         """See `Show`."""
@@ -83,7 +84,7 @@ class Live:
         started = time.perf_counter()
         now = {"at": time.time(), "said": list(self.said), "courses": list(self.running.values())}
         self.store.put("progress", {**self.facts, **now})
-        ended = time.perf_counter()
+        self.unwritten, ended = False, time.perf_counter()
         self.due = ended + max(SECONDS, (ended - started) / SHARE)
 
     def __enter__(self) -> Live:
@@ -93,4 +94,6 @@ class Live:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None and self.unwritten:  # what was said last stays to be read
+            self.write()
         self.show.__exit__(kind, error, trace)
