@@ -1,5 +1,6 @@
 """Processes against threads: chosen by what is measured, never beyond the cores, and the same bits after a kill."""
 
+import multiprocessing
 import os
 import time
 from dataclasses import replace
@@ -479,3 +480,22 @@ def test_a_child_does_not_wait_for_threads_that_its_parent_had(library):
     if cv2 is not None:
         assert cv2.getNumThreads() == 2
         cv2.setNumThreads(1)
+
+
+def test_a_study_in_a_process_that_was_forked_from_one_with_a_pool_does_not_wait_for_it(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.ones(2000, 2000).exp_().sum()  # with a pool of two
+    torch.set_num_threads(threads)
+    recipes = {"sgd": tw.Recipe(tw.optim.sgd(), epochs=1), "adam": tw.Recipe(tw.optim.adam(), epochs=1)}
+    given = {"trials": 1, "seeds": 2, "out": tmp_path / "study", "processes": 2, "progress": False}
+    process = multiprocessing.get_context("fork").Process(
+        target=tw.compare, args=(small_digits(lambda: nn.Linear(64, 10)), recipes), kwargs=given
+    )
+    process.start()
+    process.join(60)
+    alive = process.is_alive()
+    process.kill()
+    process.join()
+    assert not alive
+    assert process.exitcode == 0

@@ -18,7 +18,7 @@ from typing import Any
 
 from thalweg.recipe import Together
 from thalweg.study.budget import Arm, span
-from thalweg.study.engines.children import Child, fork
+from thalweg.study.engines.children import Child, fork, is_forked
 from thalweg.study.plan import like
 from thalweg.task import Task
 from thalweg.task.memory import at_most, free
@@ -74,7 +74,7 @@ def spread(task: Task, arms: Sequence[Arm], plans: Mapping[Together, Plan], core
     chances = sorted((threads for threads in hoped if today >= GAIN * hoped[threads]), key=lambda one: hoped[one])
     takes = max(8 * plans[kind].step_seconds + 2 * plans[kind].epoch_seconds for kind in looked.values())
     affordable = int(SHARE * today / (LEAST + takes) / len(looked)) - 1
-    if not chances or affordable < 1:
+    if not chances or affordable < 1 or is_forked():  # whose threads would wait for those of its parent
         return {}
     trials = _Trials(task, arms, plans, cores)
     one = {key: trials.with_one(kind) for key, kind in looked.items()}

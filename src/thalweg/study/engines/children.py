@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["Child", "fork"]
+__all__ = ["Child", "fork", "is_forked"]
 
+_IMPORTED = os.getpid()
 
 GRACE = 0.5
 """Seconds that programs have to remove what they have written by half."""
@@ -93,11 +94,18 @@ def _no_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def is_forked() -> bool:
+    """Return whether this process was itself forked: OpenMP may then know of threads that only its parent has."""
+    by_multiprocessing = multiprocessing.parent_process() is not None and multiprocessing.get_start_method() == "fork"
+    return os.getpid() != _IMPORTED or by_multiprocessing
+
+
 @contextmanager
 def _no_pools() -> Iterator[None]:
     """Be without the threads of OpenMP and OpenCV inside a ``with``: a child that was forked would wait for them."""
-    with suppress(AttributeError):  # of OpenMP before 5.0, and of libraries whose pools survive a fork
-        ctypes.CDLL(None).omp_pause_resource_all(1)
+    if not is_forked():  # or this process would wait for its parent's
+        with suppress(AttributeError):  # of OpenMP before 5.0, and of libraries whose pools survive a fork
+            ctypes.CDLL(None).omp_pause_resource_all(1)
     cv2 = sys.modules.get("cv2")
     before = cv2.getNumThreads() if cv2 is not None else 1
     if cv2 is not None:
