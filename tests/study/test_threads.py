@@ -274,16 +274,25 @@ def test_what_fails_or_dies_while_it_is_tried_is_not_chosen(task):
 
 
 @pytest.mark.slow
-def test_a_small_model_keeps_its_thread_and_a_large_one_is_measured():
+def test_a_small_model_keeps_its_thread_and_a_large_one_is_measured(monkeypatch):
     plan = replace(SLOW, step_seconds=1e-3, epoch_seconds=1e-3)
     small = small_digits(lambda: nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)))
     assert one_kind(small, 1, plan, epochs=10_000).threads == 1
     large = small_digits(
         lambda: nn.Sequential(nn.Linear(64, 2000), nn.Tanh(), nn.Linear(2000, 2000), nn.Linear(2000, 10))
     )
-    figures = [tried(large, Together(), "one by one", 1, threads=n, processes=1, seconds=1.0)[0] for n in (1, 2)]
-    found = one_kind(large, 1, replace(SLOW, step_seconds=figures[0]), epochs=5000)
-    assert found.threads == (2 if figures[0] > GAIN * figures[1] else 1)
+    figures = {}
+
+    def watched(*given, threads, **named):
+        figures[threads] = tried(*given, threads=threads, **named)
+        return figures[threads]
+
+    monkeypatch.setattr(threads, "tried", watched)
+    found = one_kind(large, 1, replace(SLOW, step_seconds=0.02), epochs=5000)
+    assert figures.keys() == {1, 2}
+    ratio = figures[1][0] / figures[2][0]  # which whatever else works here decides
+    assert found.threads == 2 or ratio < 1.1 * GAIN
+    assert found.threads == 1 or ratio > GAIN / 1.1
 
 
 # -- training ----------------------------------------------------------------------------------------------------
