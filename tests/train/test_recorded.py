@@ -27,14 +27,6 @@ from thalweg.train.state import beginnings
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:Using padding='same'")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def step_of(kind):
     models, batch = begun(kind, 4, 5, "compiled", rows=4)
     return Graph(models, ("step", 4, 5), models.training(slice(0, 4), batch))

@@ -276,6 +276,7 @@ def compiled(task: Task, together: Together, plan: Plan) -> Plan:
         compile_steps(task, plan.together, _sizes(task, together), together)
         step, epoch = timed(task, together, "compiled", plan.together, SECONDS / 2)
     except Exception as error:
+        forget(task, together)
         return not_compiled(plan, obstacle(error))
     ratio = plan.step_seconds / step
     if ratio <= 1:

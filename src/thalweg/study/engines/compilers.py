@@ -11,7 +11,7 @@ from pathlib import Path
 from thalweg.recipe import Together
 from thalweg.study.engines.children import Child, fork
 from thalweg.task import Task
-from thalweg.train.compiled import Graph
+from thalweg.train.compiled import Graph, forget
 from thalweg.train.inductor import import_compiler
 from thalweg.train.planner import Plan, compiled, graphs, not_compiled, obstacle
 
@@ -96,6 +96,7 @@ class Compilers:
                 self.left.appendleft((compiler.kind, compiler.graph))
                 return None
         if heard:
+            forget(self.task, compiler.kind)
             self.left = deque(found for found in self.left if found[0] != compiler.kind)
         elif compiler.kind in [*(kind for kind, _ in self.left), *(other.kind for other in self.at_work.values())]:
             return None
