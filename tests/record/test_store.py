@@ -1,5 +1,6 @@
 """A study's records: whole or not there, written by one, readable by all, never unpickled."""
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -80,6 +81,41 @@ def test_a_record_is_there_whole_or_not_at_all(tmp_path):
             store.add_run(run(curve=short))
         assert store.finished() == set()
         assert store._database.execute("SELECT count(*) FROM curve").fetchone() == (0,)
+
+
+def interrupted(do, at):
+    """Do something in which Ctrl-C comes at one of the steps of Python's own code; return whether it came."""
+    seen, before = 0, sys.gettrace()
+
+    def tracer(*_):
+        nonlocal seen
+        seen += 1
+        if seen == at:
+            signal.raise_signal(signal.SIGINT)
+        return tracer
+
+    sys.settrace(tracer)
+    try:
+        do()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_ctrl_c_wherever_it_comes_in_writing_is_ctrl_c_and_leaves_a_record_whole_or_not_at_all(tmp_path):
+    """And nothing else, such as a fault of the file."""
+    for at in itertools.count(1):
+        with Store(tmp_path, write=True) as store:  # which looks at checksums
+            assert not store.forgotten
+            there = store.runs(curves=True, outcomes=True).values()
+            assert all(one.curve.step.tolist() == [0, 5, 10] and one.outcomes is not None for one in there)
+            if not interrupted(lambda name=str(at): store.add_run(run(name)), at):
+                break
+    assert at > 100, "it came in many places"
+    with Store(tmp_path) as store:
+        assert str(at) in store.runs()
 
 
 def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path):

@@ -81,7 +81,7 @@ def test_ctrl_c_is_one_line_and_the_study_goes_on_to_the_same_bits(alone, tmp_pa
         wait(lambda: not family(process.pid), seconds=5)
     finally:
         end(process)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     *_, empty, last = said.splitlines()
     assert (empty, last) == ("", "stopped; what is done is kept, and the same command goes on from there")
     assert "Traceback" not in said
