@@ -347,29 +347,30 @@ def test_it_descends_a_quadratic(technique):
 
 ROSENBROCK = {
     "sgd": 0.5, "momentum": 1e-6, "nesterov": 1e-6, "momentum_dampened": 0.5, "adagrad": 0.3, "adadelta": 1.0,
-    "rmsprop": 0.1, "rmsprop_momentum": 1e-4, "rmsprop_centered": 0.1, "rmsprop_centered_momentum": 1e-3,
+    "rmsprop": 0.1, "rmsprop_momentum": 1e-3, "rmsprop_centered": 0.1, "rmsprop_centered_momentum": 1e-3,
     "adam_uncorrected": 1e-6, "adam": 1e-12, "adam_l2": 1e-12, "amsgrad": 1e-12, "yogi": 1e-12, "adamw": 1e-12,
     "amsgradw": 1e-12, "nadam": 0.05, "nadamw": 0.05, "radam": 0.5, "radamw": 0.5, "adabelief": 1e-12, "adan": 1e-6,
-    "lion": 0.1, "lars": 0.3, "lamb": 0.3, "adafactor_unfactored": 0.2, "adafactor": 0.2, "muon": 0.05,
+    "lion": 0.1, "lars": 0.3, "lamb": 1.0, "adafactor_unfactored": 0.2, "adafactor": 0.2, "muon": 0.05,
     "muon_matched": 0.1, "soap": 1e-4, "schedule_free_sgd": 0.01, "schedule_free_adamw": 0.02, "prodigy": 1e-6,
 }  # fmt: skip
 """What 2000 steps at a constant rate reach from a value of 12.5. The minimum is 0; steps whose length does not fall
-with the gradient cannot come close to it at such a rate."""
+with the gradient cannot come close to it at such a rate, and go to and fro, differently by each processor's last bits."""
 
 
 @by_name
 def test_it_descends_rosenbrocks_valley(technique):
-    """From (−1.5, 2), a matrix of one row, at the best of six rates, 1e-4 to 10 by decades."""
+    """From (−1.5, 2), a matrix of one row, at the best of six rates, 1e-4 to 10 by decades: the last steps' median."""
     rates = [10.0**power for power in range(-4, 2)]
     p = torch.tensor([[-1.5, 2.0]] * len(rates), dtype=torch.float64)
     update = PopulationStep(technique, [_undecayed(technique, rate) for rate in rates], p, [(1, 2)])
+    values = torch.empty(100, len(rates), dtype=p.dtype)
     for t in range(2000):
         x, y = p.unbind(1)
         slope = torch.stack([-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)], 1)
         update.step(slope, t + 1, np.ones(len(rates)))
-    x, y = update.weights().unbind(1)
-    ends = (1 - x) ** 2 + 100 * (y - x * x) ** 2
-    assert ends.nan_to_num(torch.inf, torch.inf).min() < ROSENBROCK[technique.name]
+        x, y = update.weights().unbind(1)
+        values[t % len(values)] = (1 - x) ** 2 + 100 * (y - x * x) ** 2
+    assert values.nan_to_num(torch.inf, torch.inf).median(0).values.min() < ROSENBROCK[technique.name]
 
 
 DIGITS = {
