@@ -126,7 +126,7 @@ class Attending(nn.Module):
 
 
 class Selu(nn.Sequential):
-    """Dropout that no key reaches: torch's generator decides, seeded by the key."""
+    """Dropout for networks that normalise themselves."""
 
     def __init__(self):
         super().__init__(nn.Linear(6, 6, dtype=torch.float64), nn.AlphaDropout(0.2))

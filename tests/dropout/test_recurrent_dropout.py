@@ -63,8 +63,9 @@ def test_masks_are_the_same_at_every_step(cell):
 
 def test_each_sequence_layer_and_direction_has_masks_of_its_own():
     layer = dropout.RecurrentDropout(nn.LSTM(5, 7, num_layers=2, bidirectional=True), 0.4)
+    x = torch.randn(3, 4, 5)
     with KeyedDropout(KEY) as masks:
-        layer(torch.randn(3, 4, 5))
+        layer(x)
     assert masks.layer == 2 * (1 + 2)
     x = torch.ones(6, 40, 5, requires_grad=True)
     dropout.RecurrentDropout(nn.GRU(5, 7), 0.4, 0.0)(x)[0].sum().backward()

@@ -270,7 +270,7 @@ HALF = {
     [*(pytest.param("float64", noise, marks=pytest.mark.slow) for noise in (False, True)), ("float32", False)],
 )
 def test_a_batch_passes_through_the_script_as_in_the_study(dtype, noise, tmp_path):
-    """The weights are the study's to rounding, also where blocks draw from torch's generator."""
+    """The weights are the study's to rounding, also where blocks draw."""
     source = DEEP.replace('"mine", "mine", False', f'"mine", "mine", {noise}')
     (tmp_path / "deep.py").write_text(source.replace("metric=", f"dtype=torch.{dtype}, metric="))
     some = PASSES if dtype == "float64" else HALF
@@ -325,6 +325,48 @@ task = tw.Task(model=Hidden, data=(inputs[:200], targets[:200]), loss=nn.functio
     study(tw.load_task(f"{tmp_path}/hidden.py:task"), out, recipes)
     for name in recipes:
         assert run(tw.export(out, name), tmp_path) == pytest.approx(recorded(out, name))
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_what_a_forward_pass_draws_is_drawn_as_in_the_study(always, tmp_path):
+    """Noise, stochastic depth, and Python's own numbers; also in evaluation, where they are the same each time."""
+    (tmp_path / "noisy.py").write_text(f"""
+import random
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+import thalweg as tw
+
+class Noisy(nn.Module):
+    def __init__(self, also):
+        super().__init__()
+        self.inside, self.norm, self.out = nn.Linear(64, 16), nn.BatchNorm1d(16), nn.Linear(16, 10)
+        self.drop, self.also = nn.AlphaDropout(0.1), also
+
+    def forward(self, x):
+        x = self.drop(self.norm(self.inside(x)))
+        if self.training or {always}:
+            x = x + 0.1 * torch.randn_like(x) + torch.distributions.Normal(0.0, 0.1).sample(x.shape)
+            x = x * torch.empty(len(x), 1).bernoulli_(0.9)
+            if self.also:
+                x = x * random.choice([0.9, 1.1])
+        return self.out(torch.selu(x))
+
+inputs, targets = load_digits(return_X_y=True)
+inputs, targets = inputs[:400], targets[:400]
+arguments = dict(data=(inputs, targets), loss=nn.functional.cross_entropy, metric=tw.accuracy, dtype=torch.float64)
+keyed = tw.Task(model=lambda: Noisy(False), name="keyed", **arguments)
+also = tw.Task(model=lambda: Noisy(True), name="also", **arguments)
+""")
+    adam = tw.optim.adam(lr=0.02)
+    recipes = {
+        "adam": tw.Recipe(adam, epochs=3),
+        "averaged": tw.Recipe(adam, epochs=3, average=tw.average.ema()),
+        "thinned": tw.Recipe(adam, epochs=3, dropout=tw.dropout.gaussian(0.2)),
+    }
+    for name in ("keyed", "also"):
+        task = tw.load_task(f"{tmp_path}/noisy.py:{name}")
+        assert_same_weights(task, recipes, tmp_path / name)
 
 
 def test_what_cannot_be_exported_is_said(tmp_path):

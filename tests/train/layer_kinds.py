@@ -93,6 +93,18 @@ VECTORS = {
     "group norm": lambda w: Between(w, nn.GroupNorm(1, w)),
     "layer norm": lambda w: Between(w, nn.LayerNorm(w)),
     "dropout": lambda w: Between(w, nn.Dropout(0.3)),
+    "alpha dropout": lambda w: Between(w, nn.SELU(), nn.AlphaDropout(0.3)),
+    "rrelu": lambda w: Between(w, nn.RReLU()),
+    "gaussian noise": lambda w: Of(nn.Linear(w, w), lambda layer, x: layer(x + torch.randn_like(x))),
+    "stochastic depth": lambda w: Of(nn.Linear(w, w), lambda layer, x: x + layer(x) * torch.rand(len(x), 1).round()),
+    "noise written into its place": lambda w: Of(
+        nn.Linear(w, w), lambda layer, x: x + layer(x) * x.new_empty(len(x), 1).bernoulli_(0.7)
+    ),
+    "a distribution": lambda w: Of(
+        nn.Linear(w, w), lambda layer, x: torch.distributions.Normal(layer(x), 0.5).rsample()
+    ),
+    "gumbel softmax": lambda w: Of(nn.Linear(w, w), lambda layer, x: F.gumbel_softmax(layer(x))),
+    "shuffled": lambda w: Of(nn.Linear(w, w), lambda layer, x: layer(x + x[torch.randperm(len(x))])),
     "prelu": lambda w: Between(w, nn.PReLU(w)),
     "glu": lambda w: Between(w, nn.Linear(w, 2 * w), nn.GLU()),
     "softmax": lambda w: Between(w, nn.Softmax(-1)),

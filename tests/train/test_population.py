@@ -93,7 +93,7 @@ def test_frozen_parameters_stay_and_tied_ones_stay_tied():
             assert not torch.equal(result.weights["first.weight"], task.model(seed).first.weight)
 
 
-def test_noise_of_torchs_own_is_repeatable_one_by_one():
+def test_noise_that_has_no_key_is_repeatable_one_by_one():
     task = small_digits(lambda: Noisy(64, 10))
     plan = measure(task, Together())
     assert plan.executor == "one by one"

@@ -54,7 +54,7 @@ def chain():
 
 
 class Drawing(nn.Module):
-    """Draws from all three global generators, in every block."""
+    """Draws by torch, numpy and Python, in every block."""
 
     class Part(nn.Sequential):
         def forward(self, x):

@@ -204,3 +204,18 @@ def test_training_takes_it(calls):
     for one, other in zip(apart, together, strict=True):
         for name, weight in one.weights.items():
             np.testing.assert_allclose(weight, other.weights[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [[0], [1], [7], [3, 4, 5], [200_000]])
+def test_hashes_are_those_of_the_tensor_form(shape, monkeypatch):
+    keys = torch.tensor([3, -(2**63), 2**62 + 1])
+
+    def found():
+        return [dropout._hashed(keys[1], shape), vmap(lambda key: dropout._hashed(key, shape))(keys)]
+
+    quick = found()
+    assert dropout._by_kernel(keys[1], shape) is not None
+    monkeypatch.setattr(dropout, "_QUICKER", [])
+    for x, y in zip(quick, found(), strict=True):
+        assert torch.equal(x, y)
+        assert x.dtype == y.dtype

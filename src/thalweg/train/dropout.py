@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from thalweg.dropout._asked import keep, normal, thinned
 from thalweg.train.stacked import TAKES_DROPOUT, pays
-from thalweg.train.thinning import TYPES, factors, thin
+from thalweg.train.thinning import TYPES, factors, hashes, thin
 
 __all__ = ["KeyedDropout", "mask", "normals", "step_keys"]
 
@@ -31,6 +31,9 @@ _WHOLE = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
 
 _ANSWERS: dict[Any, Callable[..., Any]] = {}
 """What else is caught, and who answers, given the mode and the arguments; NotImplemented leaves it to others."""
+
+_QUICKER: list[Callable[[Tensor, Sequence[int]], Tensor | None]] = []
+"""Who may know the hashes of a shape's places sooner; None leaves it to others."""
 
 # splitmix64's constants (Steele, Lea & Flood 2014), as signed numbers: torch's int64 wraps around.
 _GOLDEN = -0x61C8864680B583EB
@@ -106,6 +109,9 @@ def mask(key: Tensor, shape: Sequence[int], p: float) -> Tensor:
 
 def _hashed(key: Tensor, shape: Sequence[int], places: Tensor | None = None) -> Any:
     """Return int64 of ``shape`` whose bits are random; elements with the same place, from 1, have the same."""
+    for quick in _QUICKER if places is None else ():
+        if (found := quick(key, shape)) is not None:
+            return found
     # Inductor computes with places symbolically, and knows no numbers that wrap around: the factor is hidden from it.
     factor = (key & 0) + _GOLDEN
     if places is None:
@@ -232,16 +238,42 @@ def _factors(x: Tensor, key: Tensor, p: float | Tensor) -> Tensor | None:
     """
     if x.dtype not in (torch.float32, torch.float64) or not _plain(_inside(x)):
         return None
+    rates, shape = _inside(p, grad=True), x.shape
+    stacks = functorch.is_batchedtensor(rates) if isinstance(rates, Tensor) else False
+    if not (functorch.is_batchedtensor(_inside(key, grad=True)) if stacks else _plain(rates)):
+        return None
+
+    def computed(keys: list[int]) -> Tensor:
+        shares = np.ravel(_inside(rates)).tolist()
+        return factors(shape, x.dtype, keys, shares if len(shares) == len(keys) else shares * len(keys), _HASHING)
+
+    return _by_key(key, computed)
+
+
+def _by_kernel(key: Tensor, shape: Sequence[int]) -> Tensor | None:
+    """Return hashes in one pass over memory; None where something watches, or the key is not so plain."""
+    return None if _watched() else _by_key(key, lambda keys: hashes(shape, keys, _HASHING))
+
+
+_QUICKER.append(_by_kernel)
+
+
+def _by_key(key: Tensor, computed: Callable[[list[int]], Tensor]) -> Tensor | None:
+    """Return what is computed of a key, or of each key that vmap stacks; None where they are not so plain.
+
+    Args:
+        key: of a run, or of each.
+        computed: from keys to a tensor that has a row for each.
+    """
     stack = functorch.get_interpreter_stack() or []
     levels = [level.level() for level in stack if level.key() == functorch.TransformType.Vmap]
-    keys, rates = _inside(key, grad=True), _inside(p, grad=True)
-    if not (_plain(keys, rates) if not levels else len(levels) == 1 and functorch.is_batchedtensor(keys)):
+    keys = _inside(key, grad=True)
+    stacks = functorch.is_batchedtensor(keys)
+    if not (len(levels) == 1 if stacks else _plain(keys)):
         return None
-    shape = x.shape
     with temporarily_clear_interpreter_stack():
-        rows, shares = _inside(keys).reshape(-1).tolist(), np.ravel(_inside(rates)).tolist()
-        found = factors(shape, x.dtype, rows, shares if len(shares) == len(rows) else shares * len(rows), _HASHING)
-    if not levels:
+        found = computed(_inside(keys).reshape(-1).tolist())
+    if not stacks:
         return found[0]
     stacked: Tensor = functorch._add_batch_dim(found, 0, levels[0])  # noqa: SLF001
     return stacked

@@ -1,6 +1,6 @@
 """Dropout of a tensor on the CPU in one pass over memory: hash, compare and multiply, as machine code.
 
-The mask is kept nowhere: who needs it again computes it again from its key.
+The mask is kept nowhere: who needs it again computes it again from its key. The hash alone serves other noise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from thalweg.optim._executors.fused import ALONE, PIECE, walk
 from thalweg.optim._executors.machine import compiled, rounded, widened
 
-__all__ = ["TYPES", "Hashing", "factors", "thin"]
+__all__ = ["TYPES", "Hashing", "factors", "hashes", "thin"]
 
 TYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 """What the kernel takes."""
@@ -63,6 +63,19 @@ def factors(
     return found
 
 
+def hashes(shape: Sequence[int], keys: Sequence[int], hashing: Hashing) -> Tensor:
+    """Return the hashes of a tensor's places, int64, under several keys; each in its row.
+
+    Args:
+        shape: of one of them.
+        keys: of each.
+        hashing: see `Hashing`.
+    """
+    found = torch.empty(len(keys), *shape, dtype=torch.int64)
+    _walk(None, found, keys, [0.0] * len(keys), hashing)
+    return found
+
+
 def _walk(x: Tensor | None, found: Tensor, keys: Sequence[int], rates: Sequence[float], hashing: Hashing) -> None:
     elements, width = found.numel(), found.element_size()
     if not elements:
@@ -76,19 +89,19 @@ def _walk(x: Tensor | None, found: Tensor, keys: Sequence[int], rates: Sequence[
         for start in range(0, count, size):
             at = (i * count + start) * width
             rows.append((min(size, count - start), start, key, least, factor, here + at, there + at))
-    walk(_kernel(TYPES[found.dtype], x is not None, hashing), np.array(rows, np.int64), elements)
+    walk(_kernel(TYPES.get(found.dtype, "int64"), x is not None, hashing), np.array(rows, np.int64), elements)
 
 
 @cache
 def _kernel(dtype: str, reads: bool, hashing: Hashing) -> Callable[[int, int, int], None]:
-    """Return the compiled code, which `walk` calls with a table; one that does not read writes factors."""
+    """Return the compiled code, which `walk` calls with a table; one that does not read writes factors, or hashes."""
     return compiled(_module(dtype, reads, hashing))
 
 
 def _module(dtype: str, reads: bool, hashing: Hashing) -> ir.Module:
     module = ir.Module("dropout")
     number = ir.DoubleType() if dtype == "float64" else ir.FloatType()
-    stored = _SHORT if dtype == "bfloat16" else number
+    stored = {"bfloat16": _SHORT, "int64": _LONG}.get(dtype, number)
     row = _write_row(module, number, stored, reads, hashing)
     _write_run(module, row, stored)
     return module
@@ -112,12 +125,16 @@ def _write_row(module: ir.Module, number: ir.Type, stored: ir.Type, reads: bool,
     z = code.add(start, code.mul(at, golden))
     z = code.mul(code.xor(z, code.lshr(z, _LONG(30))), factors[0])
     z = code.mul(code.xor(z, code.lshr(z, _LONG(27))), factors[1])
-    z = code.and_(code.xor(z, code.lshr(z, _LONG(31))), _LONG(0xFFFFFFFF))
-    product = code.select(code.icmp_unsigned(">=", z, least), kept, ir.Constant(number, 0.0))
-    if reads:
-        read = code.load(code.gep(x, [at]))
-        product = code.fmul(widened(code, read) if stored is _SHORT else read, product)
-    code.store(rounded(code, product) if stored is _SHORT else product, code.gep(y, [at]))
+    z = code.xor(z, code.lshr(z, _LONG(31)))
+    if stored is _LONG:
+        code.store(z, code.gep(y, [at]))
+    else:
+        stays = code.icmp_unsigned(">=", code.and_(z, _LONG(0xFFFFFFFF)), least)
+        product = code.select(stays, kept, ir.Constant(number, 0.0))
+        if reads:
+            read = code.load(code.gep(x, [at]))
+            product = code.fmul(widened(code, read) if stored is _SHORT else read, product)
+        code.store(rounded(code, product) if stored is _SHORT else product, code.gep(y, [at]))
     following = code.add(at, _LONG(1))
     for value, block in ((_LONG(0), entry), (following, loop)):
         at.add_incoming(value, block)

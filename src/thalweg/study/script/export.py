@@ -22,7 +22,7 @@ from thalweg.study.script.names import bound, give_way
 from thalweg.study.script.sources import add_sources, formula, source, tail
 from thalweg.task import metric, padding, splits
 from thalweg.task.loading import task_of
-from thalweg.train import dropout, stacked
+from thalweg.train import dropout, noise, stacked
 
 __all__ = ["export"]
 
@@ -100,6 +100,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         source(key.Key),
         tail(dropout, "_WHOLE = ", "def step_keys") if passes.has_masks(task, recipe) else "",
         *(_hidden() if task.get("hidden") else []),
+        *([source(dropout.normals), tail(noise, "_DIGITS = ")] if task.get("noise") else []),
         "# ---- the task",
         source(splits.split),
         source(splits.standardize),
@@ -109,7 +110,7 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         augmenting.module(text.MODULE.replace("Task=Task", "Task=PaddedTask") if pads else text.MODULE, recipe),
         _where(path, theirs),
     ]
-    changes = shape.functions(looked, recipe, record.seed)
+    changes = [part for part in shape.functions(looked, recipe, record.seed) if part not in before]
     after = [
         *(["# ---- what the recipe changes", *changes] if changes else []),
         "# ---- training",

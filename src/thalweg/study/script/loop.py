@@ -66,7 +66,8 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
     """Return the source of ``evaluate``, ``train`` and the main program.
 
     Args:
-        task: the study's facts on it: whether there is ``dropout``, and whether it ``draws`` from torch's generator.
+        task: the study's facts on it: whether there is ``dropout``, whether it ``draws`` from global generators, and
+            whether either is so when it is ``evaluating``.
         recipe: resolved.
     """
     optimizer = _optimizer(recipe)
@@ -107,7 +108,15 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
             for word in ("RATE", "VALID", "EVALUATED"):
                 line = line.replace(f"<{word}>", blocks[word])
             lines.append(line)
-    return "\n".join([*_helpers(recipe), *lines])
+    draws = bool(task.get("evaluating"))
+    whole = "\n".join([*[_judged(task, keyed)] * draws, *_helpers(recipe), *lines])
+    return whole.replace("<PREDICT>", "judged" if draws else "predict")
+
+
+def _judged(task: Mapping[str, Any], keyed: bool) -> str:
+    """Return the source of ``judged``, for a model that draws in evaluation."""
+    masks = f"KeyedDropout(torch.tensor(0){', REPLACED' if task.get('hidden') else ''})"
+    return text.JUDGED.replace("AROUND", ", ".join(['(Key(0) / "evaluation").seeded()', *[masks] * keyed]))
 
 
 _WEIGHTS = """

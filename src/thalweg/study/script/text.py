@@ -1,8 +1,8 @@
 """The parts of an exported script that are nowhere else: its head, the stand-in for a task, the loop."""
 
 __all__ = [
-    "HEAD", "HIDDEN", "IMPORTS", "MODULE", "OTHER", "PADDED", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE", "STANDIN",
-    "TRAINING",
+    "HEAD", "HIDDEN", "IMPORTS", "JUDGED", "MODULE", "OTHER", "PADDED", "RECIPE", "SECOND_AFTER", "SECOND_BEFORE",
+    "STANDIN", "TRAINING",
 ]  # fmt: skip
 
 HEAD = '''
@@ -49,7 +49,7 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function_unary
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.checkpoint import checkpoint
 """
 
@@ -188,6 +188,16 @@ def get_proxy_mode():
     """Return None: nothing is compiled here."""
 '''
 
+JUDGED = '''
+def judged(model, inputs):
+    """Return what the model puts out; it draws the same numbers each time, and for every 64 examples."""
+    found = []
+    for start in range(0, len(tree_leaves(inputs)[0]), 64):
+        with AROUND:
+            found.append(predict(model, at(inputs, slice(start, start + 64))))
+    return torch.cat(found) if len(found) > 1 else found[0]
+'''
+
 TRAINING = '''
 def evaluate(model, task, part):
     """Return the metric of a split, the mean over its examples."""
@@ -195,9 +205,9 @@ def evaluate(model, task, part):
     model.eval()
     with torch.no_grad():
         parts = [slice(i, i + 256) for i in range(0, len(targets), 256)]
-        values = [task.metric.outcomes(predict(model, at(inputs, part)), targets[part]) for part in parts]
+        values = [task.metric.outcomes(<PREDICT>(model, at(inputs, part)), targets[part]) for part in parts]
         if values[0].dim() == 0:
-            return float(task.metric.outcomes(predict(model, inputs), targets))
+            return float(task.metric.outcomes(<PREDICT>(model, inputs), targets))
     return torch.cat(values).double().mean().item()
 
 
@@ -263,8 +273,8 @@ def with_weights(model, weights, inputs, count):
         for p, x in zip((p for p in other.parameters() if p.requires_grad), weights):
             p.copy_(x)
         for name, calls in batch_norms(other, lambda: predict(other, at(inputs, slice(0, 2)))).items():
-            parts = [at(inputs, slice(i, i + 256)) for i in range(0, count, 256)]
-            found = [moments(other, name, calls, lambda part=part: predict(other, part)) for part in parts]
+            parts = [at(inputs, slice(i, i + 64)) for i in range(0, count, 64)]
+            found = [moments(other, name, calls, lambda part=part: <PREDICT>(other, part)) for part in parts]
             mean, variance = as_kept(pool(found))
             other.get_submodule(name).running_mean.copy_(mean)
             other.get_submodule(name).running_var.copy_(variance)

@@ -1,0 +1,267 @@
+"""What a forward pass draws by torch's own functions, as stochastic depth and variational models do, has keys too.
+
+As masks of dropout have: numbers are a function of run, step, place and of what was drawn before, and so the same
+alone, in any population and in compiled code. Where one of torch's own generators is given, it answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from thalweg.train.dropout import _ANSWERS, KeyedDropout, _hashed, normals
+
+__all__ = ["NOISE"]
+
+_DIGITS = {torch.float64: 53, torch.float16: 11, torch.bfloat16: 8}
+"""How many binary digits a uniform number has, by its type; 24 in float32."""
+
+_ALPHA = 1.7580993408473766
+"""SELU goes down to minus this; see Klambauer et al. 2017, "Self-normalizing neural networks"."""
+
+
+def _uniforms(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return numbers from 0 up to, but not, 1."""
+    digits = _DIGITS.get(dtype, 24)
+    whole: Tensor = _hashed(masks.following(), shape) & (2**digits - 1)
+    return whole.to(dtype) * 2.0**-digits
+
+
+def _between(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return numbers between 0 and 1, and neither, of which there are logarithms."""
+    wide = dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    digits = _DIGITS.get(wide, 24) - 1
+    whole: Tensor = _hashed(masks.following(), shape) & (2**digits - 1)
+    return (whole.to(wide) + 0.5) * 2.0**-digits
+
+
+def _exponentials(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return (-_between(masks, shape, dtype).log()).to(dtype)
+
+
+def _normals(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return normals(masks.following(), shape, dtype)
+
+
+def _integers(masks: KeyedDropout, shape: Sequence[int], low: int, high: int) -> Tensor:
+    """Return int64 from ``low`` up to, but not, ``high``."""
+    whole: Tensor = (_hashed(masks.following(), shape) >> 1) & (2**62 - 1)
+    return whole % (high - low) + low
+
+
+def _is_left(more: dict[str, Any]) -> bool:
+    """Return whether a call asks for what has no key: a generator of its own, a place, or to be trained."""
+    asked = (more.get(name) for name in ("generator", "out", "requires_grad", "names"))
+    return any(value is not None and value is not False for value in asked)
+
+
+def _sized(size: tuple[Any, ...], more: dict[str, Any]) -> list[int]:
+    """Return a shape that was given as numbers, or as a list of them, or by name."""
+    whole = size or (more["size"],)
+    return list(whole) if len(whole) != 1 or isinstance(whole[0], int) else list(whole[0])
+
+
+# -- functions that make a tensor --------------------------------------------------------------------------------
+
+
+def _makes(draw: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Return what answers as ``torch.rand`` does."""
+
+    def made(masks: KeyedDropout, *size: Any, **more: Any) -> Any:
+        if _is_left(more):
+            return NotImplemented
+        found = draw(masks, _sized(size, more), more.get("dtype") or torch.get_default_dtype())
+        return found.to(more.get("device") or torch.get_default_device())
+
+    return made
+
+
+def _makes_like(draw: Callable[..., Tensor]) -> Callable[..., Any]:
+    """Return what answers as ``torch.rand_like`` does."""
+
+    def made(masks: KeyedDropout, input: Tensor, **more: Any) -> Any:  # noqa: A002
+        if _is_left(more):
+            return NotImplemented
+        found = draw(masks, list(input.shape), more.get("dtype") or input.dtype)
+        return found.to(more.get("device") or input.device)
+
+    return made
+
+
+def _randint(masks: KeyedDropout, *given: Any, **more: Any) -> Any:
+    *bounds, size = (*given, more["size"]) if "size" in more else given
+    low, high = more.get("low", 0), more.get("high")
+    if bounds:
+        low, high = (low, bounds[0]) if len(bounds) == 1 else bounds
+    if _is_left(more) or high is None:
+        return NotImplemented
+    found = _integers(masks, list(size), int(low), int(high))
+    return found.to(more.get("device") or torch.get_default_device(), more.get("dtype") or torch.int64)
+
+
+def _randint_like(masks: KeyedDropout, input: Tensor, *bounds: int, **more: Any) -> Any:  # noqa: A002
+    given = {"device": input.device, "dtype": input.dtype, **more}
+    return _randint(masks, *bounds, size=input.shape, **given)
+
+
+def _randperm(masks: KeyedDropout, n: int, **more: Any) -> Any:
+    if _is_left(more):
+        return NotImplemented
+    found: Tensor = _hashed(masks.following(), [n]).argsort()
+    return found.to(more.get("device") or torch.get_default_device(), more.get("dtype") or torch.int64)
+
+
+def _normal_of(masks: KeyedDropout, mean: Any, std: Any = 1.0, size: Any = None, **more: Any) -> Any:
+    """Answer as ``torch.normal``, of numbers or tensors."""
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if _is_left(more) or (not tensors and size is None):
+        return NotImplemented
+    if not tensors:
+        return mean + std * _makes(_normals)(masks, *size, **more)
+    shape = torch.broadcast_shapes(*(x.shape for x in tensors))  # type: ignore[no-untyped-call]
+    return mean + std * _normals(masks, shape, tensors[0].dtype).to(tensors[0].device)
+
+
+def _bernoulli(masks: KeyedDropout, input: Tensor, p: float | None = None, **more: Any) -> Any:  # noqa: A002
+    if _is_left(more):
+        return NotImplemented
+    share = input.float() if input.dtype in _DIGITS and input.dtype != torch.float64 else input
+    wide = share.dtype if share.is_floating_point() else torch.float32
+    drawn = _uniforms(masks, list(input.shape), wide).to(input.device)
+    return (drawn < (share if p is None else p)).to(input.dtype)
+
+
+def _multinomial(
+    masks: KeyedDropout, input: Tensor, num_samples: int, replacement: bool = False, **more: Any  # noqa: A002
+) -> Any:  # fmt: skip
+    """Answer as ``torch.multinomial``: what is likely has the largest logarithm and Gumbel's noise (Gumbel 1954)."""
+    if _is_left(more):
+        return NotImplemented
+    rows = [num_samples if replacement else 1]
+    noise = _exponentials(masks, [*input.shape[:-1], *rows, input.shape[-1]], input.dtype).to(input.device)
+    likely = input.log().unsqueeze(-2) - noise.log()
+    return likely.argmax(-1) if replacement else likely.squeeze(-2).topk(num_samples).indices
+
+
+# -- functions that write into a tensor ---------------------------------------------------------------------------
+
+
+def _fills(draw: Callable[..., Tensor], then: Callable[..., Tensor], **defaults: float) -> Callable[..., Any]:
+    """Return what answers as ``Tensor.normal_`` does: ``then`` makes what is asked for of what is drawn."""
+
+    def filled(masks: KeyedDropout, input: Tensor, *values: float, generator: Any = None, **named: float) -> Any:  # noqa: A002
+        if generator is not None:
+            return NotImplemented
+        whole = {**defaults, **dict(zip(defaults, values, strict=False)), **named}
+        wide = input.dtype if input.is_floating_point() else torch.float32
+        drawn = draw(masks, list(input.shape), wide).to(input.device)
+        with torch.no_grad():
+            return input.copy_(then(drawn, *whole.values()))
+
+    return filled
+
+
+def _bernoulli_(masks: KeyedDropout, input: Tensor, p: float | Tensor = 0.5, *, generator: Any = None) -> Any:  # noqa: A002
+    if generator is not None:
+        return NotImplemented
+    drawn = _uniforms(masks, list(input.shape), torch.float32).to(input.device)
+    with torch.no_grad():
+        return input.copy_(drawn < p)
+
+
+# -- layers ---------------------------------------------------------------------------------------------------------
+
+
+def _alpha_dropout(shared: bool) -> Callable[..., Any]:
+    """Return what answers as ``F.alpha_dropout``; where values are ``shared``, channels leave whole."""
+
+    def answered(
+        masks: KeyedDropout, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False  # noqa: A002, ARG001
+    ) -> Tensor:  # fmt: skip
+        if not training or p == 0.0:
+            return input
+        if p == 1.0:
+            return input * 0.0
+        shape = [*input.shape[:2], *[1] * (input.dim() - 2)] if shared else list(input.shape)
+        keep = (_uniforms(masks, shape, torch.float32) >= p).to(input)
+        scale = 1.0 / math.sqrt((_ALPHA**2 * p + 1.0) * (1.0 - p))
+        return input * (keep * scale) + ((keep - 1.0) * (_ALPHA * scale) + _ALPHA * scale * p)
+
+    return answered
+
+
+def _rrelu(
+    masks: KeyedDropout, input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,  # noqa: A002
+    inplace: bool = False, **more: Any,  # noqa: ARG001
+) -> Any:  # fmt: skip
+    if _is_left(more):
+        return NotImplemented
+    if not training:
+        return F.leaky_relu(input, (lower + upper) / 2)  # vmap knows no rrelu at all
+    slope = _uniforms(masks, list(input.shape), input.dtype).to(input.device) * (upper - lower) + lower
+    return torch.where(input > 0, input, input * slope)
+
+
+def _gumbel_softmax(
+    masks: KeyedDropout, logits: Tensor, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1  # noqa: ARG001
+) -> Tensor:  # fmt: skip
+    """Answer as ``F.gumbel_softmax`` (Jang, Gu & Poole 2017)."""
+    noise = _exponentials(masks, list(logits.shape), logits.dtype).to(logits.device)
+    soft = ((logits - noise.log()) / tau).softmax(dim)
+    if not hard:
+        return soft
+    one = torch.zeros_like(soft).scatter(dim, soft.argmax(dim, keepdim=True), 1.0)
+    return one - soft.detach() + soft
+
+
+def _dropout_of_torch(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what answers as ``torch.dropout``, by what is known as ``F.dropout``."""
+
+    def answered(masks: KeyedDropout, input: Tensor, p: float, train: bool) -> Tensor:  # noqa: A002
+        found: Tensor = masks.__torch_function__(function, (), (input, p, train))
+        return found
+
+    return answered
+
+
+def _believed(masks: KeyedDropout, x: Tensor) -> Any:  # noqa: ARG001
+    """Answer as ``torch._is_all_true``, by which ``torch.distributions`` look at values: under vmap nobody can say.
+
+    What is no number there comes out as a loss that is none, alone as in company.
+    """
+    return True
+
+
+NOISE: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.rand: _makes(_uniforms),
+    torch.randn: _makes(_normals),
+    torch.rand_like: _makes_like(_uniforms),
+    torch.randn_like: _makes_like(_normals),
+    torch.randint: _randint,
+    torch.randint_like: _randint_like,
+    torch.randperm: _randperm,
+    torch.normal: _normal_of,
+    torch.bernoulli: _bernoulli,
+    Tensor.bernoulli: _bernoulli,
+    torch.multinomial: _multinomial,
+    Tensor.multinomial: _multinomial,
+    Tensor.bernoulli_: _bernoulli_,
+    Tensor.normal_: _fills(_normals, lambda x, mean, std: x * std + mean, mean=0.0, std=1.0),
+    Tensor.uniform_: _fills(_uniforms, lambda x, low, high: x * (high - low) + low, **{"from": 0.0, "to": 1.0}),
+    Tensor.exponential_: _fills(_exponentials, lambda x, rate: x / rate, lambd=1.0),
+    F.alpha_dropout: _alpha_dropout(shared=False),
+    F.feature_alpha_dropout: _alpha_dropout(shared=True),
+    F.rrelu: _rrelu,
+    torch.rrelu: _rrelu,
+    F.gumbel_softmax: _gumbel_softmax,
+    torch.dropout: _dropout_of_torch(F.dropout),
+    torch._is_all_true: _believed,  # noqa: SLF001
+}
+"""From torch's functions that draw to what answers in their place, given the mode and their arguments."""
+
+_ANSWERS.update(NOISE)
