@@ -100,6 +100,9 @@ VECTORS = {
     "noise written into its place": lambda w: Of(
         nn.Linear(w, w), lambda layer, x: x + layer(x) * x.new_empty(len(x), 1).bernoulli_(0.7)
     ),
+    "noise of the old form": lambda w: Of(
+        nn.Linear(w, w), lambda layer, x: layer(x) + x.data.new(x.size()).normal_()
+    ),
     "a distribution": lambda w: Of(
         nn.Linear(w, w), lambda layer, x: torch.distributions.Normal(layer(x), 0.5).rsample()
     ),

@@ -1,10 +1,12 @@
 """What torch's functions draw in a forward pass is a function of run, step and place, and distributed as theirs."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from small import small_digits
 from thalweg import optim
@@ -43,6 +45,14 @@ CALLS = {
     "normal_, by name": lambda: torch.empty(4000, 5).normal_(std=2.0),
     "uniform_": lambda: torch.empty(4000, 5).uniform_(-1.0, 2.0),
     "uniform_, by name": lambda: torch.empty(4000, 5, dtype=torch.float64).uniform_(to=3.0),
+    "log_normal_": lambda: torch.empty(4000, 5).log_normal_(0.5, 0.4),
+    "cauchy_": lambda: torch.empty(4000, 5).cauchy_(1.0, 0.1).clamp(-1, 3),
+    "an initialisation, normal": lambda: nn.init.normal_(torch.empty(4000, 5), 1.0, 2.0),
+    "an initialisation, uniform": lambda: nn.init.uniform_(torch.empty(4000, 5), b=3.0),
+    "an initialisation of a parameter": lambda: nn.init.normal_(nn.Parameter(torch.empty(4000, 5)), std=2.0).detach(),
+    "rand, numpy's sizes": lambda: torch.rand(np.int64(4000), np.int64(5)),
+    "randn, one of numpy's sizes": lambda: torch.randn(np.int64(4000)),
+    "randn, a size in a tensor": lambda: torch.randn(torch.tensor(4000)),
     "exponential_": lambda: torch.empty(4000, 5).exponential_(2.0),
     "multinomial": lambda: torch.multinomial(SHARES, 2),
     "multinomial, of a tensor's own": lambda: SHARES.multinomial(1).squeeze(1),
@@ -164,6 +174,66 @@ def test_gradients_flow_through_what_is_drawn():
     torch.testing.assert_close(scale.grad, sample.detach())
 
 
+def test_no_gradient_flows_through_what_torch_lets_none_through():
+    mean, spread = torch.ones(5, requires_grad=True), torch.ones(5, requires_grad=True)
+    with KeyedDropout(torch.tensor(5)):
+        (torch.normal(mean, spread) + mean.clone().normal_() + 2 * mean).sum().backward()
+    assert mean.grad.tolist() == [2.0] * 5
+    assert spread.grad is None
+
+
+WRONG = {
+    "a rate above 1": lambda: F.dropout(ONES, 1.5),
+    "a rate below 0, of channels": lambda: F.dropout2d(ROWS.view(10, 4, -1, 5), -0.5),
+    "a rate above 1, of alpha dropout": lambda: F.alpha_dropout(ONES, 2.0, training=True),
+    "whole numbers for uniform ones": lambda: torch.rand(3, dtype=torch.int64),
+    "whole numbers for normal ones": lambda: torch.randn_like(torch.ones(3, dtype=torch.int64)),
+    "whole numbers to fill": lambda: torch.ones(3, dtype=torch.int64).normal_(),
+    "no size": lambda: torch.rand(),
+    "a size that is no whole number": lambda: torch.rand(2.0),
+    "nothing between the bounds": lambda: torch.randint(5, 5, (3,)),
+    "bounds that are swapped": lambda: torch.empty(3).uniform_(1.0, 0.0),
+    "a spread below 0": lambda: torch.normal(0.0, -1.0, (3,)),
+    "a spread below 0, written": lambda: torch.empty(3).normal_(0.0, -1.0),
+    "a rate of waiting below 0": lambda: torch.empty(3).exponential_(-1.0),
+    "a probability of 2": lambda: torch.empty(3).bernoulli_(2.0),
+    "probabilities of whole numbers": lambda: torch.bernoulli(torch.ones(3, dtype=torch.int64)),
+    "more than there are": lambda: torch.multinomial(torch.ones(3), 4),
+    "three axes of probabilities": lambda: torch.multinomial(torch.ones(2, 2, 2), 1),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_torch_refuses_is_refused_in_its_words(name):
+    kinds = RuntimeError, TypeError, ValueError
+    with pytest.raises(kinds) as theirs:
+        WRONG[name]()
+    with pytest.raises(kinds) as ours:
+        under(5, WRONG[name])
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_complex_noise_is_torchs_own():
+    torch.manual_seed(3)
+    theirs = torch.randn(5, dtype=torch.complex64)
+    torch.manual_seed(3)
+    assert torch.equal(under(5, lambda: torch.randn(5, dtype=torch.complex64))[0], theirs)
+
+
+def test_who_seeds_the_generator_in_a_pass_gets_what_torch_draws_from_there():
+    def call():
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            return torch.rand(3), F.dropout(torch.ones(20))
+
+    torch.manual_seed(3)
+    (ours, thinned), (again, _) = under(5, call, times=2)
+    assert torch.equal(ours, call()[0])
+    assert torch.equal(again, ours)
+    assert torch.equal(thinned, call()[1])
+    assert not torch.equal(under(5, lambda: torch.rand(3))[0], ours)
+
+
 class Drawing(nn.Module):
     """Stochastic depth, a latent code that is sampled, and noise, each as it is commonly written."""
 
@@ -199,8 +269,113 @@ def test_runs_in_company_draw_what_they_draw_alone(executor):
 def test_what_has_no_key_trains_alone():
     class Other(nn.Linear):
         def forward(self, x):
-            return super().forward(x + torch.empty_like(x).cauchy_().clamp(-0.1, 0.1) if self.training else x)
+            return super().forward(x + 0.1 * torch.empty_like(x).geometric_(0.5) if self.training else x)
 
     found = drawn(small_digits(lambda: Other(64, 10)))
     assert found.moves_generator
     assert not found.noise
+
+
+class Judged(nn.Linear):
+    """Draws by numbers of its own, which are as they have to be, or not."""
+
+    def __init__(self, draw):
+        super().__init__(64, 10)
+        self.draw = draw
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y + 0 * self.draw(y.detach()) if self.training else y
+
+
+BADLY = {
+    "a spread": lambda y: torch.distributions.Normal(0.0, y).sample(),
+    "a spread, without a distribution": lambda y: torch.normal(y, y),
+    "a probability": lambda y: torch.bernoulli(9 * y),
+    "a probability, written": lambda y: torch.empty(10).bernoulli_(9 * y[0]),
+    "weights of a choice": lambda y: torch.multinomial(y, 1),
+    "a choice of nothing": lambda y: torch.multinomial(y * 0, 1),
+}
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+@pytest.mark.parametrize("name", BADLY)
+def test_a_run_that_draws_by_numbers_that_cannot_be_has_diverged(name, executor):
+    members = [Member(Recipe(optim.adam(), epochs=1).resolved(), seed) for seed in range(2)]
+    for result in train(small_digits(lambda: Judged(BADLY[name])), members, executor):
+        assert "finite" in result.reason
+    fine = small_digits(lambda: Judged(lambda y: BADLY[name](y.softmax(1) / 9) if "nothing" not in name else y))
+    assert not any(result.reason for result in train(fine, members, executor))
+
+
+class Shaken(torch.autograd.Function):
+    """Shake-Shake, as its authors' successors write it: other shares on the way back."""
+
+    @staticmethod
+    def forward(ctx, one, other):
+        share = torch.rand(len(one), 1)
+        return share * one + (1 - share) * other
+
+    @staticmethod
+    def backward(ctx, gradient):
+        share = torch.rand(len(gradient), 1)
+        return share * gradient, (1 - share) * gradient
+
+
+class Behind(nn.Module):
+    """Draws on the way back, or where two examples do not see it."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.second, self.kind = nn.Linear(64, 16), nn.Linear(16, 10), kind
+        if kind == "a hook":
+            self.first.weight.register_hook(lambda gradient: gradient + 0.1 * torch.randn_like(gradient))
+
+    def forward(self, x):
+        if self.kind == "many examples" and self.training and len(x) > 20:
+            x = x + np.random.standard_normal()  # noqa: NPY002
+        hidden = self.first(x)
+        if self.kind == "Shake-Shake":
+            hidden = Shaken.apply(hidden, hidden.relu())
+        if self.kind == "checkpoints":
+            return checkpoint(lambda y: self.second(F.dropout(y, 0.5, self.training)), hidden, use_reentrant=False)
+        return self.second(hidden)
+
+
+@pytest.mark.parametrize("kind", ["a hook", "Shake-Shake", "checkpoints", "many examples", "the loss"])
+def test_what_is_drawn_behind_a_probes_back_follows_from_the_runs_seed(kind):
+    def loss(output, targets):
+        return F.cross_entropy(output * (np.random.uniform() if kind == "the loss" else 1), targets)  # noqa: NPY002
+
+    found = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        task = small_digits(lambda: Behind(kind), loss=loss, dtype=torch.float64)
+        member = Member(Recipe(optim.adam(), epochs=2).resolved(), 3)
+        found.append(train(task, [member])[0].curve.train_loss[1:])
+    assert found[0].tolist() == found[1].tolist()
+    with pytest.raises(RuntimeError, match=r"draws|hook|Function|checkpoint"):
+        train(task, [member] * 3, "vmapped")
+
+
+def test_a_checkpoint_computes_again_what_it_has_computed():
+    class Twice(nn.Module):
+        def __init__(self, again):
+            super().__init__()
+            self.first, self.second, self.again = nn.Linear(64, 16), nn.Linear(16, 10), again
+
+        def forward(self, x):
+            if self.again:
+                return checkpoint(self.inside, self.first(x), use_reentrant=False)
+            hidden = self.first(x)
+            if hidden.requires_grad:  # draws on the way back, after all else, so that nothing has a key here either
+                hidden.register_hook(lambda gradient: gradient + 0 * torch.rand(1))
+            return self.inside(hidden)
+
+        def inside(self, x):
+            return self.second(F.dropout(x, 0.5, self.training))
+
+    member = Member(Recipe(optim.adam(), epochs=2).resolved(), 3)
+    one, other = (train(small_digits(lambda again=again: Twice(again)), [member])[0] for again in (True, False))
+    assert one.curve.train_loss[1:].tolist() == other.curve.train_loss[1:].tolist()

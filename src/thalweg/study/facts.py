@@ -39,6 +39,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "dropout": drawn(task).masks,
         "noise": drawn(task).noise,
         "draws": drawn(task).moves_generator,
+        "keyed": drawn(task).keyed,
         "evaluating": drawn(task).evaluating,
         "hidden": bool(drawn(task).hidden),
         "padding": task.padding is not None,

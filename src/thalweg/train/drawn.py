@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from thalweg.key import Key
 from thalweg.task import Task, apply
@@ -18,7 +20,7 @@ from thalweg.train.dropout import KeyedDropout
 from thalweg.train.noise import NOISE
 from thalweg.train.stacked import REPLACED, TAKES_DROPOUT
 
-__all__ = ["Drawn", "drawn"]
+__all__ = ["Drawn", "drawn", "looked_at"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,10 @@ class Drawn:
         noise: whether any of these come from torch's functions that draw; see `thalweg.train.noise`.
         hidden: torch's functions that drop where no mask would have a key, and what stands in for them.
         moves_generator: whether it draws from torch's, numpy's or Python's global generator all the same, as
-            ``random.random()`` in a forward does.
+            ``random.random()`` in a forward does, or seeds them; in the loss or on the way back, too.
         evaluating: whether it draws in evaluation mode too, as ``F.dropout(x)`` does, whose ``training`` is True.
+        keyed: whether draws have keys. They have none where the way back draws too: a checkpoint draws again what it
+            has drawn, which torch sees to by its generator alone.
     """
 
     masks: bool
@@ -39,20 +43,31 @@ class Drawn:
     hidden: Mapping[Any, Any]
     moves_generator: bool
     evaluating: bool
+    keyed: bool = True
 
 
 def drawn(task: Task) -> Drawn:
     """Return what the task's model draws at random."""
     if task not in _DRAWN:
-        masks, noise, moves, evaluating = _probe(task, {})
-        hidden = {f: ours for f, ours in REPLACED.items() if ours in TAKES_DROPOUT} if moves else {}
-        if hidden:
-            masks, noise, moves, evaluating = _probe(task, hidden)
-        _DRAWN[task] = Drawn(masks, noise, hidden if not moves else {}, moves, evaluating)
+        found = _probe(task, {})
+        hidden = {f: ours for f, ours in REPLACED.items() if ours in TAKES_DROPOUT}
+        if found.moves_generator and found.keyed:
+            other = _probe(task, hidden)
+            found = found if other.moves_generator else other
+        _DRAWN[task] = found
     return _DRAWN[task]
 
 
 _DRAWN: WeakKeyDictionary[Task, Drawn] = WeakKeyDictionary()
+
+
+@contextmanager
+def looked_at(task: Task) -> Iterator[None]:
+    """Look whether a step inside a ``with`` draws from a global generator, as none of two examples did."""
+    before = _generators()
+    yield
+    if _generators() != before and not drawn(task).moves_generator:
+        _DRAWN[task] = replace(drawn(task), moves_generator=True)
 
 
 class _Asked(TorchFunctionMode):
@@ -65,17 +80,53 @@ class _Asked(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _probe(task: Task, replaced: Mapping[Any, Any]) -> tuple[bool, bool, bool, bool]:
-    """Return whether masks and noise are asked for, whether a generator moves, and whether it draws in evaluation."""
-    module, inputs = task.model(0), task.train.at(slice(0, 2)).inputs
+def _probe(task: Task, hidden: Mapping[Any, Any]) -> Drawn:
+    """Return what two examples draw, where some of torch's functions are others."""
+    module, few = task.model(0), task.train.at(slice(0, 2))
     found, asked = [], _Asked()
     for training in (True, False):
-        with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0), replaced) as masks, asked:
+        with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0), hidden) as masks, asked:
             before = _generators()
-            apply(module.train(training), inputs)
-            found.append((masks.layer > 0, _generators() != before))
+            output = apply(module.train(training), few.inputs)
+            if training:
+                with suppress(Exception):  # what stands in the way is said where it is trained
+                    task.loss(output, few.targets)
+            found.append((masks.layer > 0, masks.seeded or _generators() != before))
     (masked, moves), evaluating = found
-    return masked or evaluating[0], asked.noise, moves or evaluating[1], any(evaluating)
+    if _draws_behind(task):
+        return Drawn(False, False, {}, True, any(evaluating), keyed=False)
+    return Drawn(masked or evaluating[0], asked.noise, hidden, moves or evaluating[1], any(evaluating))
+
+
+def _draws_behind(task: Task) -> bool:
+    """Return whether anything is drawn on the way back.
+
+    Shake-Shake draws there, a hook that adds noise to gradients, and a checkpoint that computes dropout again.
+    """
+    module, few = task.model(0), task.train.at(slice(0, 2))
+    drawing = _Drawing()  # type: ignore[no-untyped-call]
+    with (Key(0) / "probe").seeded(), torch.enable_grad(), suppress(Exception):
+        loss = task.loss(apply(module.train(), few.inputs), few.targets)
+        before = _generators()
+        with drawing:
+            torch.autograd.backward(loss.sum())
+        return drawing.seen or _generators() != before
+    return False
+
+
+class _Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch says none of its own
+    """Sees whether torch draws inside a ``with``, also where generators are afterwards as before."""
+
+    seen = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen = self.seen or torch.Tag.nondeterministic_seeded in func.tags
+        return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return that Dynamo need not be imported, which takes a second, to be told to keep out."""
+        return False
 
 
 def _generators() -> list[str]:

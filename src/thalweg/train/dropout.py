@@ -44,27 +44,45 @@ _SECOND = -0x6B2FB644ECCEEE15
 class KeyedDropout(TorchFunctionMode):
     """While active, every dropout draws its mask from ``key`` and from how many came before it.
 
+    Who seeds torch's generator in a forward pass gets what torch draws from there, which is the same for all.
+
     Args:
-        key: int64, shape ``()``; under vmap one a run. It holds run and step.
+        key: int64, shape ``()``; under vmap one a run. It holds run and step. Where there is none, torch's generators
+            answer all.
         replaced: functions of torch that are to be others; see `thalweg.train.stacked.REPLACED`.
+
+    Attributes:
+        layer: how many dropouts, or other draws, there have been.
+        seeded: whether somebody has seeded torch's generator and drawn from there.
+        sound: whether what was looked at was as it has to be, bool, shape ``()``; None where nothing was.
     """
 
-    def __init__(self, key: Tensor, replaced: Mapping[Any, Any] | None = None) -> None:
+    def __init__(self, key: Tensor | None, replaced: Mapping[Any, Any] | None = None) -> None:
         super().__init__()
-        self.key = key
+        self.key: Any = key
         self.layer = 0
         self.replaced = replaced or {}
+        self.began, self.seeded = 0, False
+        self.sound: Tensor | None = None
+
+    def __enter__(self) -> KeyedDropout:
+        self.began = torch.default_generator.initial_seed()
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch says none of its own
+        return self
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if function in _ANSWERS:
-            found = _ANSWERS[function](self, *args, **kwargs)
+        if function in _ANSWERS or function in _WHOLE:
+            found = NotImplemented
+            if self._has_key():
+                if function in _ANSWERS:
+                    found = _ANSWERS[function](self, *args, **kwargs)
+                elif function in _WHOLE:
+                    found = self._drop(_WHOLE[function], *args, **kwargs)
             if found is not NotImplemented:
                 return found
-        if function in _WHOLE:
-            return self._drop(_WHOLE[function], *args, **kwargs)
         if function in self.replaced:
             ours = self.replaced[function]
             if pays(ours, args, kwargs, compiled=get_proxy_mode() is not None):
@@ -81,7 +99,9 @@ class KeyedDropout(TorchFunctionMode):
 
     def _drop(
         self, shared: int | None, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False  # noqa: A002, ARG002
-    ) -> Tensor:  # fmt: skip
+    ) -> Any:  # fmt: skip
+        if not 0 <= p <= 1:
+            return NotImplemented
         if not training or p == 0.0:
             return input
         shape = list(input.shape)
@@ -90,6 +110,20 @@ class KeyedDropout(TorchFunctionMode):
             shape[len(shape) - shared :] = [1] * shared
         keep = mask(self.following(), shape, p)
         return input * keep.to(input.dtype) * (1.0 / (1.0 - p) if p < 1 else 0.0)
+
+    def _has_key(self) -> bool:
+        """Return whether it answers itself what is asked for now."""
+        own = torch.default_generator.initial_seed() != self.began
+        self.seeded = self.seeded or own
+        return self.key is not None and not own
+
+    def expect(self, valid: Tensor) -> None:
+        """Note that something has to be true everywhere, which under vmap nobody can look at now."""
+        self.sound = valid.all() if self.sound is None else self.sound & valid.all()
+
+    def judged(self, loss: Tensor) -> Tensor:
+        """Return a loss, which is no number where something was not as it has to be."""
+        return loss if self.sound is None else torch.where(self.sound, loss, math.nan)
 
     def following(self) -> Tensor:
         """Return the key of whoever asks now."""
@@ -172,7 +206,9 @@ def _normal(masks: KeyedDropout, x: Tensor, shape: Sequence[int]) -> Tensor:
 
 def _dropout(
     masks: KeyedDropout, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False  # noqa: A002, ARG001
-) -> Tensor:  # fmt: skip
+) -> Any:  # fmt: skip
+    if not 0 <= p <= 1:
+        return NotImplemented
     return _thinned(masks, input, p) if training else input
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from thalweg.key import Key
 from thalweg.recipe import Together
 from thalweg.task import Task, apply
+from thalweg.train.drawn import drawn
+from thalweg.train.dropout import KeyedDropout
 from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.mixing import as_trained
 from thalweg.train.passes import autocast
@@ -79,6 +82,7 @@ def _saved(task: Task, together: Together) -> int:
         torch.autograd.graph.saved_tensors_hooks(save, lambda x: x),
         autocast(together, torch.device("cpu")),
     )
-    with (Key(0) / "probe").seeded(), torch.enable_grad(), watching, mixed:
+    masks = KeyedDropout(torch.tensor(0)) if drawn(task).noise else nullcontext()
+    with (Key(0) / "probe").seeded(), torch.enable_grad(), watching, mixed, masks:
         loss(apply(module, batch.inputs), batch.targets)
     return sum(found.values())

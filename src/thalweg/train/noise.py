@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.train.dropout import _ANSWERS, KeyedDropout, _hashed, normals
 
@@ -60,10 +60,15 @@ def _is_left(more: dict[str, Any]) -> bool:
     return any(value is not None and value is not False for value in asked)
 
 
+def _is_real(dtype: torch.dtype) -> bool:
+    """Return whether a type is of real numbers; of others torch draws in another way, or says that it does not."""
+    return torch.empty(0, dtype=dtype).is_floating_point()
+
+
 def _sized(size: tuple[Any, ...], more: dict[str, Any]) -> list[int]:
-    """Return a shape that was given as numbers, or as a list of them, or by name."""
+    """Return a shape that was given as numbers, numpy's too, or as a list of them, or by name."""
     whole = size or (more["size"],)
-    return list(whole) if len(whole) != 1 or isinstance(whole[0], int) else list(whole[0])
+    return list(torch.Size(whole[0] if len(whole) == 1 and isinstance(whole[0], Sequence) else whole))
 
 
 # -- functions that make a tensor --------------------------------------------------------------------------------
@@ -73,9 +78,10 @@ def _makes(draw: Callable[..., Tensor]) -> Callable[..., Any]:
     """Return what answers as ``torch.rand`` does."""
 
     def made(masks: KeyedDropout, *size: Any, **more: Any) -> Any:
-        if _is_left(more):
+        dtype = more.get("dtype") or torch.get_default_dtype()
+        if _is_left(more) or not (size or "size" in more) or not _is_real(dtype):
             return NotImplemented
-        found = draw(masks, _sized(size, more), more.get("dtype") or torch.get_default_dtype())
+        found = draw(masks, _sized(size, more), dtype)
         return found.to(more.get("device") or torch.get_default_device())
 
     return made
@@ -85,9 +91,10 @@ def _makes_like(draw: Callable[..., Tensor]) -> Callable[..., Any]:
     """Return what answers as ``torch.rand_like`` does."""
 
     def made(masks: KeyedDropout, input: Tensor, **more: Any) -> Any:  # noqa: A002
-        if _is_left(more):
+        dtype = more.get("dtype") or input.dtype
+        if _is_left(more) or not _is_real(dtype):
             return NotImplemented
-        found = draw(masks, list(input.shape), more.get("dtype") or input.dtype)
+        found = draw(masks, list(input.shape), dtype)
         return found.to(more.get("device") or input.device)
 
     return made
@@ -98,9 +105,9 @@ def _randint(masks: KeyedDropout, *given: Any, **more: Any) -> Any:
     low, high = more.get("low", 0), more.get("high")
     if bounds:
         low, high = (low, bounds[0]) if len(bounds) == 1 else bounds
-    if _is_left(more) or high is None:
+    if _is_left(more) or high is None or not 0 < high - low < 2**62:
         return NotImplemented
-    found = _integers(masks, list(size), int(low), int(high))
+    found = _integers(masks, _sized((size,), {}), int(low), int(high))
     return found.to(more.get("device") or torch.get_default_device(), more.get("dtype") or torch.int64)
 
 
@@ -112,25 +119,36 @@ def _randint_like(masks: KeyedDropout, input: Tensor, *bounds: int, **more: Any)
 def _randperm(masks: KeyedDropout, n: int, **more: Any) -> Any:
     if _is_left(more):
         return NotImplemented
-    found: Tensor = _hashed(masks.following(), [n]).argsort()
+    found: Tensor = _hashed(masks.following(), _sized((n,), {})).argsort()
     return found.to(more.get("device") or torch.get_default_device(), more.get("dtype") or torch.int64)
 
 
 def _normal_of(masks: KeyedDropout, mean: Any, std: Any = 1.0, size: Any = None, **more: Any) -> Any:
-    """Answer as ``torch.normal``, of numbers or tensors."""
-    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
-    if _is_left(more) or (not tensors and size is None):
+    """Answer as ``torch.normal``, of numbers or tensors, through which no gradient flows."""
+    tensors = [x.detach() for x in (mean, std) if isinstance(x, Tensor)]
+    if _is_left(more) or (not tensors and size is None) or not (isinstance(std, Tensor) or std >= 0):
         return NotImplemented
     if not tensors:
-        return mean + std * _makes(_normals)(masks, *size, **more)
+        drawn = _makes(_normals)(masks, *size, **more)
+        return drawn if drawn is NotImplemented else mean + std * drawn
+    if isinstance(std, Tensor):
+        masks.expect(std >= 0)
+    mean, std = (x.detach() if isinstance(x, Tensor) else x for x in (mean, std))
     shape = torch.broadcast_shapes(*(x.shape for x in tensors))  # type: ignore[no-untyped-call]
     return mean + std * _normals(masks, shape, tensors[0].dtype).to(tensors[0].device)
 
 
+def _may_be(p: float | None, input: Tensor) -> bool:  # noqa: A002
+    """Return whether a share is one, or else the shares in a tensor can be."""
+    return input.is_floating_point() if p is None else 0 <= p <= 1
+
+
 def _bernoulli(masks: KeyedDropout, input: Tensor, p: float | None = None, **more: Any) -> Any:  # noqa: A002
-    if _is_left(more):
+    if _is_left(more) or not _may_be(p, input):
         return NotImplemented
     share = input.float() if input.dtype in _DIGITS and input.dtype != torch.float64 else input
+    if p is None:
+        masks.expect((share >= 0) & (share <= 1))
     wide = share.dtype if share.is_floating_point() else torch.float32
     drawn = _uniforms(masks, list(input.shape), wide).to(input.device)
     return (drawn < (share if p is None else p)).to(input.dtype)
@@ -140,38 +158,73 @@ def _multinomial(
     masks: KeyedDropout, input: Tensor, num_samples: int, replacement: bool = False, **more: Any  # noqa: A002
 ) -> Any:  # fmt: skip
     """Answer as ``torch.multinomial``: what is likely has the largest logarithm and Gumbel's noise (Gumbel 1954)."""
-    if _is_left(more):
+    fits = 1 <= input.dim() <= 2 and input.is_floating_point() and num_samples > 0
+    if _is_left(more) or not fits or (num_samples > input.shape[-1] and not replacement):
         return NotImplemented
+    share = input.float() if input.dtype != torch.float64 else input
+    masks.expect((share >= 0) & share.isfinite() & (share.sum(-1, keepdim=True) > 0))
     rows = [num_samples if replacement else 1]
-    noise = _exponentials(masks, [*input.shape[:-1], *rows, input.shape[-1]], input.dtype).to(input.device)
-    likely = input.log().unsqueeze(-2) - noise.log()
+    noise = _exponentials(masks, [*input.shape[:-1], *rows, input.shape[-1]], share.dtype).to(input.device)
+    likely = share.log().unsqueeze(-2) - noise.log()
     return likely.argmax(-1) if replacement else likely.squeeze(-2).topk(num_samples).indices
 
 
 # -- functions that write into a tensor ---------------------------------------------------------------------------
 
 
-def _fills(draw: Callable[..., Tensor], then: Callable[..., Tensor], **defaults: float) -> Callable[..., Any]:
-    """Return what answers as ``Tensor.normal_`` does: ``then`` makes what is asked for of what is drawn."""
+def _fills(
+    draw: Callable[..., Tensor], then: Callable[..., Tensor], fits: Callable[..., bool], **defaults: float
+) -> Callable[..., Any]:
+    """Return what answers as ``Tensor.normal_`` does.
+
+    Args:
+        draw: what is drawn.
+        then: makes of it, and of the values given, what is asked for.
+        fits: whether the values can be.
+        defaults: the values by name.
+    """
 
     def filled(masks: KeyedDropout, input: Tensor, *values: float, generator: Any = None, **named: float) -> Any:  # noqa: A002
-        if generator is not None:
-            return NotImplemented
         whole = {**defaults, **dict(zip(defaults, values, strict=False)), **named}
-        wide = input.dtype if input.is_floating_point() else torch.float32
-        drawn = draw(masks, list(input.shape), wide).to(input.device)
-        with torch.no_grad():
-            return input.copy_(then(drawn, *whole.values()))
+        if generator is not None or not input.is_floating_point() or not fits(*whole.values()):
+            return NotImplemented
+        return input.copy_(then(draw(masks, list(input.shape), input.dtype).to(input.device), *whole.values()))
 
     return filled
 
 
+def _begins(fill: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what answers as ``nn.init.normal_`` does, which fills parameters too."""
+
+    def filled(masks: KeyedDropout, tensor: Tensor, *values: Any, **named: Any) -> Any:
+        with torch.no_grad():
+            return fill(masks, tensor, *values, **named)
+
+    return filled
+
+
+def _between_bounds(x: Tensor, low: float, high: float) -> Tensor:
+    return x * (high - low) + low
+
+
+def _spread(x: Tensor, mean: float, std: float) -> Tensor:
+    return x * std + mean
+
+
+def _ordered(low: float, high: float) -> bool:
+    return low <= high
+
+
+def _positive(_: float, scale: float) -> bool:
+    return scale >= 0
+
+
 def _bernoulli_(masks: KeyedDropout, input: Tensor, p: float | Tensor = 0.5, *, generator: Any = None) -> Any:  # noqa: A002
-    if generator is not None:
+    if generator is not None or not (isinstance(p, Tensor) or 0 <= p <= 1):
         return NotImplemented
-    drawn = _uniforms(masks, list(input.shape), torch.float32).to(input.device)
-    with torch.no_grad():
-        return input.copy_(drawn < p)
+    if isinstance(p, Tensor):
+        masks.expect((p >= 0) & (p <= 1))
+    return input.copy_(_uniforms(masks, list(input.shape), torch.float32).to(input.device) < p)
 
 
 # -- layers ---------------------------------------------------------------------------------------------------------
@@ -182,7 +235,9 @@ def _alpha_dropout(shared: bool) -> Callable[..., Any]:
 
     def answered(
         masks: KeyedDropout, input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False  # noqa: A002, ARG001
-    ) -> Tensor:  # fmt: skip
+    ) -> Any:  # fmt: skip
+        if not 0 <= p <= 1:
+            return NotImplemented
         if not training or p == 0.0:
             return input
         if p == 1.0:
@@ -229,11 +284,9 @@ def _dropout_of_torch(function: Callable[..., Any]) -> Callable[..., Any]:
     return answered
 
 
-def _believed(masks: KeyedDropout, x: Tensor) -> Any:  # noqa: ARG001
-    """Answer as ``torch._is_all_true``, by which ``torch.distributions`` look at values: under vmap nobody can say.
-
-    What is no number there comes out as a loss that is none, alone as in company.
-    """
+def _believed(masks: KeyedDropout, x: Tensor) -> Any:
+    """Answer as ``torch._is_all_true``, by which ``torch.distributions`` look at values; under vmap nobody can."""
+    masks.expect(x)
     return True
 
 
@@ -251,9 +304,19 @@ NOISE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.multinomial: _multinomial,
     Tensor.multinomial: _multinomial,
     Tensor.bernoulli_: _bernoulli_,
-    Tensor.normal_: _fills(_normals, lambda x, mean, std: x * std + mean, mean=0.0, std=1.0),
-    Tensor.uniform_: _fills(_uniforms, lambda x, low, high: x * (high - low) + low, **{"from": 0.0, "to": 1.0}),
-    Tensor.exponential_: _fills(_exponentials, lambda x, rate: x / rate, lambd=1.0),
+    Tensor.normal_: _fills(_normals, _spread, _positive, mean=0.0, std=1.0),
+    Tensor.uniform_: _fills(_uniforms, _between_bounds, _ordered, **{"from": 0.0, "to": 1.0}),
+    Tensor.exponential_: _fills(_exponentials, lambda x, rate: x / rate, lambda rate: rate > 0, lambd=1.0),
+    Tensor.log_normal_: _fills(_normals, lambda x, *values: _spread(x, *values).exp(), _positive, mean=1.0, std=2.0),
+    Tensor.cauchy_: _fills(
+        _between,
+        lambda x, median, sigma: _spread((math.pi * (x - 0.5)).tan(), median, sigma),
+        _positive,
+        median=0.0,
+        sigma=1.0,
+    ),
+    nn.init.normal_: _begins(_fills(_normals, _spread, _positive, mean=0.0, std=1.0)),
+    nn.init.uniform_: _begins(_fills(_uniforms, _between_bounds, _ordered, a=0.0, b=1.0)),
     F.alpha_dropout: _alpha_dropout(shared=False),
     F.feature_alpha_dropout: _alpha_dropout(shared=True),
     F.rrelu: _rrelu,

@@ -28,7 +28,7 @@ SHARED = r"inplace arithmetic|in-place|vmap: (?P<name>\w+_)\(self|doesn't match 
 _MADE = {
     *(torch.zeros, torch.ones, torch.empty, torch.full, torch.tensor, torch.arange, torch.eye, torch.linspace),
     *(torch.zeros_like, torch.ones_like, torch.empty_like, torch.full_like),
-    *(Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full, Tensor.new_tensor),
+    *(Tensor.new, Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full, Tensor.new_tensor),
 }
 """Functions that make a tensor."""
 

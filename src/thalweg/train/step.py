@@ -22,7 +22,7 @@ from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.task.reading import Batch
 from thalweg.train.bucket import trimmed
-from thalweg.train.drawn import drawn
+from thalweg.train.drawn import drawn, looked_at
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
@@ -186,7 +186,7 @@ class OneByOne(Rows):
                 x.copy_(state.tensors[name])
             for name, p in trainable(module).items():
                 p.data = values[name]
-        self.drawn = drawn(task)
+        self.drawn, self.looked = drawn(task), False
         recompute = self.together.recompute == "blocks"
         self.blocks = [blocks(module) if recompute else [] for module in self.modules]
 
@@ -221,7 +221,8 @@ class OneByOne(Rows):
         self.modules[row].train()
         mine = batch.at(row)
         cuts = self.parts(len(mine))
-        with (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext():
+        draws = self.drawn.moves_generator or not self.looked
+        with (self.keys[row] / step).seeded() if draws else nullcontext(), self._looked():
             losses = [
                 self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
                 for i, cut in enumerate(cuts)
@@ -229,6 +230,16 @@ class OneByOne(Rows):
         self._bring_home(row)
         self.left[row] = self._collected(row)
         return torch.stack(losses).sum()
+
+    @contextmanager
+    def _looked(self) -> Iterator[None]:
+        """Look in the first step whether it draws what the few examples of a probe did not."""
+        if self.looked:
+            yield
+            return
+        with looked_at(self.task):
+            yield
+        self.drawn, self.looked = drawn(self.task), True
 
     def _collected(self, row: int) -> list[Tensor]:
         """Take a model's gradients from it; of a parameter that it has none for, 0."""
@@ -251,9 +262,9 @@ class OneByOne(Rows):
         module, draws = self.modules[row], self.drawn.moves_generator
         if self.together.bucket == "length":
             part = Split(*trimmed(part.inputs, part.targets, self.task.padding))
-        masks = KeyedDropout(key, self.drawn.hidden)
+        masks = self._masks(key)
         with masks, autocast(self.together, self.parameters.device), recomputed(self.blocks[row], masks, draws=draws):
-            loss = self.loss(apply(module, part.inputs), part.targets)
+            loss = masks.judged(self.loss(apply(module, part.inputs), part.targets))
         loss = share * loss.to(self.parameters.dtype) if share < 1 else loss
         torch.autograd.backward(loss)
         return loss.detach().to(self.parameters.dtype)
@@ -301,8 +312,11 @@ class OneByOne(Rows):
         """Return a model's outputs in evaluation mode; one that draws there draws the same each time."""
         if not self.drawn.evaluating:
             return apply(module.eval(), inputs)
-        with (Key(0) / "evaluation").seeded(), KeyedDropout(torch.tensor(0), self.drawn.hidden):
+        with (Key(0) / "evaluation").seeded(), self._masks(torch.tensor(0)):
             return apply(module.eval(), inputs)
+
+    def _masks(self, key: Tensor) -> KeyedDropout:
+        return KeyedDropout(key if self.drawn.keyed else None, self.drawn.hidden)
 
     def model(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""

@@ -22,13 +22,14 @@ from thalweg.task import Split, Task, apply
 from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.task.twice import StandIns
+from thalweg.train.drawn import drawn, looked_at
 from thalweg.train.dropout import KeyedDropout, step_keys
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.own import OwnTensors, own_copies, writes
 from thalweg.train.passes import InFloat32, autocast, part_keys
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
-from thalweg.train.step import FEWEST, Rows, drawn
+from thalweg.train.step import FEWEST, Rows
 
 __all__ = ["Rest", "Vmapped", "filled_up", "rest_of"]
 
@@ -52,9 +53,7 @@ class Vmapped(Rows):
         states = filled_up(states, max(FEWEST, len(states) + self.spare))
         super().__init__(task, states)
         self.gradients = torch.zeros_like(self.parameters)
-        if drawn(task).moves_generator:
-            raise RuntimeError("its forward pass draws from a global generator, past the keyed masks")
-        if why := outside(task).obstacle:
+        if why := outside(task).obstacle or _draws(task):
             raise RuntimeError(why)
         if self.together.recompute != "none":
             raise RuntimeError("vmap cannot compute blocks again, because torch.func takes no checkpoints")
@@ -62,6 +61,7 @@ class Vmapped(Rows):
         names = [name.removeprefix("model/") for name in of_module(self.module)]
         rest = [name for name in names if name not in mine]
         self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in states]) for name in rest}
+        self.looked = False
         self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped, or the same for all
         self.writes, self.twice, self.given_place = writes(task), outside(task).twice, outside(task).given_place
         self.losses: Callable[..., tuple[Tensor, Rest]] = vmap(self._loss)
@@ -104,10 +104,10 @@ class Vmapped(Rows):
     ) -> tuple[Tensor, Rest]:
         rest = {name: value.clone() for name, value in rest.items()}  # batch norm writes into its buffers
         mixed = InFloat32() if self.together.precision == "bf16" else nullcontext()
-        with autocast(self.together, targets.device), KeyedDropout(key, REPLACED), mixed:
+        with autocast(self.together, targets.device), KeyedDropout(key, REPLACED) as masks, mixed:
             with self._read_into(rest):
                 output = self._output({**own, **rest}, inputs, key)
-            loss = self.loss(output, targets)
+            loss = masks.judged(self.loss(output, targets))
         return loss.to(self.parameters.dtype), rest
 
     @contextmanager
@@ -206,6 +206,13 @@ class Vmapped(Rows):
 
         Under vmap alone, torch takes no notice of autocast.
         """
+        if not self.looked:
+            self.looked = True
+            with looked_at(self.task):
+                whole = self.uncompiled(weights, rest, inputs, targets, keys, gradients)
+            if why := _draws(self.task):
+                raise RuntimeError(why)
+            return whole
         if self.together.precision != "float32":
             found, (losses, rest) = self.traceable(weights, rest, inputs, targets, keys)
             gradients.copy_(found)
@@ -284,6 +291,15 @@ class Vmapped(Rows):
         names = {id(x): name for name, x in (*self.module.named_parameters(), *self.module.named_buffers())}
         own, kept = self.model(row), self.module.state_dict(keep_vars=True)
         return {n: own[f"model/{names[id(x)]}"].clone() if id(x) in names else x for n, x in kept.items()}
+
+
+def _draws(task: Task) -> str:
+    """Return what is drawn that has no key; nothing where all has one."""
+    if not drawn(task).moves_generator:
+        return ""
+    if not drawn(task).keyed:
+        return "its backward pass draws random numbers, as a checkpoint does that computes dropout again"
+    return "its forward pass or its loss draws from a global generator, or seeds it, past what has keys"
 
 
 def joined(found: Sequence[Tensor]) -> Tensor:

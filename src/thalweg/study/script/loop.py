@@ -115,7 +115,8 @@ def loop(task: Mapping[str, Any], recipe: Recipe) -> str:
 
 def _judged(task: Mapping[str, Any], keyed: bool) -> str:
     """Return the source of ``judged``, for a model that draws in evaluation."""
-    masks = f"KeyedDropout(torch.tensor(0){', REPLACED' if task.get('hidden') else ''})"
+    key = "torch.tensor(0)" if task.get("keyed", True) else "None"
+    masks = f"KeyedDropout({key}{', REPLACED' if task.get('hidden') else ''})"
     return text.JUDGED.replace("AROUND", ", ".join(['(Key(0) / "evaluation").seeded()', *[masks] * keyed]))
 
 

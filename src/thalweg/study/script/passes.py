@@ -61,7 +61,8 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
 
     Args:
         name: of the variable.
-        task: the study's facts on it; ``hidden`` says whether torch's own layers drop in it.
+        task: the study's facts on it; ``hidden`` says whether torch's own layers drop in it, ``keyed`` whether what
+            it draws has keys.
         recipe: resolved.
     """
     cut, trims, augments = recipe.accumulate != 1, recipe.bucket != "none", bool(recipe.augment.parts)
@@ -72,6 +73,8 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
     key = "_mix(mask_key + _signed(step * _GOLDEN))"
     more = ", REPLACED" if task.get("hidden") else ""
     masks = f"KeyedDropout(part_keys({key}, i){more})" if cut else f"KeyedDropout({key}{more})"
+    if not task.get("keyed", True):
+        masks = "KeyedDropout(None)"
     lines, around = [f"x, y = trimmed(at(inputs, {rows}), targets[{rows}], task.padding)"] * trims, []
     if recipe.recompute != "none":
         lines.append(f"masks = {masks}")
