@@ -8,6 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from small import small_digits
+from thalweg import optim
+from thalweg.recipe import Recipe
+from thalweg.train import Member, train
 from thalweg.train.dropout import KeyedDropout, mask, step_keys
 from thalweg.train.step import drawn
 
@@ -99,3 +102,69 @@ def test_what_a_forward_pass_draws_is_known():
     assert hidden.hidden
     assert not hidden.moves_generator, "dropout inside torch's attention has a key too"
     assert drawn(small_digits(lambda: Noisy(64, 10))).moves_generator
+
+
+def as_written(x, drop, statement):
+    """Dropout between two layers, its result taken, or written where its input is."""
+    y = 2 * x + 1
+    if statement:
+        drop(y)
+        return y.tanh()
+    return drop(y).tanh()
+
+
+IN_PLACE = {
+    "a function": lambda x: F.dropout(x, 0.5, inplace=True),
+    "a function, by place": lambda x: F.dropout(x, 0.5, True, True),
+    "a layer": nn.Dropout(0.5, inplace=True),
+    "channels": nn.Dropout1d(0.5, inplace=True),
+    "alpha dropout": lambda x: F.alpha_dropout(x, 0.3, True, True),
+    "rrelu": nn.RReLU(inplace=True),
+}
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_what_is_dropped_in_place_is_seen_where_nobody_took_the_result(name):
+    found, x = [], torch.randn(20, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for statement in (False, True):
+        with KeyedDropout(torch.tensor(3)) as masks:
+            y = as_written(x, IN_PLACE[name], statement)
+            found += [y, torch.autograd.grad(y.sum(), x)[0], torch.tensor(masks.layer)]
+    assert not torch.equal(found[0], (2 * x + 1).tanh())
+    assert all(torch.equal(a, b) for a, b in zip(found[:3], found[3:], strict=True))
+
+
+def test_what_is_dropped_in_place_last_of_all_is_seen():
+    y = torch.ones(100)
+    with KeyedDropout(torch.tensor(3)):
+        F.dropout(y, inplace=True)
+    assert y.unique().tolist() == [0.0, 2.0]
+
+
+def test_what_torch_would_draw_past_keys_is_not_taken_for_a_place():
+    x = torch.ones(100)
+    with KeyedDropout(torch.tensor(3)):
+        torch.rrelu(-x, 0.1, 0.3, True)
+        F.dropout(x, 0.5, False, True)
+    assert x.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped", pytest.param("compiled", marks=pytest.mark.slow)])
+def test_dropout_in_place_trains_as_dropout(executor):
+    class Net(nn.Module):
+        def __init__(self, statement):
+            super().__init__()
+            self.first, self.second, self.statement = nn.Linear(64, 16), nn.Linear(16, 10), statement
+            self.drop = nn.Dropout(0.5, inplace=statement)
+
+        def forward(self, x):
+            y = self.first(x)
+            if self.statement:
+                self.drop(y)
+                return self.second(y)
+            return self.second(self.drop(y))
+
+    members = [Member(Recipe(optim.adam(), epochs=2).resolved(), seed) for seed in range(3)]
+    asked = [train(small_digits(lambda form=form: Net(form)), members, executor) for form in (False, True)]
+    for one, other in zip(*asked, strict=True):
+        np.testing.assert_allclose(one.curve.train_loss, other.curve.train_loss, rtol=1e-5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ __all__ = ["KeyedDropout", "mask", "normals", "step_keys"]
 
 _WHOLE = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
 """What is caught, and how many trailing axes share one mask value."""
+
+_IN_PLACE: dict[Any, int] = {**dict.fromkeys((*_WHOLE, F.alpha_dropout, F.feature_alpha_dropout), 3), F.rrelu: 4}
+"""What takes ``inplace``, and the place where."""
 
 _ANSWERS: dict[Any, Callable[..., Any]] = {}
 """What else is caught, and who answers, given the mode and the arguments; NotImplemented leaves it to others."""
@@ -64,24 +68,34 @@ class KeyedDropout(TorchFunctionMode):
         self.replaced = replaced or {}
         self.began, self.seeded = 0, False
         self.sound: Tensor | None = None
+        self.pending: Any = None
 
     def __enter__(self) -> KeyedDropout:
         self.began = torch.default_generator.initial_seed()
         super().__enter__()  # type: ignore[no-untyped-call]  # torch says none of its own
         return self
 
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        if self.pending and error is None:
+            self._write()
+
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.pending:
+            self._write()
         if function in _ANSWERS or function in _WHOLE:
-            found = NotImplemented
+            found, layer = NotImplemented, self.layer
             if self._has_key():
                 if function in _ANSWERS:
                     found = _ANSWERS[function](self, *args, **kwargs)
                 elif function in _WHOLE:
                     found = self._drop(_WHOLE[function], *args, **kwargs)
             if found is not NotImplemented:
+                if _in_place(function, args, kwargs) and self.layer > layer:
+                    self.pending = ref(found), function, args, kwargs, layer
                 return found
         if function in self.replaced:
             ours = self.replaced[function]
@@ -117,6 +131,18 @@ class KeyedDropout(TorchFunctionMode):
         self.seeded = self.seeded or own
         return self.key is not None and not own
 
+    def _write(self) -> None:
+        """Write what was asked for in place where it is, if nobody has taken it, as who calls it as a statement.
+
+        Who has taken it gets a new tensor, because the one before may be needed on the way back.
+        """
+        (taken, function, args, kwargs, layer), self.pending = self.pending, None
+        if taken() is None:
+            after, self.layer = self.layer, layer
+            input = args[0] if args else kwargs["input"]  # noqa: A001
+            input.copy_(self.__torch_function__(function, (), args, kwargs))
+            self.layer, self.pending = after, None
+
     def expect(self, valid: Tensor) -> None:
         """Note that something has to be true everywhere, which under vmap nobody can look at now."""
         self.sound = valid.all() if self.sound is None else self.sound & valid.all()
@@ -130,6 +156,12 @@ class KeyedDropout(TorchFunctionMode):
         self.layer += 1
         key: Tensor = _mix(self.key + _signed(self.layer * _GOLDEN))
         return key
+
+
+def _in_place(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a function is to write its result where its input is."""
+    place = _IN_PLACE.get(function)
+    return place is not None and bool(kwargs.get("inplace", len(args) > place and args[place]))
 
 
 def mask(key: Tensor, shape: Sequence[int], p: float) -> Tensor:

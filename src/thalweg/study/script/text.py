@@ -40,6 +40,7 @@ from functools import partial, reduce
 from itertools import pairwise
 from math import copysign, cos, floor, inf, log, pi
 from typing import Any, Self
+from weakref import ref
 
 import numpy as np
 import torch
