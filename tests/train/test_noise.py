@@ -14,7 +14,9 @@ from thalweg.recipe import Recipe
 from thalweg.train import Member, train
 from thalweg.train.drawn import drawn
 from thalweg.train.dropout import KeyedDropout
+from thalweg.train.executors import EXECUTORS
 from thalweg.train.noise import NOISE
+from thalweg.train.state import beginnings
 
 SHARES = torch.linspace(0.1, 0.9, 5).expand(4000, 5)
 ONES, ROWS = torch.ones(4000, 5), torch.linspace(-2, 2, 20_000).view(4000, 5)
@@ -379,3 +381,24 @@ def test_a_checkpoint_computes_again_what_it_has_computed():
     member = Member(Recipe(optim.adam(), epochs=2).resolved(), 3)
     one, other = (train(small_digits(lambda again=again: Twice(again)), [member])[0] for again in (True, False))
     assert one.curve.train_loss[1:].tolist() == other.curve.train_loss[1:].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", [torch.randn_like, F.dropout])
+def test_compiled_models_draw_in_evaluation_what_others_draw(draw):
+    task = small_digits(lambda: nn.Sequential(nn.Linear(64, 16), Always(draw), nn.Linear(16, 10)))
+    states = beginnings(task, 4, Recipe(optim.adam()).resolved())
+    alone, compiled = (
+        EXECUTORS[name](task, states, 4).outputs(task.test.inputs) for name in ("one by one", "compiled")
+    )
+    for one, other in zip(alone, compiled, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+class Always(nn.Module):
+    def __init__(self, draw):
+        super().__init__()
+        self.draw = draw
+
+    def forward(self, x):
+        return x + self.draw(x)

@@ -129,8 +129,12 @@ class Compiled(Vmapped):
         return self.parameters[some], rest_of(self.rest, some), batch.inputs, batch.targets, keys
 
     def evaluation(self, some: slice, inputs: Any) -> Any:
-        """Return what an evaluation of some models is a function of."""
-        return self.parameters[some], rest_of(self.rest, some), inputs
+        """Return what an evaluation of some models is a function of.
+
+        The key is among it, because Inductor would compute what follows from a constant one by numbers that do not
+        wrap around.
+        """
+        return self.parameters[some], rest_of(self.rest, some), inputs, self.no_key
 
     def fills_up(self) -> bool:
         """Return whether the outputs are one tensor, each example's its own, whatever else is in its chunk."""

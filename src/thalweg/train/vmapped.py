@@ -66,7 +66,7 @@ class Vmapped(Rows):
         self.writes, self.twice, self.given_place = writes(task), outside(task).twice, outside(task).given_place
         self.losses: Callable[..., tuple[Tensor, Rest]] = vmap(self._loss)
         self.traceable: Callable[..., Any] = vmap(grad_and_value(self._loss_of_row, has_aux=True))
-        self.predict = vmap(self._tensors, in_dims=(0, 0, None))
+        self.predict = vmap(self._tensors, in_dims=(0, 0, None, None))
         self.form: Callable[[Sequence[Tensor]], Any] = itemgetter(0)
 
     def _output(self, own: dict[str, Tensor], inputs: Any, like: Tensor) -> Any:
@@ -75,14 +75,14 @@ class Vmapped(Rows):
         with twice, OwnTensors(like) if self.writes else nullcontext():
             return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
 
-    def _evaluate(self, row: Tensor, rest: Rest, inputs: Any) -> Any:
+    def _evaluate(self, row: Tensor, rest: Rest, inputs: Any, key: Tensor) -> Any:
         inputs = own_copies(row, inputs) if self.writes else inputs
-        with KeyedDropout(self.no_key, REPLACED):
+        with KeyedDropout(key, REPLACED):
             return self._output({**self.named(row), **rest}, inputs, row)
 
-    def _tensors(self, row: Tensor, rest: Rest, inputs: Any) -> Any:
+    def _tensors(self, row: Tensor, rest: Rest, inputs: Any, key: Tensor) -> Any:
         """Return a model's output if it is one tensor, else the tensors in it; ``form`` puts them together again."""
-        output = self._evaluate(row, rest, inputs)
+        output = self._evaluate(row, rest, inputs, key)
         if isinstance(output, Tensor):
             self.form = itemgetter(0)
             return output
@@ -256,7 +256,9 @@ class Vmapped(Rows):
         counts = []
 
         def seen(row: Tensor, rest: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            n, mean, variance = moments(self.module, name, calls, lambda: self._evaluate(row, rest, inputs))
+            n, mean, variance = moments(
+                self.module, name, calls, lambda: self._evaluate(row, rest, inputs, self.no_key)
+            )
             counts.append(n)
             return mean, variance
 
@@ -273,7 +275,7 @@ class Vmapped(Rows):
         together: list[Tensor] = []
         for some, own in self.passes(len(self.parameters), len(leaves(inputs)[0])):
             with torch.no_grad():
-                outputs = self.predict(self.parameters[some], rest_of(self.rest, some), inputs)
+                outputs = self.predict(self.parameters[some], rest_of(self.rest, some), inputs, self.no_key)
             if isinstance(outputs, Tensor):
                 together.append(outputs[:own])
             else:
