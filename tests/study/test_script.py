@@ -344,6 +344,7 @@ class Noisy(nn.Module):
         self.drop, self.also = nn.AlphaDropout(0.1), also
 
     def forward(self, x):
+        x.mul_(0.5)  # which is its own
         x = self.drop(self.norm(self.inside(x)))
         if self.training or {always}:
             x = x + 0.1 * torch.randn_like(x) + torch.distributions.Normal(0.0, 0.1).sample(x.shape)

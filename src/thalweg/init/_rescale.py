@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from thalweg.errors import InputError
 from thalweg.key import Key
@@ -110,6 +111,7 @@ def _variance(model: nn.Module, layer: str, count: int, batch: Any) -> float:
 
 
 def _forward(model: nn.Module, batch: Any) -> Any:
+    batch = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, batch)  # it may write into them
     if isinstance(batch, dict):
         return model(**batch)
     return model(*batch) if isinstance(batch, tuple | list) else model(batch)

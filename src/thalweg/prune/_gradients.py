@@ -120,6 +120,7 @@ def _gradients(model: nn.Module, value: Any, weights: Mapping[str, Tensor]) -> d
 
 
 def _call(model: nn.Module, inputs: Any) -> Any:
+    inputs = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, inputs)  # it may write into them
     if isinstance(inputs, Mapping):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)

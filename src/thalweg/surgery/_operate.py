@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from thalweg.errors import InputError, spelt
 from thalweg.graph import check_open
@@ -162,6 +163,7 @@ def _copied(model: nn.Module, asks: str) -> nn.Module:
 
 
 def _called(model: nn.Module, inputs: Any) -> Any:
+    inputs = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, inputs)  # it may write into them
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
