@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from small import small_digits
-from thalweg.train.dropout import KeyedDropout, mask, step_keys
+from thalweg.train.counter import step_keys
+from thalweg.train.dropout import KeyedDropout, mask
 from thalweg.train.step import drawn
 
 

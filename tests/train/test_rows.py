@@ -10,7 +10,7 @@ import thalweg as tw
 from thalweg import optim
 from thalweg.recipe import Recipe
 from thalweg.train import EXECUTORS, Member, footprint
-from thalweg.train.dropout import step_keys
+from thalweg.train.counter import step_keys
 from thalweg.train.state import begin_all
 from thalweg.train.vmapped import rest_of
 

@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from thalweg.recipe import Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import Batch, each, leaves
-from thalweg.train.dropout import step_keys
+from thalweg.train.counter import step_keys
 from thalweg.train.inductor import Code, compile_graph, load, path_of
 from thalweg.train.mixing import as_trained
 from thalweg.train.recorded import recorded

@@ -22,8 +22,9 @@ from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.task.reading import Batch
 from thalweg.train.bucket import trimmed
+from thalweg.train.counter import step_keys
 from thalweg.train.drawn import drawn
-from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.dropout import KeyedDropout
 from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.recompute import blocks, recomputed

@@ -22,7 +22,8 @@ from thalweg.task import Split, Task, apply
 from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.task.twice import StandIns
-from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.counter import step_keys
+from thalweg.train.dropout import KeyedDropout
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.own import OwnTensors, own_copies, writes
 from thalweg.train.passes import InFloat32, autocast, part_keys
