@@ -30,7 +30,7 @@ from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.recompute import blocks, recomputed
 from thalweg.train.state import Member, RunState, of_module
 
-__all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback"]
+__all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback", "switched"]
 
 FEWEST = 3
 """A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
@@ -103,6 +103,11 @@ class Executor(Protocol):
         ...
 
 
+def switched(module: nn.Module, *, training: bool) -> nn.Module:
+    """Return a module in training or evaluation mode: to walk through all its layers each time takes a twentieth."""
+    return module if module.training == training else module.train(training)
+
+
 class Rows:
     """What all ways share: the matrix of weights, how a batch passes, and the keys.
 
@@ -130,8 +135,8 @@ class Rows:
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
     def _module(self, member: Member) -> nn.Module:
-        """Return a run's module at its initial weights."""
-        return model_of(self.task, member.recipe, member.seed)
+        """Return a run's module at its initial weights, all of it in training mode, as it is after an evaluation."""
+        return model_of(self.task, member.recipe, member.seed).train()
 
     def parts(self, count: int) -> list[slice]:
         """Return the parts in which a batch of so many examples passes."""
@@ -219,7 +224,7 @@ class OneByOne(Rows):
         return self.gradients[some]
 
     def _backward(self, row: int, batch: Split | Batch, step: int, key: Tensor) -> Tensor:
-        self.modules[row].train()
+        switched(self.modules[row], training=True)
         mine = batch.at(row)
         cuts = self.parts(len(mine))
         with (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext():
@@ -252,8 +257,9 @@ class OneByOne(Rows):
         module, draws = self.modules[row], self.drawn.moves_generator
         if self.together.bucket == "length":
             part = Split(*trimmed(part.inputs, part.targets, self.task.padding))
-        masks = KeyedDropout(key, self.drawn.hidden)
-        with masks, autocast(self.together, self.parameters.device), recomputed(self.blocks[row], masks, draws=draws):
+        masks, blocks = KeyedDropout(key, self.drawn.hidden), self.blocks[row]
+        again = recomputed(blocks, masks, draws=draws) if blocks else nullcontext()
+        with masks, autocast(self.together, self.parameters.device), again:
             loss = self.loss(apply(module, part.inputs), part.targets)
         loss = share * loss.to(self.parameters.dtype) if share < 1 else loss
         torch.autograd.backward(loss)
@@ -301,9 +307,9 @@ class OneByOne(Rows):
     def _evaluate(self, module: nn.Module, inputs: Any) -> Any:
         """Return a model's outputs in evaluation mode; one that draws there draws the same each time."""
         if not self.drawn.evaluating:
-            return apply(module.eval(), inputs)
+            return apply(switched(module, training=False), inputs)
         with (Key(0) / "evaluation").seeded(), KeyedDropout(torch.tensor(0), self.drawn.hidden):
-            return apply(module.eval(), inputs)
+            return apply(switched(module, training=False), inputs)
 
     def model(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
