@@ -227,14 +227,15 @@ class OneByOne(Rows):
         switched(self.modules[row], training=True)
         mine = batch.at(row)
         cuts = self.parts(len(mine))
+        pieces = [mine.at(cut) for cut in cuts] if len(cuts) > 1 else [mine]
         with (self.keys[row] / step).seeded() if self.drawn.moves_generator else nullcontext():
             losses = [
-                self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
-                for i, cut in enumerate(cuts)
+                self._backward_part(row, piece, part_keys(key, i), len(piece) / len(mine))
+                for i, piece in enumerate(pieces)
             ]
         self._bring_home(row)
         self.left[row] = self._collected(row)
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     def _collected(self, row: int) -> list[Tensor]:
         """Take a model's gradients from it; of a parameter that it has none for, 0."""
