@@ -56,7 +56,7 @@ def _integers(masks: KeyedDropout, shape: Sequence[int], low: int, high: int) ->
 
 
 def _is_left(more: dict[str, Any]) -> bool:
-    """Return whether a call asks for what has no key: a generator of its own, a place, or to be trained."""
+    """Return whether a call asks for what has no key: a generator's own, a place for it, or to be trained."""
     asked = (more.get(name) for name in ("generator", "out", "requires_grad", "names"))
     return any(value is not None and value is not False for value in asked)
 
@@ -64,7 +64,7 @@ def _is_left(more: dict[str, Any]) -> bool:
 def _sized(size: tuple[Any, ...], more: dict[str, Any]) -> list[int]:
     """Return a shape that was given as numbers, or as a list of them, or by name."""
     whole = size or (more["size"],)
-    return list(whole) if len(whole) != 1 or isinstance(whole[0], int) else list(whole[0])
+    return [int(n) for n in (whole[0] if isinstance(whole[0], Sequence) else whole)]
 
 
 # -- functions that make a tensor --------------------------------------------------------------------------------
@@ -74,9 +74,10 @@ def _makes(draw: Callable[..., Tensor]) -> Callable[..., Any]:
     """Return what answers as ``torch.rand`` does."""
 
     def made(masks: KeyedDropout, *size: Any, **more: Any) -> Any:
-        if _is_left(more):
+        dtype = more.get("dtype") or torch.get_default_dtype()
+        if _is_left(more) or not dtype.is_floating_point:
             return NotImplemented
-        found = draw(masks, _sized(size, more), more.get("dtype") or torch.get_default_dtype())
+        found = draw(masks, _sized(size, more), dtype)
         return found.to(more.get("device") or torch.get_default_device())
 
     return made
@@ -86,9 +87,10 @@ def _makes_like(draw: Callable[..., Tensor]) -> Callable[..., Any]:
     """Return what answers as ``torch.rand_like`` does."""
 
     def made(masks: KeyedDropout, input: Tensor, **more: Any) -> Any:  # noqa: A002
-        if _is_left(more):
+        dtype = more.get("dtype") or input.dtype
+        if _is_left(more) or not dtype.is_floating_point:
             return NotImplemented
-        found = draw(masks, list(input.shape), more.get("dtype") or input.dtype)
+        found = draw(masks, list(input.shape), dtype)
         return found.to(more.get("device") or input.device)
 
     return made
@@ -120,7 +122,7 @@ def _randperm(masks: KeyedDropout, n: int, **more: Any) -> Any:
 def _normal_of(masks: KeyedDropout, mean: Any, std: Any = 1.0, size: Any = None, **more: Any) -> Any:
     """Answer as ``torch.normal``, of numbers or tensors."""
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
-    if _is_left(more) or (not tensors and size is None):
+    if _is_left(more) or (not tensors and size is None) or any(x.is_complex() for x in tensors):
         return NotImplemented
     if not tensors:
         return mean + std * _makes(_normals)(masks, *size, **more)
@@ -156,11 +158,10 @@ def _fills(draw: Callable[..., Tensor], then: Callable[..., Tensor], **defaults:
     """Return what answers as ``Tensor.normal_`` does: ``then`` makes what is asked for of what is drawn."""
 
     def filled(masks: KeyedDropout, input: Tensor, *values: float, generator: Any = None, **named: float) -> Any:  # noqa: A002
-        if generator is not None:
+        if generator is not None or not input.is_floating_point():
             return NotImplemented
         whole = {**defaults, **dict(zip(defaults, values, strict=False)), **named}
-        wide = input.dtype if input.is_floating_point() else torch.float32
-        drawn = draw(masks, list(input.shape), wide).to(input.device)
+        drawn = draw(masks, list(input.shape), input.dtype).to(input.device)
         with torch.no_grad():
             return input.copy_(then(drawn, *whole.values()))
 
