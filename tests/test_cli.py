@@ -398,6 +398,14 @@ def test_a_mistake_ends_a_process_as_it_ends_a_call():
     assert (done.stdout, done.stderr) == ("", 'thalweg: unknown kind "optimzer"; did you mean "optimizer"?\n')
 
 
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.chdir(sys.argv.pop()); os.rmdir(os.getcwd()); from thalweg.cli import main; main()"
+    done = run(code, "compare", "wine", "--vary", "optimizer=sgd,adam", "--out", "x", str(tmp_path / "gone"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "thalweg: the folder that it is called in is gone; change into one that is there\n"
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address spaces have no limit elsewhere")
 @pytest.mark.parametrize("mebibytes", [400, 600])
 def test_where_memory_is_too_small_for_what_must_be_loaded_that_is_one_sentence(tmp_path, mebibytes):

@@ -36,6 +36,10 @@ def main() -> None:
     gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and none of them is garbage
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # before a user's file is run; see `thalweg.train`
     try:
+        os.getcwd()  # noqa: PTH109 – MKL looks there, and would end the process with a riddle
+    except OSError:
+        _refuse("the folder that it is called in is gone; change into one that is there")
+    try:
         code = app(prog_name="thalweg", standalone_mode=False)
     except InputError as error:
         _refuse(str(error))
