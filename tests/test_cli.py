@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from thalweg import cli, optim
 from thalweg.catalogue import KINDS
+from thalweg.cli import commands
 from thalweg.recipe import Recipe
 from thalweg.record import Store
 from thalweg.task import builtin_tasks
@@ -424,12 +425,12 @@ def test_memory_that_runs_out_later_is_one_sentence_too_and_another_error_is_not
     def ends(**_):
         raise error from (ImportError("a.so: failed to map segment from shared object") if error.args else None)
 
-    monkeypatch.setattr(cli, "app", ends)
+    monkeypatch.setattr(commands, "app", ends)
     code, _, err = thalweg("tasks")
     assert code == 2
     assert err.startswith("thalweg: memory ran out")
     error.__cause__ = None
-    monkeypatch.setattr(cli, "app", lambda **_: (_ for _ in ()).throw(ValueError("a mistake of ours")))
+    monkeypatch.setattr(commands, "app", lambda **_: (_ for _ in ()).throw(ValueError("a mistake of ours")))
     with pytest.raises(ValueError, match="a mistake of ours"):
         thalweg("tasks")
 

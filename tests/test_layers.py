@@ -15,9 +15,10 @@ KINDS = [
     "optim", "schedule", "gradient", "average", "wrapper", "penalty", "loss", "stop", "prune", "activation", "norm",
     "init", "dropout", "augment",
 ]  # fmt: skip
-LIBRARY = ["errors", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "surgery", "train"]
+LIBRARY = ["errors", "files", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "surgery", "train"]
 MAY_IMPORT = {
     "errors": [],
+    "files": [],
     "cache": [],
     "technique": ["errors"],
     "key": ["errors"],
@@ -47,7 +48,7 @@ MAY_IMPORT = {
     "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
     "stubs": ["errors", "technique", "key", *KINDS, "recipe", "catalogue"],
     "record": ["errors"],
-    "report": ["errors", "cache", "record"],
+    "report": ["errors", "files", "cache", "record"],
     "surgery": ["errors", "technique", "graph"],
     "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "latex", "record", "report"],
