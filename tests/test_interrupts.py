@@ -49,6 +49,7 @@ def test_while_modules_are_imported(module):
 def test_in_a_command():
     assert ended("command(press)") == (130, "\nstopped\n")
     assert ended("command(press, 'nothing was written')") == (130, "\nstopped; nothing was written\n")
+    assert ended("command(lambda: exec('press()'))") == (130, "\nstopped\n")
 
 
 def test_where_something_makes_another_error_of_it():

@@ -62,6 +62,7 @@ class _CtrlC:
         """Say that something was stopped, in a line, and return the exit code."""
         with suppress(OSError):
             sys.stderr.write(f"\nstopped; {self.so}\n" if self.so else "\nstopped\n")
+        exec("")  # Python forgets one that came inside an exec, of which it would end itself, by the signal
         return 130
 
     def end(self, *, for_good: bool) -> None:
