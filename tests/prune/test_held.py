@@ -201,15 +201,16 @@ def test_a_model_may_go_while_hooks_of_a_step_are_called():
     net, other = small(), small()
     optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
     prune.held(net, prune.magnitude().masks(net, 0.3))
-    hook = register_optimizer_step_post_hook(lambda *_: gc.collect())
-    gone = weakref.ref(net)
+    hooks = [register_optimizer_step_post_hook(lambda *_: gc.collect()) for _ in range(2)]
+    net.ring, gone = [net], weakref.ref(net)
     gc.disable()
     try:
         del net
         train(other, optimizer, 1)
     finally:
         gc.enable()
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     assert gone() is None
 
 
