@@ -1,6 +1,7 @@
 """Imports go one way, as in docs/architecture.md, and reading a study's report asks for no torch."""
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -207,3 +208,10 @@ def test_no_torch_is_loaded(module):
     assert heavy == ""
     here = part(module) or "errors"
     assert set(parts.split()) <= {here, *MAY_IMPORT[here], "errors"}
+
+
+def test_mkl_is_asked_for_the_same_bits_everywhere_before_it_is_there():
+    code = "import os, sys, thalweg; print(os.environ['MKL_CBWR'], 'torch' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "AUTO,STRICT False\n"

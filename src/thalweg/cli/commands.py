@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
 import typer
@@ -35,7 +34,6 @@ def run() -> int:
         KeyboardInterrupt: it was stopped.
     """
     gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and none of them is garbage
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # before a user's file is run; see `thalweg.train`
     try:
         os.getcwd()  # noqa: PTH109 – MKL looks there, and would end the process with a riddle
     except OSError:
