@@ -24,6 +24,11 @@ Code = Callable[[list[Tensor]], list[Tensor]]
 """What a graph does, compiled: takes its inputs in a list of their own, which it empties."""
 
 
+_CONTRACT = "off -fwrapv"
+"""What Inductor writes behind ``-ffp-contract=``, the one place for a flag of ours. C++ lets a compiler take it that
+int64 never overflow: without vectors g++ does so, and hashes are others, and so are dropout's masks."""
+
+
 def folder() -> Path:
     """Return where compiled code is kept."""
     return cache.folder() / "compiled"
@@ -31,7 +36,7 @@ def folder() -> Path:
 
 def path_of(done: str) -> Path:
     """Return where code is kept: under a hash of what it does, as `recorded` says it, and of what it is made by."""
-    facts = [done, torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    facts = [done, torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), _CONTRACT]
     return folder() / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.pt2"
 
 
@@ -100,7 +105,10 @@ def _options() -> dict[str, Any]:
     """
     from torch._inductor.cpu_vec_isa import supported_vec_isa_list, x86_isa_checker
 
-    options: dict[str, Any] = {"aot_inductor.package": True, "aot_inductor.precompile_headers": False}
+    options: dict[str, Any] = {
+        "aot_inductor.package": True, "aot_inductor.precompile_headers": False,
+        "cpp.enable_floating_point_contract_flag": _CONTRACT,
+    }  # fmt: skip
     there = x86_isa_checker()
     flags = {
         flag
