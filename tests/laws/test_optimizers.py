@@ -357,20 +357,12 @@ ROSENBROCK = {
     "prodigy": 1e-6,
 }  # fmt: skip
 """What 2000 steps at a constant rate reach from a value of 12.5. The minimum is 0; steps whose length does not fall
-<<<<<<< HEAD
 with the gradient cannot come close to it at such a rate, and go to and fro there, as last bits have it."""
-=======
-with the gradient cannot come close to it at such a rate, and go to and fro, other ways by a processor's last bits."""
->>>>>>> bb08661 (Ctrl-C is one line wherever it comes: while modules are imported, twice, as another error, while Python ends)
 
 
 @by_name
 def test_it_descends_rosenbrocks_valley(technique):
-<<<<<<< HEAD
     """From (−1.5, 2), a matrix of one row, at the best of six rates, 1e-4 to 10: the last steps' median."""
-=======
-    """From (−1.5, 2), a matrix of one row, at the best of 6 rates, 1e-4 to 10 by decades: the last steps' median."""
->>>>>>> bb08661 (Ctrl-C is one line wherever it comes: while modules are imported, twice, as another error, while Python ends)
     rates = [10.0**power for power in range(-4, 2)]
     p = torch.tensor([[-1.5, 2.0]] * len(rates), dtype=torch.float64)
     update = PopulationStep(technique, [_undecayed(technique, rate) for rate in rates], p, [(1, 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from pathlib import Path
 
 import typer
 
@@ -35,7 +36,7 @@ def run() -> int:
     """
     gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and none of them is garbage
     try:
-        os.getcwd()  # noqa: PTH109 – MKL looks there, and would end the process with a riddle
+        Path.cwd()  # MKL looks there, and would end the process with a riddle
     except OSError:
         return _refuse("the folder that it is called in is gone; change into one that is there")
     try:
