@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from thalweg import cache
+from thalweg.optim._executors.machine import processor
 
 __all__ = ["Code", "compile_graph", "folder", "import_compiler", "load", "no_compiler", "path_of"]
 
@@ -35,8 +36,13 @@ def folder() -> Path:
 
 
 def path_of(done: str) -> Path:
-    """Return where code is kept: under a hash of what it does, as `recorded` says it, and of what it is made by."""
-    facts = [done, torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), _CONTRACT]
+    """Return where code is kept: under a hash of what it does, as `recorded` says it, of what makes it, and for what.
+
+    It makes use of all that a processor has, and machines that are not alike may share a cache. Which compiler it was
+    is left out, since code is used where there is none.
+    """
+    made_by = torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), _CONTRACT
+    facts = [done, *made_by, *processor()]
     return folder() / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.pt2"
 
 
