@@ -40,7 +40,7 @@ def tries(monkeypatch):
         found["look"].append(together)
         return like
 
-    def to_compile(task, together, plan, seconds):
+    def to_compile(task, together, plan, seconds, where):
         found["compile"][together] = seconds
         return plan
 
@@ -193,7 +193,7 @@ def test_a_kind_is_said_where_there_are_others():
 
 
 def test_it_is_said_that_steps_will_be_compiled(task, monkeypatch):
-    def to_compile(_task, together, plan, _seconds):
+    def to_compile(_task, together, plan, _seconds, _where):
         return replace(plan, compiles="pending", graphs=1 if together.batch_size == 32 else 3)
 
     monkeypatch.setattr(planning, "to_compile", to_compile)
