@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,30 @@ def test_work_is_compiled_from_so_many_times_what_compiling_takes(executor, time
     less = planner.to_compile(task, Together(), plan, 0.99 * times * takes)
     assert (less.compiles, less.reason) == ("", "as said; compiling would take longer than it can save")
     assert planner.to_compile(task, Together(), plan, 1.01 * times * takes).compiles == "pending"
+
+
+class Nodes(planner.Here):
+    """Four machines, of which some lack the code, and one has no compiler."""
+
+    def __init__(self, lacking):
+        self.lack = lacking
+
+    def lacking(self, together, plan, needed):
+        return self.lack, 0.1
+
+    def compiled(self, task, together, plan):
+        return replace(plan, compiles="yes")
+
+
+def test_where_each_of_many_machines_has_to_compile_the_work_must_be_as_much_more():
+    task, plan = small_digits(mlp), Plan("vmapped", 32, 1e-4, 1e-4, "as said")
+    takes = 3 * sum(graph.seconds for graph in planner.graphs(task, Together(), plan))
+    for lacking in (1, 3):
+        less = planner.to_compile(task, Together(), plan, 0.99 * lacking * takes, Nodes(lacking))
+        assert (less.compiles, less.reason) == ("", "as said; compiling would take longer than it can save")
+        more = planner.to_compile(task, Together(), plan, 1.01 * lacking * takes, Nodes(lacking))
+        assert (more.compiles, more.nodes, more.graphs, more.without) == ("pending", lacking, 3, 0.1)
+    assert planner.to_compile(task, Together(), plan, 0.3 * takes, Nodes(0)).compiles == "yes", "it is there"
 
 
 def test_what_cannot_be_compiled_is_said(monkeypatch):

@@ -44,7 +44,7 @@ class Codes:
 
     Args:
         ray: Ray itself.
-        ask, compile_: see `thalweg.study.engines.worker.remote`.
+        code: see `thalweg.study.engines.worker.remote`.
         sent: the task, as it was sent.
         nodes: of the cluster.
         say: gets lines: which node goes without, and why.
@@ -57,14 +57,13 @@ class Codes:
     def __init__(
         self,
         ray: Any,
-        ask: Any,
-        compile_: Any,
+        code: Any,
         sent: list[Any],
         nodes: Nodes,
         say: Callable[[str], None],
         patience: float,
     ) -> None:
-        self.ray, self.ask, self.compile, self.sent = ray, ask, compile_, sent
+        self.ray, self.code, self.sent = ray, code, sent
         self.nodes, self.say, self.patience = nodes, say, patience
         self.asked: dict[Any, _Asked] = {}
         self._left: deque[_Asked] = deque()  # graphs to be compiled
@@ -115,7 +114,7 @@ class Codes:
 
     def _of_all(self, what: str, kind: Together, plan: Plan, nodes: Iterable[str] = ()) -> dict[str, Any]:
         """Return what nodes answer, all of them if none are given, by node; without those that do not."""
-        asked = {self._ask(self.ask, _Asked(what, kind, node), plan): node for node in nodes or self.nodes.used}
+        asked = {self._ask(_Asked(what, kind, node), plan): node for node in nodes or self.nodes.used}
         ready, late = self.ray.wait(list(asked), num_returns=len(asked), timeout=self.patience)
         found = {}
         for one in ready:
@@ -141,7 +140,7 @@ class Codes:
                 self._left += [one for one in wanted if one not in under_way]
             elif node not in looked_at:
                 looked_at.add(node)
-                self._await(self.ask, _Asked("lacks", kind, node), plan)
+                self._await(_Asked("lacks", kind, node), plan)
 
     @property
     def load(self) -> Counter[str]:
@@ -156,7 +155,7 @@ class Codes:
         one = next((one for one in self._left if one.node == node), None)
         if one is not None:
             self._left.remove(one)
-            self._await(self.compile, one, self._plans[one.kind])
+            self._await(one, self._plans[one.kind])
         return one is not None
 
     def became(self, kind: Together) -> Plan | None:
@@ -166,7 +165,7 @@ class Codes:
         under_way = [one for one in (*self._left, *self.asked.values()) if one.kind == kind]
         having = [node for node in self.nodes.used if self.has(kind, node)]
         if having and not any(one.what == "measure" for one in under_way):
-            self._await(self.ask, _Asked("measure", kind, having[0]), self._plans[kind])
+            self._await(_Asked("measure", kind, having[0]), self._plans[kind])
         elif not under_way and (reason := self.trouble(kind)):
             self._became[kind] = not_compiled(self._plans[kind], reason)
         return self._became.get(kind)
@@ -216,11 +215,12 @@ class Codes:
             self.ray.cancel(answer, force=True)
             self._no_longer(answer)
 
-    def _ask(self, task: Any, one: _Asked, plan: Plan) -> Any:
-        return task.options(**on(one.node)).remote(self.sent, question(one.what, one.kind, plan, one.number))
+    def _ask(self, one: _Asked, plan: Plan) -> Any:
+        task = self.code.options(num_cpus=int(one.what == "compile"), **on(one.node))
+        return task.remote(self.sent, question(one.what, one.kind, plan, one.number))
 
-    def _await(self, task: Any, one: _Asked, plan: Plan) -> None:
-        self.asked[self._ask(task, one, plan)] = one
+    def _await(self, one: _Asked, plan: Plan) -> None:
+        self.asked[self._ask(one, plan)] = one
 
     def _no_longer(self, answer: Any) -> _Asked:
         self._silent.pop(answer, None)

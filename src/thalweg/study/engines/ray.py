@@ -133,14 +133,14 @@ class Cluster:
                 self.address = ray.get_runtime_context().gcs_address
             else:
                 leaving.enter_context(joined(ray, self.address))
-            admit, self._work, ask, compile_ = remote(ray)
+            admit, self._work, code = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
             self._task = [ray.put(packed(self.task))]
             say = lambda line: self.say(line)  # noqa: E731  who is told may change
             self.nodes = Nodes(ray, self.address, admit, self._task, beginning(self.task), say)
             leaving.callback(self.nodes.leave)
             self.nodes.gather()
-            self.codes = Codes(ray, ask, compile_, self._task, self.nodes, say, self.patience)
+            self.codes = Codes(ray, code, self._task, self.nodes, say, self.patience)
             leaving.callback(self._end_all)
             self._leaving = leaving.pop_all()
         return self

@@ -27,10 +27,8 @@ __all__ = ["beginning", "differs", "messages", "remote"]
 _EVERY = 0.3  # seconds from one sign of life to the next, where there are more
 
 
-def remote(ray: Any) -> tuple[Any, Any, Any, Any]:
-    """Return the tasks: a node shows what it has; a lane is trained; a node is asked for its code; code is compiled.
-
-    A process that has compiled ends, since a compiler takes memory.
+def remote(ray: Any) -> tuple[Any, Any, Any]:
+    """Return the tasks: a node shows what it has; a lane is trained; code is compiled, or asked for.
 
     They are local functions, which travel by value, and import nothing at first: a node may have another thalweg or
     none, and the number of threads must stand in the environment before torch is there.
@@ -83,7 +81,6 @@ def remote(ray: Any) -> tuple[Any, Any, Any, Any]:
         ray.remote(num_cpus=0, **never)(admit),
         ray.remote(num_cpus=1, num_returns="streaming", **never)(work),
         ray.remote(num_cpus=0, **never)(code),
-        ray.remote(num_cpus=1, max_calls=1, **never)(code),
     )
 
 
