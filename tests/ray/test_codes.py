@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -154,31 +155,38 @@ def without(nodes, joined, monkeypatch, tmp_path):
 
 
 def test_a_node_without_a_compiler_goes_without_says_so_and_trains_its_share(joined, cached, without):
-    found, said, _ = trained(made(), joined.address, replace(PENDING, without=0.3))
+    slow = made(lambda: time.sleep(0.01))  # where it is not compiled
+    found, said, _ = trained(slow, joined.address, replace(PENDING, without=0.3), epochs=1000)
     reason = "there is no C++ compiler (no-such-compiler)"
     assert f"node {without.node_ip_address} goes without compiled code: {reason}" in said
     assert [how.partition(",")[0] for how in manners(found)] == ["vmapped"] * 6 + ["compiled"] * 5
-    for name, record in locally(made()).items():
+    for name, record in locally(made(), 1000).items():
         if record.executor.startswith("compiled") and found[name].executor.startswith("compiled"):
             assert_same(record, found[name])
 
 
-def test_where_no_node_can_compile_what_is_compiled_is_refused(apart, monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path))
-    with pytest.raises(
-        InputError, match=r"are compiled, and no node of the Ray cluster can .*\(no-such-compiler\); add"
-    ):
-        trained(made(), "local", READY, processes=2)
+def refuse():
+    """Not to be traced, and so not to be compiled."""
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+    if get_proxy_mode() is not None:
+        raise RuntimeError("the model is on strike. It says no more.")
 
 
-def test_where_no_node_can_compile_yet_runs_go_without(apart, monkeypatch, tmp_path):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path))
-    found, _, (plan,) = trained(made(), "local", processes=2)
-    assert plan.compiles == ""
-    assert plan.reason == "as said; not compiled: there is no C++ compiler (no-such-compiler)"
+def test_where_no_node_can_compile_runs_go_without(joined):
+    found, said, (plan,) = trained(made(refuse, 47), joined.address)  # not the others' code
+    assert (plan.compiles, plan.reason) == ("", "as said; not compiled: the model is on strike")
+    assert (
+        f"{joined.cluster.head_node.node_ip_address} goes without compiled code: the model is on strike" in said[-1]
+    )
     assert {how.partition(",")[0] for how in manners(found)} == {"vmapped"}
+
+
+def test_where_no_node_can_compile_what_was_compiled_before_is_refused(joined):
+    with pytest.raises(
+        InputError, match=r"are compiled, and no node of the Ray cluster can .*: the model is on strike; add"
+    ):
+        trained(made(refuse, 47), joined.address, READY)
 
 
 def dying(mark, times):

@@ -26,6 +26,7 @@ _FASTER = 2.5
 """How many times faster runs are taken to be by compiled code, where work is shared out between nodes."""
 
 _COMPILED_WITHIN = 200.0  # seconds beyond the patience for signs of life
+_ANSWERED_WITHIN = 120.0  # seconds for all nodes together, before a study begins
 _SILENT = "it did not answer"
 
 
@@ -86,7 +87,7 @@ class Codes:
             found = self._of_all("compiler", Together(), Plan("", 1, 0, 0, ""))
             self._no_compiler = {node: found.get(node, _SILENT) for node in self.nodes.used}
         reasons = list(self._no_compiler.values())
-        return f"{reasons[0]} on any node" if all(reasons) else ""
+        return f"{reasons[0]} on any node" if reasons and all(reasons) else ""
 
     def lacking(self, together: Together, plan: Plan, needed: Sequence[Graph]) -> tuple[int, float]:  # noqa: ARG002
         """See `thalweg.train.planner.Where`."""
@@ -99,13 +100,13 @@ class Codes:
                 idle += node.cores
         able = [node for node in self.nodes.used if (together, node) not in self._cannot]
         lacking = sum(not self.has(together, node) for node in able)
-        return lacking, idle / (idle + _FASTER * (cores - idle))
+        return lacking, idle and idle / (idle + _FASTER * (cores - idle))
 
     def compiled(self, task: Task, together: Together, plan: Plan) -> Plan:  # noqa: ARG002
         """See `thalweg.train.planner.Where`."""
-        node = next(node for node in self.nodes.used if self.has(together, node))
-        found = self._of_all("measure", together, plan, [node])
-        return Plan(**found[node]) if node in found else not_compiled(plan, _SILENT)
+        having = [node for node in self.nodes.used if self.has(together, node)][:1]
+        found = list(self._of_all("measure", together, plan, having).values()) if having else []
+        return Plan(**found[0]) if found else not_compiled(plan, "no node answered")
 
     def compilers(self, graphs: int) -> int:
         """See `thalweg.train.planner.Where`."""
@@ -115,7 +116,7 @@ class Codes:
     def _of_all(self, what: str, kind: Together, plan: Plan, nodes: Iterable[str] = ()) -> dict[str, Any]:
         """Return what nodes answer, all of them if none are given, by node; without those that do not."""
         asked = {self._ask(_Asked(what, kind, node), plan): node for node in nodes or self.nodes.used}
-        ready, late = self.ray.wait(list(asked), num_returns=len(asked), timeout=self.patience)
+        ready, late = self.ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWERED_WITHIN)
         found = {}
         for one in ready:
             with suppress(self.ray.exceptions.RayError):
