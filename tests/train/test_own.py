@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import thalweg as tw
+from small import small_digits
+from thalweg import optim
 from thalweg.recipe import Recipe
 from thalweg.task import check
 from thalweg.task.outside import outside
@@ -151,3 +153,29 @@ def test_what_is_drawn_in_evaluation_is_the_same_each_time(way, roles):
     for again in (train(one, members), *([train(one, members, "vmapped")] if way is always_dropped else [])):
         for a, b in zip(first, again, strict=True):
             np.testing.assert_allclose(a.outcomes, b.outcomes, rtol=1e-4)
+
+
+class Scaling(nn.Linear):
+    """Writes into the pictures that it gets, as many a forward does that scales them."""
+
+    def forward(self, x):
+        x.sub_(0.5).mul_(0.9)
+        return super().forward(x)
+
+
+class Apart(nn.Linear):
+    def forward(self, x):
+        return super().forward((x - 0.5) * 0.9)
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped", pytest.param("compiled", marks=pytest.mark.slow)])
+def test_data_are_not_written_into_by_who_writes_into_what_it_gets(executor):
+    task, apart = (small_digits(lambda made=made: made(64, 10)) for made in (Scaling, Apart))
+    before = [split.inputs.clone() for split in (task.train, task.valid, task.test)]
+    assert not outside(task).shared
+    members = [Member(Recipe(optim.adam(), epochs=2).resolved(), seed) for seed in range(3)]
+    for found, expected in zip(train(task, members, executor), train(apart, members), strict=True):
+        np.testing.assert_allclose(found.curve.train_loss, expected.curve.train_loss, rtol=1e-4)
+        assert found.test == pytest.approx(expected.test, abs=0.05)
+    for split, x in zip((task.train, task.valid, task.test), before, strict=True):
+        assert torch.equal(split.inputs, x)

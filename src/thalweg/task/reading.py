@@ -79,7 +79,11 @@ WORDS = ("train", "valid", "test")
 
 
 def apply(model: Any, inputs: Any) -> Any:
-    """Call a model as its inputs ask for: a tensor, a tuple of arguments, or a dict of keywords."""
+    """Call a model as its inputs ask for: a tensor, a tuple of arguments, or a dict of keywords.
+
+    It gets copies, because a forward may write into what it gets, as ``x.div_(255)`` does.
+    """
+    inputs = each(inputs, Tensor.clone)
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)

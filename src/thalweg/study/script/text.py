@@ -131,7 +131,8 @@ def at(inputs, rows):
 
 
 def predict(model, inputs):
-    """Call the model as its inputs ask for."""
+    """Call the model as its inputs ask for, with copies, because it may write into them."""
+    inputs = tree_map(torch.clone, inputs)
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
