@@ -87,9 +87,22 @@ command(press)"""
 
 
 def test_where_python_could_only_print_it():
-    dies = "class Dies:\n    def __del__(self):\n        press()\n        time.sleep(0)"
-    does = "def does():\n    Dies()\n    time.sleep(60)\n    sys.stderr.write('went on')"
-    assert ended(f"{dies}\n{does}\ncommand(does)") == (130, "\nstopped\n")
+    does = """
+class Dies:
+    def __del__(self):
+        press()
+        time.sleep(0)
+
+def does():
+    began = time.monotonic()
+    Dies()
+    try:
+        time.sleep(60)
+    finally:
+        if time.monotonic() > began + 30:
+            sys.stderr.write("slept on")
+command(does)"""
+    assert ended(does) == (130, "\nstopped\n")
 
 
 def test_while_python_ends():

@@ -82,7 +82,8 @@ class _CtrlC:
             self._unraisable(what)
             return
         self._came = _NEVER
-        threading.Timer(AGAIN, signal.raise_signal, [signal.SIGINT]).start()  # by another thread: this one is here
+        # To this thread, which may wait for something by then; from another, since this one is still here.
+        threading.Timer(AGAIN, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
 
 
 CTRL_C = _CtrlC()
