@@ -32,6 +32,7 @@ ROWS: list[tuple[str, str, dict[str, Any], str | None, str | None]] = [
     ("adam_uncorrected", "AdamUncorrected", {}, None, None),
     ("adam", "Adam", {}, "Adam", None),
     ("adam_l2", "Adam", {"weight_decay": 0.01}, "Adam", None),
+    ("adamax", "Adamax", {}, "Adamax", None),
     ("amsgrad", "Adam", {"amsgrad": True}, "Adam", None),
     ("yogi", "Yogi", {}, None, "Yogi"),
     ("adamw", "AdamW", {}, "AdamW", None),

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from thalweg import cli, optim
 from thalweg.catalogue import KINDS
+from thalweg.cli import commands
 from thalweg.recipe import Recipe
 from thalweg.record import Store
 from thalweg.task import builtin_tasks
@@ -398,10 +399,19 @@ def test_a_mistake_ends_a_process_as_it_ends_a_call():
     assert (done.stdout, done.stderr) == ("", 'thalweg: unknown kind "optimzer"; did you mean "optimizer"?\n')
 
 
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path):
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.chdir(sys.argv.pop()); os.rmdir(os.getcwd()); from thalweg.cli import main; main()"
+    done = run(code, "compare", "wine", "--vary", "optimizer=sgd,adam", "--out", "x", str(tmp_path / "gone"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "thalweg: the folder that it is called in is gone; change into one that is there\n"
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address spaces have no limit elsewhere")
-@pytest.mark.parametrize("mebibytes", [400, 600])
+@pytest.mark.parametrize("mebibytes", [400, 500])
 def test_where_memory_is_too_small_for_what_must_be_loaded_that_is_one_sentence(tmp_path, mebibytes):
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (2 * [{mebibytes} * 2**20]))"
+    limit = f"import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; {limit}"  # which takes memory for each core
     words = ["compare", "wine", "--vary", "optimizer=sgd,adam", "--out", str(tmp_path / "new")]
     done = run(f"{limit}; from thalweg.cli import main; main()", *words)
     assert (done.returncode, done.stdout) == (2, "")
@@ -416,12 +426,12 @@ def test_memory_that_runs_out_later_is_one_sentence_too_and_another_error_is_not
     def ends(**_):
         raise error from (ImportError("a.so: failed to map segment from shared object") if error.args else None)
 
-    monkeypatch.setattr(cli, "app", ends)
+    monkeypatch.setattr(commands, "app", ends)
     code, _, err = thalweg("tasks")
     assert code == 2
     assert err.startswith("thalweg: memory ran out")
     error.__cause__ = None
-    monkeypatch.setattr(cli, "app", lambda **_: (_ for _ in ()).throw(ValueError("a mistake of ours")))
+    monkeypatch.setattr(commands, "app", lambda **_: (_ for _ in ()).throw(ValueError("a mistake of ours")))
     with pytest.raises(ValueError, match="a mistake of ours"):
         thalweg("tasks")
 

@@ -1,6 +1,7 @@
 """Imports go one way, as in docs/architecture.md, and reading a study's report asks for no torch."""
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -15,9 +16,10 @@ KINDS = [
     "optim", "schedule", "gradient", "average", "wrapper", "penalty", "loss", "stop", "prune", "activation", "norm",
     "init", "dropout", "augment",
 ]  # fmt: skip
-LIBRARY = ["errors", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "surgery", "train"]
+LIBRARY = ["errors", "files", "cache", "technique", "key", "graph", *KINDS, "recipe", "task", "surgery", "train"]
 MAY_IMPORT = {
     "errors": [],
+    "files": [],
     "cache": [],
     "technique": ["errors"],
     "key": ["errors"],
@@ -47,7 +49,7 @@ MAY_IMPORT = {
     "catalogue": ["errors", "technique", "key", *KINDS, "recipe"],
     "stubs": ["errors", "technique", "key", *KINDS, "recipe", "catalogue"],
     "record": ["errors"],
-    "report": ["errors", "cache", "record"],
+    "report": ["errors", "files", "cache", "record"],
     "surgery": ["errors", "technique", "graph"],
     "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "latex", "record", "report"],
@@ -206,3 +208,10 @@ def test_no_torch_is_loaded(module):
     assert heavy == ""
     here = part(module) or "errors"
     assert set(parts.split()) <= {here, *MAY_IMPORT[here], "errors"}
+
+
+def test_mkl_is_asked_for_the_same_bits_everywhere_before_it_is_there():
+    code = "import os, sys, thalweg; print(os.environ['MKL_CBWR'], 'torch' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "AUTO,STRICT False\n"

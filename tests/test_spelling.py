@@ -79,7 +79,7 @@ def test_what_is_not_called_stands_for_itself():
     )
 
 
-@pytest.mark.parametrize("name", ["Adamax", "ASGD", "Rprop", "LBFGS"])
+@pytest.mark.parametrize("name", ["ASGD", "Rprop", "LBFGS", "SparseAdam"])
 def test_an_optimizer_that_is_not_here_has_a_nearest_one(name):
     from thalweg.notation import parse
 

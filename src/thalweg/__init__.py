@@ -5,6 +5,7 @@ Everything named here is loaded when it is first used, so that ``import thalweg`
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
     from thalweg.technique import Choice, LogUniform, Uniform
 
 __version__ = "0.1.0"
+
+# By default, the last bits of MKL's products depend on where their memory is aligned, and so on a run's place in its
+# population. MKL reads this at its first call; it costs nothing that could be measured.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 _HOMES = {
     "key": ["Key"],

@@ -8,11 +8,11 @@ import types
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Made = TypeVar("Made", bound=Callable[..., Any])
 
-__all__ = ["InputError", "is_memory", "spelt", "unknown"]
+__all__ = ["InputError", "causes", "is_memory", "spelt", "unknown"]
 
 
 class InputError(ValueError):
@@ -24,6 +24,13 @@ class InputError(ValueError):
     Traceback (most recent call last):
     thalweg.errors.InputError: column "price" is empty; fill it or drop it
     """
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def is_memory(error: BaseException) -> bool:

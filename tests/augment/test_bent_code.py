@@ -1,19 +1,17 @@
 """Bends as machine code: exact for any places, in one pass with what follows, and memory-safe."""
 
-import platform
 import sys
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 from augment.direct import direct_at
 from augment.photos import photos
 from guarded import must_survive
+from plainer import by_cpu, named_here, plainer
 from thalweg import augment
-from thalweg.augment.image import _lanes, _level_code, _level_words, _pixels
+from thalweg.augment.image import _lanes, _level_code, _pixels
 from thalweg.augment.image._warps import BLOCK, bent_floats, bent_levels
-from thalweg.optim._executors import machine
 
 SIZES = [((2, 2), (1, 1)), ((2, 9), (5, 33)), ((40, 52), (24, 29)), ((7, 3), (17, 16))]
 
@@ -106,21 +104,14 @@ def test_what_the_code_does_not_take_is_opencvs(border, monkeypatch):
         assert border == "constant" or (found == 200).all()
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of this kind")
-@pytest.mark.parametrize("cpu", ["x86-64", "x86-64-v3"])
-def test_plainer_processors_give_the_same_levels(cpu, monkeypatch):
+@named_here
+@by_cpu
+def test_plainer_processors_give_the_same_levels(cpu):
     image = np.ascontiguousarray(photos()[0][:31, :40])
     policy = augment.elastic(p=1.0) >> augment.brightness(p=1.0)
     expected = policy(image, sample=0)
-    machine.target()
-    plain = llvm.Target.from_default_triple().create_target_machine
-    monkeypatch.setattr(machine, "target", lambda: plain(cpu=cpu, features="", opt=3))
-    monkeypatch.setattr(_level_words, "looks_up_many", lambda: False)
-    _level_code.bend.cache_clear()
-    try:
+    with plainer(cpu, _level_code.bend):
         assert np.abs(policy(image, sample=0).astype(int) - expected).max() <= 1
-    finally:
-        _level_code.bend.cache_clear()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to guard pages")

@@ -1,11 +1,9 @@
 """Laws of warps as machine code: exact on any picture, at any border, for any map that they take, and memory-safe."""
 
 import multiprocessing
-import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,12 @@ import torch
 from augment.direct import direct
 from augment.photos import photos
 from guarded import must_survive
+from plainer import by_cpu, named_here, plainer
 from thalweg import augment
-from thalweg.augment.image import _float_code, _level_code, _level_words
+from thalweg.augment.image import _float_code, _level_code
 from thalweg.augment.image._pixels import _mixed, warped
 from thalweg.augment.image._plane import Plane, about, fitted, grown, mirrored, moved, sheared, square_to, turned
-from thalweg.augment.image._warps import warped_floats, warped_levels
-from thalweg.optim._executors import machine
+from thalweg.augment.image._warps import ending_fits, warped_floats, warped_levels
 
 BORDERS = ("constant", "reflect", "edge")
 SIZES = [((2, 2), (1, 1)), ((2, 9), (5, 33)), ((40, 52), (24, 29)), ((7, 3), (17, 16)), ((31, 30), (64, 48))]
@@ -79,8 +77,7 @@ def test_floats_are_those_of_the_direct_evaluation(border):
             assert (whole[-16:] == -7).all()
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_what_follows_in_the_same_pass_is_what_would_follow_it(channels):
+def follows(channels):
     table = np.random.default_rng(1).permutation(256).astype(np.uint8)
     scales = np.random.default_rng(2).normal(size=(2, 1, channels)).repeat(16, 1).astype(np.float32)
     for size, to in SIZES:
@@ -89,9 +86,24 @@ def test_what_follows_in_the_same_pass_is_what_would_follow_it(channels):
             plain = warped_levels(image, plane, *to, "edge")
             assert np.array_equal(warped_levels(image, plane, *to, "edge", table), table[plain])
             for before, looked_up in ((None, plain), (table, table[plain])):
+                if not ending_fits(table=before is not None, scaled=True):
+                    continue
                 found = warped_levels(image, plane, *to, "edge", before, scales)
                 assert found.dtype == np.float32
                 assert np.allclose(found, looked_up * scales[0, 0] + scales[1, 0], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_follows_in_the_same_pass_is_what_would_follow_it(channels):
+    follows(channels)
+
+
+@named_here
+@by_cpu
+def test_so_it_is_on_plainer_processors(cpu):
+    with plainer(cpu, _level_code.warp, _level_code.resize):
+        assert not ending_fits(table=True, scaled=True)
+        follows(3)
 
 
 def test_a_chain_in_one_pass_is_its_parts_one_by_one():
@@ -154,19 +166,9 @@ def test_views_are_read_as_they_are():
             assert np.array_equal(mine, warped_levels(np.array(view), policy, 30, 40, "reflect")), name
 
 
-@pytest.fixture
-def compiled_anew():
-    """Let nothing that is compiled be used before or after."""
-    for way in (_level_code.warp, _level_code.resize, _float_code.warp):
-        way.cache_clear()
-    yield
-    for way in (_level_code.warp, _level_code.resize, _float_code.warp):
-        way.cache_clear()
-
-
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of this kind")
-@pytest.mark.parametrize("cpu", ["x86-64", "x86-64-v3"])
-def test_plainer_processors_give_the_same_levels(cpu, compiled_anew, monkeypatch):
+@named_here
+@by_cpu
+def test_plainer_processors_give_the_same_levels(cpu):
     image = picture((31, 40), 3, seed=1)
     policy = augment.ssr(p=1.0) >> augment.brightness(p=1.0) >> augment.normalise()
     crop = augment.random_resized_crop(size=(20, 33)) >> augment.gamma(p=1.0)
@@ -176,14 +178,9 @@ def test_plainer_processors_give_the_same_levels(cpu, compiled_anew, monkeypatch
         return [policy(image, sample=0), crop(image, sample=0), augment.ssr(p=1.0).batch(images, [0]).numpy()]
 
     expected = found()
-    machine.target()
-    plain = llvm.Target.from_default_triple().create_target_machine
-    for way in (_level_code.warp, _level_code.resize, _float_code.warp):
-        way.cache_clear()
-    monkeypatch.setattr(machine, "target", lambda: plain(cpu=cpu, features="", opt=3))
-    monkeypatch.setattr(_level_words, "looks_up_many", lambda: False)
-    for mine, other in zip(found(), expected, strict=True):
-        assert np.abs(mine - other.astype(float)).max() <= (1 if mine.dtype == np.uint8 else 0.02)
+    with plainer(cpu, _level_code.warp, _level_code.resize, _float_code.warp):
+        for mine, other in zip(found(), expected, strict=True):
+            assert np.abs(mine - other.astype(float)).max() <= (1 if mine.dtype == np.uint8 else 0.02)
 
 
 def _bytes(seed):

@@ -17,7 +17,8 @@ from thalweg.errors import InputError
 from thalweg.latex import latex
 from thalweg.technique import Uniform
 from thalweg.train import Member, train
-from thalweg.train.dropout import KeyedDropout, mask, normals
+from thalweg.train.counter import normals
+from thalweg.train.dropout import KeyedDropout, mask
 
 TECHNIQUES = list(dropout.CATALOGUE.values())
 BETWEEN = [technique for technique in TECHNIQUES if not technique.layer]

@@ -52,6 +52,8 @@ TORCH = [
     ("Adam", {"amsgrad": True, "weight_decay": 0.1}, "amsgrad"),
     ("Adam", {"weight_decay": 0.1, "decoupled_weight_decay": True}, "adamw"),
     ("Adam", {"amsgrad": True, "weight_decay": 0.1, "decoupled_weight_decay": True}, "amsgradw"),
+    ("Adamax", {}, "adamax"),
+    ("Adamax", {"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}, "adamax"),
     ("AdamW", {}, "adamw"),
     ("AdamW", {"amsgrad": True}, "amsgradw"),
     ("AdamW", {"weight_decay": 0.3, "maximize": True}, "adamw"),
@@ -350,8 +352,9 @@ ROSENBROCK = {
     "rmsprop": 0.1, "rmsprop_momentum": 1e-3, "rmsprop_centered": 0.1, "rmsprop_centered_momentum": 1e-3,
     "adam_uncorrected": 1e-6, "adam": 1e-12, "adam_l2": 1e-12, "amsgrad": 1e-12, "yogi": 1e-12, "adamw": 1e-12,
     "amsgradw": 1e-12, "nadam": 0.05, "nadamw": 0.05, "radam": 0.5, "radamw": 0.5, "adabelief": 1e-12, "adan": 1e-6,
-    "lion": 0.1, "lars": 0.3, "lamb": 1.0, "adafactor_unfactored": 0.2, "adafactor": 0.2, "muon": 0.05,
-    "muon_matched": 0.1, "soap": 1e-4, "schedule_free_sgd": 0.01, "schedule_free_adamw": 0.02, "prodigy": 1e-6,
+    "adamax": 0.01, "lion": 0.1, "lars": 0.3, "lamb": 1.0, "adafactor_unfactored": 0.2, "adafactor": 0.2,
+    "muon": 0.05, "muon_matched": 0.1, "soap": 1e-4, "schedule_free_sgd": 0.01, "schedule_free_adamw": 0.02,
+    "prodigy": 1e-6,
 }  # fmt: skip
 """What 2000 steps at a constant rate reach from a value of 12.5. The minimum is 0; steps whose length does not fall
 with the gradient cannot come close to it at such a rate, and go to and fro there, as last bits have it."""

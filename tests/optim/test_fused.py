@@ -42,11 +42,15 @@ def _steps(optimizer, params, gradients):
         optimizer.step()
 
 
-def _like(a, b, eps):
-    """Return whether two are the same kind of number everywhere, and close where finite."""
+def _like(a, b, eps, before=0.0):
+    """Return whether two are the same kind of number everywhere, and close where finite.
+
+    What is left of numbers as large as those before, which took each other away, is as close as these were.
+    """
     same_kind = (a.isnan() == b.isnan()) & (a.isposinf() == b.isposinf()) & (a.isneginf() == b.isneginf())
     finite = a.isfinite() & b.isfinite()
-    return bool(same_kind.all()) and torch.allclose(a[finite], b[finite], rtol=eps, atol=1e-30)
+    near = (a - b).abs() <= eps * torch.maximum(b.abs(), torch.as_tensor(before).abs().to(b)) + 1e-30
+    return bool(same_kind.all()) and bool(near[finite].all())
 
 
 @by_class
@@ -60,10 +64,12 @@ def test_hard_values_come_out_alike(cls, dtype):
     for executor in ("fused", "eager"):
         q = nn.Parameter(p.clone())
         step = cls([q], lr=0.5, executor=executor)
-        _steps(step, [q], [g, tame])
+        _steps(step, [q], [g])
+        before = q.detach().double()
+        _steps(step, [q], [tame])
         ends.append([q.detach().double(), *(x.double() for x in step.state[q].values() if x.dim())])
-    for fused_end, eager_end in zip(*ends, strict=True):
-        assert _like(fused_end, eager_end, 16 * torch.finfo(dtype).eps)
+    for i, (fused_end, eager_end) in enumerate(zip(*ends, strict=True)):
+        assert _like(fused_end, eager_end, 16 * torch.finfo(dtype).eps, before if i == 0 else 0.0)
 
 
 @optimizer(source="a test", space={})

@@ -625,6 +625,7 @@ EXCHANGE = [
     ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True}),
     ("Adam", {"lr": 0.01}),
     ("Adam", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 0.01}),
     ("AdamW", {"lr": 0.01}),
     ("AdamW", {"lr": 0.01, "amsgrad": True, "maximize": True}),
     ("NAdam", {"lr": 0.01}),

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune as torchs
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from thalweg import Key, optim, prune
 from thalweg.errors import InputError
+from thalweg.prune import _held
 
 
 def small():
@@ -180,20 +182,36 @@ def test_removed_is_removed():
 
 
 def test_a_model_that_is_gone_takes_its_masks_along():
-    from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
-
-    before = len(hooks)
+    before = len(_held._ALL)
     net = small()
     prune.held(net, prune.magnitude().masks(net, 0.3))  # no one keeps the handle, and it holds all the same
     found = prune.magnitude().masks(net, 0.3)
     train(net, torch.optim.SGD(net.parameters(), lr=0.1), 2)
     assert off(net, found).count_nonzero() == 0
-    assert len(hooks) == before + 1
+    assert len(_held._ALL) == before + 1
     gone = weakref.ref(net)
     del net
     gc.collect()
     assert gone() is None
-    assert len(hooks) == before
+    assert len(_held._ALL) == before
+
+
+def test_a_model_may_go_while_hooks_of_a_step_are_called():
+    """Garbage is collected whenever Python likes, and no hook may go while torch goes through them."""
+    net, other = small(), small()
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
+    prune.held(net, prune.magnitude().masks(net, 0.3))
+    hooks = [register_optimizer_step_post_hook(lambda *_: gc.collect()) for _ in range(2)]
+    net.ring, gone = [net], weakref.ref(net)
+    gc.disable()
+    try:
+        del net
+        train(other, optimizer, 1)
+    finally:
+        gc.enable()
+        for hook in hooks:
+            hook.remove()
+    assert gone() is None
 
 
 def test_functional_calls_have_weights_of_their_own():

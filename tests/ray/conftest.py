@@ -12,10 +12,11 @@ collect_ignore_glob = [] if importlib.util.find_spec("ray.exceptions") else ["te
 
 @dataclass
 class Nodes:
-    """A head and what joined it."""
+    """A head and what joined it; what they compile, they keep in a cache that is empty at first."""
 
     cluster: object
     address: str
+    cache: str
 
     def add(self, **more):
         from work import SMALL
@@ -28,7 +29,7 @@ class Nodes:
 
 
 @pytest.fixture(scope="session")
-def nodes():
+def nodes(tmp_path_factory):
     from ray.cluster_utils import Cluster
     from work import SMALL
 
@@ -41,10 +42,12 @@ def nodes():
         "idle_worker_killing_time_threshold_ms": 600_000,
     }
     arguments = {**SMALL, "include_dashboard": False, "_system_config": quick}
+    cache = str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "7")  # as somebody's shell may have it; the node inherits it
+        patch.setenv("THALWEG_CACHE", cache)
         cluster = Cluster(initialize_head=True, head_node_args=arguments)
-    yield Nodes(cluster, cluster.address)
+    yield Nodes(cluster, cluster.address, cache)
     ray.shutdown()
     cluster.shutdown()
 

@@ -25,6 +25,7 @@ from work import (
 import thalweg as tw
 from small import small_digits
 from thalweg.study.engines import ray as engine_ray
+from thalweg.study.engines.codes import Codes
 from thalweg.study.engines.lanes import failed
 from thalweg.study.engines.nodes import Node
 from thalweg.study.engines.order import Order
@@ -176,6 +177,7 @@ def test_no_more_train_at_once_than_was_asked_for(linear_task):
     cluster = engine_ray.Cluster(linear_task, processes=3)
     one, other = "a" * 56, "b" * 56
     cluster.nodes = SimpleNamespace(cores=8, used={one: Node("a", 4), other: Node("b", 4)})
+    cluster.codes = Codes(None, None, [], cluster.nodes, print, 1.0)
     cluster._work, cluster._task = Work(), []
     cluster._order = Order([], {}, 1, left=lanes_of(10, together=2), wanted=(), begins=False)
     cluster._hand_out()

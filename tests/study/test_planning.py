@@ -40,7 +40,7 @@ def tries(monkeypatch):
         found["look"].append(together)
         return like
 
-    def to_compile(task, together, plan, seconds):
+    def to_compile(task, together, plan, seconds, where):
         found["compile"][together] = seconds
         return plan
 
@@ -179,6 +179,39 @@ def test_compilers_of_all_kinds_come_first(task, tries, monkeypatch):
     assert firsts == [[0, 0], [0, 0], [16, 16]]
 
 
+def test_what_would_take_long_without_code_waits_for_it(task, tries, monkeypatch):
+    monkeypatch.setattr(
+        planning, "to_compile", lambda _task, _kind, plan, *_: replace(plan, compiles="pending", graphs=3)
+    )
+    firsts = []
+    for epochs in (300, 30_000):  # of three steps of 1e-4 s, eight runs together
+        recipes = {"plain": tw.Recipe(epochs=epochs)}
+        (plan,) = make_plans(task, recipes, Protocol(), None, 8, compiles=True)[0].values()
+        firsts.append(plan.first)
+    assert firsts == [5 * 8, 0]
+
+
+class Nodes(planner.Here):
+    """Of a cluster: two of four cores each lack the code."""
+
+    def compilers(self, graphs):
+        return 2 * min(4, graphs)
+
+
+def test_on_a_cluster_as_many_are_compiled_together_as_its_cores_get(task, tries, monkeypatch):
+    monkeypatch.setattr(
+        planning, "to_compile", lambda _task, _kind, plan, *_: replace(plan, compiles="pending", graphs=3)
+    )
+    monkeypatch.setattr(planning, "measure", lambda *_, **__: replace(PLAN, together=32, processes=3))
+    found = []
+    for cores, seeds in ((8, 1000), (8, 200), (8, 60), (8, 3), (64, 1000)):
+        protocol = Protocol(trials=0, seeds=seeds)
+        (plan,) = make_plans(task, {"": tw.Recipe()}, protocol, None, cores, False, Nodes())[0].values()
+        found.append(plan.together)
+        assert (plan.processes, plan.first) == (0, (cores - 6) * plan.together), "each node has memory of its own"
+    assert found == [32, 32, 8, 4, 16]
+
+
 def test_a_kind_is_said_where_there_are_others():
     relu, tanh = (tw.Recipe(activation=a()).resolved().together() for a in (activation.relu, activation.tanh))
     slow = Plan("one by one", 1, 1e-4, 1e-4, "one by one")
@@ -193,7 +226,7 @@ def test_a_kind_is_said_where_there_are_others():
 
 
 def test_it_is_said_that_steps_will_be_compiled(task, monkeypatch):
-    def to_compile(_task, together, plan, _seconds):
+    def to_compile(_task, together, plan, _seconds, _where):
         return replace(plan, compiles="pending", graphs=1 if together.batch_size == 32 else 3)
 
     monkeypatch.setattr(planning, "to_compile", to_compile)
@@ -203,6 +236,9 @@ def test_it_is_said_that_steps_will_be_compiled(task, monkeypatch):
     assert small.endswith("; 1 graph is compiled when the study begins; 2 processes")
     plans, _ = make_plans(task, recipes, Protocol(), None, 1, compiles=False)
     assert not any("compiled" in line for line in sentences(plans, 1))
+    spread = replace(PLAN, compiles="pending", graphs=2, nodes=3)
+    (line,) = sentences({Together(): spread}, 1)
+    assert line.endswith("; 2 graphs are compiled on each of 3 nodes when the study begins")
     ready = replace(PLAN, compiles="yes", graphs=3)
     assert sentences({Together(): ready}, 1) == [PLAN.reason]
 

@@ -139,6 +139,14 @@ def test_who_is_compiled_depends_on_the_plan_and_the_jobs_alone():
         assert (rest.executor, len(rest.runs), rest.waits) == ("compiled", 14, compiles == "pending")
         (only,) = queues(every, {Together(): Plan("vmapped", 4, 1, 1, "", compiles, 6)})
         assert (only.executor, len(only.runs)) == ("compiled", 20)
+        plan = Plan("vmapped", 4, 1, 1, "", compiles, 6, without=0.25)  # the share of nodes that cannot compile
+        first, rest = queues(every, {Together(): plan}, begins=True)
+        assert [(first.executor, len(first.runs)), (rest.executor, len(rest.runs))] == [
+            ("vmapped", 10),
+            ("compiled", 10),
+        ]
+        first, rest = queues(every, {Together(): plan})
+        assert [len(first.runs), len(rest.runs)] == [5, 15]
 
 
 def test_runs_that_pass_their_batches_otherwise_stand_in_queues_of_their_own():

@@ -8,9 +8,9 @@ from exported import assert_same_weights
 from thalweg import activation, dropout, init, loss, norm, penalty, prune, stop
 from thalweg.recipe import CATALOGUES
 from thalweg.study.script import text
+from thalweg.study.script.export import _keyed
 from thalweg.study.script.shape import functions
-from thalweg.study.script.sources import source, tail
-from thalweg.train import dropout as keyed
+from thalweg.study.script.sources import source
 from thalweg.train.made import model_of
 
 NET = """
@@ -154,7 +154,7 @@ def test_every_techniques_model_in_a_script_is_the_studys(name, role, technique,
     asked = "class Key: ..." if role != "init" else source(tw.Key)
     script = "\n".join([
         text.IMPORTS, "class InputError(ValueError): ...", "SEED = 3", asked,
-        tail(keyed, "_WHOLE = ", "def step_keys"), *functions(task, recipe, 3),
+        *_keyed(), *functions(task, recipe, 3),
     ])  # fmt: skip
     scope = {}
     exec(script, scope)

@@ -191,7 +191,7 @@ def test_few_runs_of_a_model_that_vmap_takes_are_held_against_one_by_one(task, m
 def test_a_study_measures_what_it_is_made_of(task, measured, monkeypatch):
     tries = measured(shared)
     monkeypatch.setattr(planning, "measure", lambda *_, **__: SLOW)
-    monkeypatch.setattr(planning, "to_compile", lambda _task, _kind, plan, _seconds: plan)
+    monkeypatch.setattr(planning, "to_compile", lambda _task, _kind, plan, *_: plan)
     recipes = {"one": tw.Recipe(tw.optim.sgd(), epochs=100), "other": tw.Recipe(tw.optim.adam(), epochs=100)}
     for seeds, cores, chosen in ((1, 2, 1), (3, 2, 1), (1, 4, 2), (3, 16, 2), (2, 16, 4), (40, 16, 1)):
         plans, _ = planning.make_plans(task, recipes, Protocol(trials=0, seeds=seeds), None, cores, compiles=True)

@@ -36,8 +36,8 @@ def tagged(output, targets):
     return F.cross_entropy(output.transpose(1, 2), targets)
 
 
-def metric(outcomes):
-    return tw.Metric("mine", outcomes, True)
+def metric(outcomes, **more):
+    return tw.Metric("mine", outcomes, True, **more)
 
 
 def zeroed(model):
@@ -199,6 +199,7 @@ HEALTHY = {
     # metrics
     "a metric of one value": tiny(metric=metric(lambda o, y: (o.argmax(1) == y).float().mean())),
     "a metric of yes and no": tiny(metric=metric(lambda o, y: o.argmax(1) == y)),
+    "a metric by example": tiny(metric=metric(lambda o, y: o.argmax(1) == y, by_example=True)),
     "a metric of one value, undefined": tiny(metric=metric(lambda o, y: torch.tensor(float("nan")))),
 }
 
@@ -386,6 +387,14 @@ SICK = {
     "NaN of an example": (
         tiny(metric=metric(lambda o, y: torch.where(torch.arange(len(y)) == 5, float("nan"), 0.0))),
         "the metric mine of example 5 of valid is nan before the first step; a run with such an outcome",
+    ),
+    "ranks that are not an example's own": (
+        tiny(metric=metric(lambda o, y: o[:, 0].argsort().argsort().float(), by_example=True)),
+        "the metric mine says by_example=True, but what it gives an example depends on which others it sees",
+    ),
+    "one value that is no example's own": (
+        tiny(metric=metric(lambda o, y: (o.argmax(1) == y).float().mean(), by_example=True)),
+        "the metric mine says by_example=True, but what it gives",
     ),
     "writes into targets": (
         tiny(metric=metric(written)),

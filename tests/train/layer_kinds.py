@@ -162,6 +162,8 @@ LINES = {
 IMAGES = {
     "conv2d": lambda w: convolved(2, w, kernel=3),
     "conv2d, depthwise": lambda w: nn.Sequential(nn.Conv2d(w, w, 3, groups=w), nn.Conv2d(w, 3, 1, stride=2)),
+    "conv2d, in groups of eight": lambda w: nn.Conv2d(w, 6, 3, groups=w // 8 or 1),
+    "conv2d, one channel": lambda w: nn.Sequential(nn.Conv2d(w, 1, 1), nn.Conv2d(1, 8, 3)),
     "conv2d, circular": lambda w: nn.Conv2d(w, w, 3, padding=1, padding_mode="circular"),
     "conv2d, reflected": lambda w: nn.Conv2d(w, w, 3, padding=1, padding_mode="reflect"),
     "conv transpose 2d": lambda w: nn.Sequential(nn.ConvTranspose2d(w, 5, 2, 2), nn.ConvTranspose2d(5, 3, 2)),

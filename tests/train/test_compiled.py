@@ -1,7 +1,10 @@
 """Compiled steps: the same runs, in any company; kept on the disk; never silently uncompiled."""
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +66,35 @@ def test_compiled_runs_are_the_runs_whoever_is_beside_them():
             torch.testing.assert_close(result.weights[name], x, rtol=1e-3, atol=1e-4)
 
 
+WITHOUT_VECTORS = """
+import torch
+from torch import nn
+from small import small_digits
+from train.test_compiled import member, runs
+from thalweg.train import train
+
+torch.set_num_threads(1)
+task = small_digits(lambda: nn.Sequential(nn.Linear(64, 8), nn.Dropout(0.3), nn.Linear(8, 10)))
+(alone,) = train(task, [member(4)], keep_weights=True)
+compiled = runs(task, [4, 5, 6])[0]
+for name, x in alone.weights.items():
+    torch.testing.assert_close(compiled.weights[name], x, rtol=1e-3, atol=1e-4)
+"""
+
+
+@pytest.mark.slow
+def test_masks_are_the_same_on_a_processor_without_vectors(tmp_path):
+    """Hashes overflow, of which C++ says nothing: g++ makes others of them where nothing is in vectors."""
+    places = {"THALWEG_CACHE": tmp_path / "ours", "TORCHINDUCTOR_CACHE_DIR": tmp_path / "inductors"}
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **{name: str(place) for name, place in places.items()}, "PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WITHOUT_VECTORS], capture_output=True, text=True, check=False,
+        env={**environment, "ATEN_CPU_CAPABILITY": "default"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_outputs_share_is_not_filled_up():
     class Centred(nn.Linear):
         def forward(self, x):
@@ -104,6 +136,30 @@ def test_work_is_compiled_from_so_many_times_what_compiling_takes(executor, time
     less = planner.to_compile(task, Together(), plan, 0.99 * times * takes)
     assert (less.compiles, less.reason) == ("", "as said; compiling would take longer than it can save")
     assert planner.to_compile(task, Together(), plan, 1.01 * times * takes).compiles == "pending"
+
+
+class Nodes(planner.Here):
+    """Four machines, of which some lack the code, and one has no compiler."""
+
+    def __init__(self, lacking):
+        self.lack = lacking
+
+    def lacking(self, together, plan, needed):
+        return self.lack, 0.1
+
+    def compiled(self, task, together, plan):
+        return replace(plan, compiles="yes")
+
+
+def test_where_each_of_many_machines_has_to_compile_the_work_must_be_as_much_more():
+    task, plan = small_digits(mlp), Plan("vmapped", 32, 1e-4, 1e-4, "as said")
+    takes = 3 * sum(graph.seconds for graph in planner.graphs(task, Together(), plan))
+    for lacking in (1, 3):
+        less = planner.to_compile(task, Together(), plan, 0.99 * lacking * takes, Nodes(lacking))
+        assert (less.compiles, less.reason) == ("", "as said; compiling would take longer than it can save")
+        more = planner.to_compile(task, Together(), plan, 1.01 * lacking * takes, Nodes(lacking))
+        assert (more.compiles, more.nodes, more.graphs, more.without) == ("pending", lacking, 3, 0.1)
+    assert planner.to_compile(task, Together(), plan, 0.3 * takes, Nodes(0)).compiles == "yes", "it is there"
 
 
 def test_what_cannot_be_compiled_is_said(monkeypatch):

@@ -11,7 +11,8 @@ from small import small_digits
 from thalweg import optim
 from thalweg.recipe import Recipe
 from thalweg.train import Member, train
-from thalweg.train.dropout import KeyedDropout, mask, step_keys
+from thalweg.train.counter import step_keys
+from thalweg.train.dropout import KeyedDropout, mask
 from thalweg.train.step import drawn
 
 

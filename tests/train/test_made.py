@@ -14,7 +14,8 @@ from thalweg import activation, dropout, init, loss, norm, optim, penalty, stop
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.train import Member, Population, train
-from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.counter import step_keys
+from thalweg.train.dropout import KeyedDropout
 from thalweg.train.epochs import batches, order
 from thalweg.train.made import check_made, model_of
 from thalweg.train.state import begin, packed, unpacked

@@ -26,6 +26,7 @@ CALLS = {
     "rand, a shape": lambda: torch.rand((4000, 5), dtype=torch.float64),
     "rand, by name": lambda: torch.rand(size=(4000, 5)),
     "rand, bfloat16": lambda: torch.rand(4000, 5, dtype=torch.bfloat16),
+    "rand, of numpy's numbers": lambda: torch.rand(np.int64(4000), torch.tensor(5)),
     "rand_like": lambda: torch.rand_like(ONES),
     "randn": lambda: torch.randn(4000, 5),
     "randn_like": lambda: torch.randn_like(ONES, dtype=torch.float64),
@@ -151,6 +152,24 @@ def test_a_generator_of_ones_own_answers_itself():
         torch.rand(5, out=place)
     torch.manual_seed(4)
     assert torch.equal(place, torch.rand(5))
+
+
+@pytest.mark.parametrize("call", [
+    lambda: torch.randn(300, dtype=torch.complex64),
+    lambda: torch.randn_like(torch.empty(300, dtype=torch.complex64)),
+    lambda: torch.empty(300, dtype=torch.complex64).normal_(),
+])  # fmt: skip
+def test_complex_numbers_are_torchs_own(call):
+    torch.manual_seed(3)
+    theirs = call()
+    torch.manual_seed(3)
+    assert torch.equal(under(5, call)[0], theirs)
+
+
+def test_what_torch_refuses_is_refused():
+    for call in (lambda: torch.rand(3, dtype=torch.int64), lambda: torch.ones(3, dtype=torch.int64).normal_()):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            under(5, call)
 
 
 def test_what_is_not_training_is_left_as_it_is():

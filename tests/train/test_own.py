@@ -60,6 +60,9 @@ MODELS = {
     "weights that are clamped": net(clamped),
     "data that are read": net(read, **scaled()),
     "a parameter in a list": net(lambda self, h: h * self.kept[0], **scaled(kept=lambda self: [self.scale])),
+    "a part that begins in evaluation mode": lambda: nn.Sequential(
+        nn.Linear(10, 8), nn.BatchNorm1d(8).eval(), nn.Linear(8, 2)
+    ),
     "an old weight norm": lambda: nn.Sequential(
         nn.Linear(10, 8), nn.Tanh(), nn.utils.weight_norm(nn.Linear(8, 2))
     ),
@@ -95,6 +98,14 @@ def test_inputs_that_are_written_to_after_a_copy_are_each_models_own_in_evaluati
     members = [Member(RECIPE, seed) for seed in range(3)]
     for a, b in zip(train(one, members), train(one, members, "vmapped"), strict=True):
         np.testing.assert_allclose(a.outcomes, b.outcomes, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+def test_all_of_a_model_is_in_training_mode_where_it_goes_on_in_the_middle_of_an_epoch(executor):
+    """As it is behind an epoch's end, also where its maker has put a part into evaluation mode."""
+    one = task(MODELS["a part that begins in evaluation mode"])
+    models = EXECUTORS[executor](one, beginnings(one, 3))
+    assert all(part.training for part in models.module.modules())
 
 
 class Several(nn.Module):

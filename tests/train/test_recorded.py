@@ -18,7 +18,7 @@ from thalweg import optim
 from thalweg.recipe import Recipe, Together
 from thalweg.study import planning
 from thalweg.study.plan import tuning
-from thalweg.train import planner
+from thalweg.train import inductor, planner
 from thalweg.train.compiled import Compiled, Graph
 from thalweg.train.planner import Plan
 from thalweg.train.recorded import recorded
@@ -42,6 +42,15 @@ def test_a_step_of_every_kind_of_layer_has_a_name_of_its_own_and_the_same_each_t
     for shared in named.values():
         assert len({graph.graph().code for _, graph in shared}) == 1, [kind for kind, _ in shared]
     assert len(named) > 0.8 * len(KINDS)
+
+
+def test_processors_that_are_not_alike_have_code_of_their_own_where_they_share_a_cache(monkeypatch):
+    """Inductor compiles for the processor that it runs on, and another may lack its instructions."""
+    paths = {inductor.path_of("step 0"), inductor.path_of("step 0")}
+    for found in (("skylake-avx512", "+avx512f"), ("sapphirerapids", "+avx512f,+amx-tile")):
+        monkeypatch.setattr(inductor, "processor", lambda found=found: found)
+        paths.add(inductor.path_of("step 0"))
+    assert len(paths) == 3
 
 
 HALF = torch.linspace(-1, 1, 8)
@@ -121,7 +130,7 @@ def test_tensors_of_a_function_are_told_apart():
 def test_to_know_the_name_imports_no_compiler():
     code = """
 import sys, torch, thalweg as tw
-from thalweg.train import planner
+from thalweg.train import inductor, planner
 torch.set_num_threads(1)
 task, kind = tw.load_task("digits"), tw.Recipe().resolved().together()
 plan = planner.measure(task, kind, processes=2, seconds=0)

@@ -313,8 +313,9 @@ def test_what_pays_uncompiled():
         return pays(REPLACED[function], args, kwargs, compiled)
 
     x, q = double(2, 3, 4, 4), double(2, 3, 4)
-    assert paid(F.conv2d, x, compiled=True)
-    assert not paid(F.conv2d, x)
+    assert paid(F.conv2d, x, double(4, 3, 2, 2), compiled=True)
+    assert not paid(F.conv2d, x, double(4, 3, 2, 2))
+    assert paid(F.conv2d, double(2, 4, 4, 4), weight=double(4, 2, 2, 2), groups=2)
     assert paid(F.batch_norm, x[..., 0, 0])
     assert not paid(F.batch_norm, x)
     assert paid(F.scaled_dot_product_attention, q, q, q, dropout_p=0.1)

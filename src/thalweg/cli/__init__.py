@@ -1,81 +1,41 @@
-"""The command line: parse, call, print. No logic lives here, and nothing heavy is imported before it is needed."""
+"""The command line: parse, call, print. No logic lives here, and nothing heavy is imported before it is needed.
+
+Commands are imported by `main`, once Ctrl-C is looked after: it may come while they are.
+"""
 
 from __future__ import annotations
 
-import gc
-import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from thalweg.cli import augment, look, read, study
-from thalweg.errors import InputError, is_memory
+from thalweg.cli.interrupts import CTRL_C
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from thalweg.cli.commands import app
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Which training recipe should I use for my model and my data, and how sure can I be?",
-)
-for command in (
-    study.compare, study.ablate, study.lottery, study.train,
-    look.check, look.landscape, look.watch, augment.augment, read.report, read.export, read.techniques, read.tasks,
-):  # fmt: skip
-    app.command()(command)
-
 
 def main() -> None:
-    """Run the command line; a user's mistake is one sentence on standard error and exit code 2."""
-    gc.set_threshold(100_000)  # imports make hundreds of thousands of objects, and none of them is garbage
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # before a user's file is run; see `thalweg.train`
+    """Run the command line; a user's mistake is one sentence on standard error and code 2, Ctrl-C one and 130."""
+    is_program = sys._getframe(1).f_globals.get("__name__") == "__main__"  # noqa: SLF001
+    CTRL_C.begin()
     try:
-        code = app(prog_name="thalweg", standalone_mode=False)
-    except InputError as error:
-        _refuse(str(error))
-    except Exception as error:
-        if short := next(filter(is_memory, _causes(error)), None):
-            said = str(short).strip().partition("\n")[0]
-            _refuse(f"memory ran out{f' ({said})' * bool(said)}; {_MORE}")
-        if not hasattr(error, "format_message"):  # how typer says that a command is not used as it is meant
+        from thalweg.cli.commands import run
+
+        code = run()
+        CTRL_C.end(for_good=is_program)
+    except (Exception, KeyboardInterrupt) as error:
+        CTRL_C.end(for_good=is_program)
+        if not CTRL_C.caused(error):
             raise
-        told, context = error.format_message(), getattr(error, "ctx", None)
-        if "\n" in told:  # nothing was asked for, and this is the help
-            sys.exit(told)
-        first, *more = told.rstrip(".?").split(". ")
-        place = getattr(context, "command_path", None) or " ".join(["thalweg", *_command(sys.argv)])
-        _refuse("; ".join([*map(_lower, (first, *more)), f"see {place} --help"]))
-    sys.exit(code if isinstance(code, int) else 0)
+        code = CTRL_C.told()
+    sys.exit(code)
 
 
-_MORE = (
-    "allow this process more (ulimit -v, a container's limit), or use a machine with more; what is recorded is kept"
-)
+def __getattr__(name: str) -> Any:
+    if name == "app":  # which the documentation reads
+        from thalweg.cli.commands import app
 
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception, and those that it came of."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _command(arguments: list[str]) -> list[str]:
-    """Return the command that was asked for, if it is one."""
-    known = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    return [word for word in arguments[1:2] if word in known]
-
-
-def _refuse(sentence: str) -> NoReturn:
-    sys.stderr.write(f"thalweg: {sentence}\n")
-    sys.exit(2)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

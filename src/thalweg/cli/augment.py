@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from thalweg.cli.common import TextColumn
+from thalweg.cli.interrupts import stopping
 from thalweg.errors import InputError
 
 
@@ -27,11 +28,12 @@ def augment(
     seed: Annotated[int, typer.Option(help="of the run whose augmentations these are")] = 0,
 ) -> None:
     """Show what an augmentation policy does to a few pictures or texts, and what it costs."""
-    from thalweg.inspect import preview as write
-    from thalweg.recipe import Recipe
+    with stopping("nothing was written"):
+        from thalweg.inspect import preview as write
+        from thalweg.recipe import Recipe
 
-    chain = Recipe.from_file(policy).augment
-    if not chain.parts:
-        raise InputError(f'{policy} says no augmentation; write [[augment]] and name = "flip" under it')
-    done = write(chain, path, preview, text=text, samples=samples, epochs=epochs, seed=seed)
+        chain = Recipe.from_file(policy).augment
+        if not chain.parts:
+            raise InputError(f'{policy} says no augmentation; write [[augment]] and name = "flip" under it')
+        done = write(chain, path, preview, text=text, samples=samples, epochs=epochs, seed=seed)
     typer.echo(f"preview: {done}")

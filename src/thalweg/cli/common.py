@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from thalweg.recipe import Recipe
     from thalweg.study import Lottery, Study
     from thalweg.task import Task
@@ -104,16 +101,6 @@ def tell(study: Study | Lottery) -> None:
     typer.echo(f"report: {study.report}")
     if all(row.get("mean") is None for row in study.verdict.get("recipes") or [{"mean": 0}]):
         raise typer.Exit(1)  # no run of any recipe came to a score
-
-
-@contextmanager
-def stopping(so: str) -> Iterator[None]:
-    """Turn Ctrl-C into one line, and the exit code that shells give it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"\nstopped; {so}", err=True)
-        raise typer.Exit(130) from None
 
 
 def command_line() -> str:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.common import Drop, Judge, Missing, Seed, Size, Target, TaskName, TextColumn, stopping, task_of
+from thalweg.cli.common import Drop, Judge, Missing, Seed, Size, Target, TaskName, TextColumn, task_of
+from thalweg.cli.interrupts import stopping
 
 
 def check(
@@ -102,6 +103,7 @@ def watch(
     ] = None,
 ) -> None:
     """Follow a study on a local page while it runs: progress, courses, who is ahead, failures."""
-    from thalweg.watch import follow
+    with stopping("the study is as it was"):
+        from thalweg.watch import follow
 
-    follow(directory, port, browser=not no_open, logs=tensorboard, say=typer.echo)
+        follow(directory, port, browser=not no_open, logs=tensorboard, say=typer.echo)

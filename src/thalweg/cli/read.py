@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from thalweg.cli.interrupts import stopping
 from thalweg.errors import InputError
 
 
@@ -22,16 +23,17 @@ def report(
     ] = None,
 ) -> None:
     """Draw a study's report anew from its records, or one page on several studies."""
-    from thalweg.record import StoreError
-    from thalweg.report import write, write_several
+    with stopping("the page is as it was"):
+        from thalweg.record import StoreError
+        from thalweg.report import write, write_several
 
-    try:
-        if len(directories) == 1:
-            page = write(directories[0], out)
-        else:
-            page = write_several(directories, out or Path("studies.html"))
-    except StoreError as error:
-        raise InputError(str(error)) from error
+        try:
+            if len(directories) == 1:
+                page = write(directories[0], out)
+            else:
+                page = write_several(directories, out or Path("studies.html"))
+        except StoreError as error:
+            raise InputError(str(error)) from error
     typer.echo(f"report: {page}")
 
 
@@ -41,16 +43,18 @@ def export(
     out: Annotated[Path | None, typer.Option(metavar="FILE.py", help="printed if not given")] = None,
 ) -> None:
     """Write a recipe of a study as a plain PyTorch script."""
-    from thalweg.study import export as export_script
+    with stopping("nothing was written"):
+        from thalweg.files import write_whole
+        from thalweg.study import export as export_script
 
-    script = export_script(directory, recipe)
-    if out is None:
-        typer.echo(script)
-        return
-    try:
-        out.write_text(script, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}") from error
+        script = export_script(directory, recipe)
+        if out is None:
+            typer.echo(script)
+            return
+        try:
+            write_whole(out, script.encode())
+        except OSError as error:
+            raise InputError(f"{out} cannot be written: {error.strerror}") from error
     typer.echo(f"script: {out}")
 
 

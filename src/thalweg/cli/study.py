@@ -23,10 +23,10 @@ from thalweg.cli.common import (
     TextColumn,
     command_line,
     names_in,
-    stopping,
     task_of,
     tell,
 )
+from thalweg.cli.interrupts import stopping
 
 
 def compare(
@@ -85,7 +85,7 @@ def compare(
             made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, baselines=names_in(baselines),
             out=out, processes=processes, engine=engine, address=address, command=command_line(),
         )  # fmt: skip
-    tell(study)
+        tell(study)
 
 
 def ablate(
@@ -117,7 +117,7 @@ def ablate(
             made, Recipe.from_file(recipe, plain), plain=plain, seeds=seeds, seed=seed, baselines=names_in(baselines),
             out=out, processes=processes, engine=engine, address=address, command=command_line(),
         )  # fmt: skip
-    tell(study)
+        tell(study)
 
 
 def lottery(
@@ -153,9 +153,9 @@ def lottery(
             made, base if recipe is None else Recipe.from_file(recipe, base), rounds=rounds, rate=rate, rewind=rewind,
             scope=scope, seeds=seeds, seed=seed, out=out, processes=processes, command=command_line(),
         )  # fmt: skip
-    tell(found)
-    if found.verdict["smaller"]:
-        typer.echo(f"ticket: {found.directory / 'ticket.safetensors'}")
+        tell(found)
+        if found.verdict["smaller"]:
+            typer.echo(f"ticket: {found.directory / 'ticket.safetensors'}")
 
 
 def train(
@@ -179,4 +179,4 @@ def train(
         made, base = task_of(task, target, text, drop, size, epochs, missing=missing, metric=metric)
         chosen = Recipe.from_file(recipe, base)
         trained = train_recipe(made, chosen, out=out, seed=seed, command=command_line())
-    typer.echo(str(trained))
+        typer.echo(str(trained))

@@ -14,6 +14,7 @@ from thalweg.optim._adagrad import adagrad
 from thalweg.optim._adam import adam
 from thalweg.optim._adam_l2 import adam_l2
 from thalweg.optim._adam_uncorrected import adam_uncorrected
+from thalweg.optim._adamax import adamax
 from thalweg.optim._adamw import adamw
 from thalweg.optim._adan import adan
 from thalweg.optim._amsgrad import amsgrad
@@ -46,18 +47,18 @@ CATALOGUE: dict[str, Optimizer] = {
     technique.name: technique
     for technique in (
         sgd, momentum, momentum_dampened, nesterov, adagrad, adadelta, rmsprop, rmsprop_momentum, rmsprop_centered,
-        rmsprop_centered_momentum, adam_uncorrected, adam, adam_l2, amsgrad, yogi, adamw, amsgradw, nadam, nadamw,
-        radam, radamw, adabelief, adan, lion, lars, lamb, adafactor_unfactored, adafactor, muon, muon_matched, soap,
-        schedule_free_sgd, schedule_free_adamw, prodigy,
+        rmsprop_centered_momentum, adam_uncorrected, adam, adam_l2, adamax, amsgrad, yogi, adamw, amsgradw, nadam,
+        nadamw, radam, radamw, adabelief, adan, lion, lars, lamb, adafactor_unfactored, adafactor, muon, muon_matched,
+        soap, schedule_free_sgd, schedule_free_adamw, prodigy,
     )
 }  # fmt: skip
 """Every optimizer by name, in the order in which one grew out of another."""
 
 __all__ = [
     "CATALOGUE", "LAMB", "LARS", "SGD", "SOAP", "AdaBelief", "Adadelta", "Adafactor", "AdafactorUnfactored",
-    "Adagrad", "Adam", "AdamUncorrected", "AdamW", "Adan", "Lion", "Muon", "NAdam", "Optimizer", "Prodigy",
+    "Adagrad", "Adam", "AdamUncorrected", "AdamW", "Adamax", "Adan", "Lion", "Muon", "NAdam", "Optimizer", "Prodigy",
     "RAdam", "RMSprop", "ScheduleFreeAdamW", "ScheduleFreeSGD", "Yogi", "adabelief", "adadelta", "adafactor",
-    "adafactor_unfactored", "adagrad", "adam", "adam_l2", "adam_uncorrected", "adamw", "adan", "amsgrad",
+    "adafactor_unfactored", "adagrad", "adam", "adam_l2", "adam_uncorrected", "adamax", "adamw", "adan", "amsgrad",
     "amsgradw", "groups", "lamb", "lars", "lion", "momentum", "momentum_dampened", "muon", "muon_matched", "nadam",
     "nadamw", "nesterov", "prodigy", "radam", "radamw", "rmsprop", "rmsprop_centered",
     "rmsprop_centered_momentum", "rmsprop_momentum", "schedule_free_adamw", "schedule_free_sgd", "sgd", "soap",

@@ -111,6 +111,18 @@ class _adam_uncorrected(Optimizer):
 
 adam_uncorrected: _adam_uncorrected
 
+class _adamax(Optimizer):
+    def __call__(
+        self,
+        *,
+        lr: float | Uniform | LogUniform | Choice = 0.002,
+        beta1: float | Uniform | LogUniform | Choice = 0.9,
+        beta2: float | Uniform | LogUniform | Choice = 0.999,
+        eps: float | Uniform | LogUniform | Choice = 1e-08,
+    ) -> Ingredient: ...
+
+adamax: _adamax
+
 class _adamw(Optimizer):
     def __call__(
         self,
@@ -560,6 +572,23 @@ class AdamW(FormulaOptimizer):
         eps: float = 1e-08,
         weight_decay: float = 0.01,
         amsgrad: bool = False,
+        *,
+        maximize: bool = ...,
+        foreach: bool | None = ...,
+        fused: bool | None = ...,
+        capturable: bool = ...,
+        differentiable: bool = ...,
+        executor: str | None = ...,
+    ) -> None: ...
+
+class Adamax(FormulaOptimizer):
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
         *,
         maximize: bool = ...,
         foreach: bool | None = ...,

@@ -67,6 +67,10 @@ FACES: dict[str, Face] = {
         options={"amsgrad": False, "decoupled_weight_decay": False, **_DECAY},
         kept=_MOMENTS,
     ),
+    "Adamax": Face(
+        formulas={(): optim.adamax}, order="lr betas eps weight_decay", options=_DECAY,
+        kept={"m": "exp_avg", "u": "exp_inf"},
+    ),
     "AdamW": Face(
         formulas={(): optim.adamw, ("amsgrad",): optim.amsgradw},
         order="lr betas eps weight_decay amsgrad",

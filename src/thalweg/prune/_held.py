@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-import weakref
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -79,14 +80,9 @@ class Held:
             model.get_submodule(owner).register_forward_pre_hook(_BeforePass(mine, self))
             for owner, mine in owners.items()
         ]
-        here = weakref.ref(self)
-
-        def after(optimizer: Optimizer, *_: Any) -> None:
-            if (alive := here()) is not None:
-                alive._after(optimizer)  # noqa: SLF001
-
-        self._hooks = [*gradients, *passes, register_optimizer_step_post_hook(after)]
-        weakref.finalize(self, _remove, self._hooks[-1:])
+        self._hooks = [*gradients, *passes]
+        _ALL.add(self)
+        _hear_of_steps()
 
     @torch.no_grad()
     def apply(self, model: nn.Module) -> None:
@@ -106,13 +102,33 @@ class Held:
         for p, mask in self._by_id.values():
             with torch.no_grad():
                 p.masked_fill_(~mask.to(p.device), 0.0)
-        _remove(self._hooks)
+        _ALL.discard(self)
+        for hook in self._hooks:
+            hook.remove()
 
     def __enter__(self) -> Held:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+_ALL: WeakSet[Held] = WeakSet()
+
+
+@cache
+def _hear_of_steps() -> None:
+    """Be told of the steps of all optimizers, from the first call on.
+
+    There is one hook, which stays: garbage is collected at any time, also while torch goes through its hooks, and
+    none may go then.
+    """
+    register_optimizer_step_post_hook(_after_step)
+
+
+def _after_step(optimizer: Optimizer, *_: Any) -> None:
+    for one in list(_ALL):
+        one._after(optimizer)  # noqa: SLF001
 
 
 def unhooked(model: nn.Module) -> nn.Module:
@@ -122,11 +138,6 @@ def unhooked(model: nn.Module) -> nn.Module:
             if isinstance(hook, _BeforePass):
                 del module._forward_pre_hooks[place]  # noqa: SLF001
     return model
-
-
-def _remove(hooks: list[Any]) -> None:
-    for hook in hooks:
-        hook.remove()
 
 
 class _Masked:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -18,6 +16,7 @@ import vl_convert
 from markupsafe import Markup
 
 from thalweg.cache import kept
+from thalweg.files import write_whole
 from thalweg.record import unwritable
 from thalweg.report.look import COLOURS, CONFIG, DASHES
 
@@ -85,14 +84,10 @@ def put(page: str, path: Path) -> Path:
     Raises:
         StoreError: it cannot be written there.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, page.encode())
     except OSError as error:
-        with suppress(OSError):  # as it may not be, where nothing can be written
-            unfinished.unlink()
         raise unwritable(path, error) from error
     return path
 

@@ -67,9 +67,9 @@ def explain(
     with one_thread():
         check_all(task, named, asked)
         with engine_of(engine, address, task, processes, told.append) as trains:
-            local = isinstance(trains, Local)
+            local, where = (True, None) if isinstance(trains, Local) else (False, trains.codes)
             at_work = trains.processes
-            plans, protocol = make_plans(task, named, asked, budget, at_work, compiles=local)
+            plans, protocol = make_plans(task, named, asked, budget, at_work, local, where)
         told += [*understood(task, named), *sentences(plans, at_work)]
         told += [bought(budget, asked, protocol)] if budget is not None else []
         working = at_once(at_work) if local else float(at_work)

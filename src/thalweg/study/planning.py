@@ -12,17 +12,20 @@ from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
-from thalweg.study.budget import OVERHEAD, arms, fit, work
+from thalweg.study.budget import OVERHEAD, Arm, arms, fit, work
 from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, kinds, like
 from thalweg.study.threads import spread
 from thalweg.task import Task
-from thalweg.train.planner import SECONDS, Plan, look, measure, to_compile
+from thalweg.train.planner import SECONDS, Here, Plan, Where, look, measure, to_compile
 
 __all__ = ["at_work", "in_numbers", "make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
 
 SHARE = 0.05
 """The part of a kind's work that measuring it may take."""
+
+SOON = 30.0
+"""CPU seconds, twice those of a graph's compiler: runs that would take as long without code wait for it."""
 
 LEAST = 0.3
 """CPU seconds that measuring takes at least, about; what has less is looked at only."""
@@ -35,6 +38,7 @@ def make_plans(
     budget: float | None,
     processes: int,
     compiles: bool,
+    where: Where | None = None,
 ) -> tuple[dict[Together, Plan], Protocol]:
     """Return how runs are executed, by what they have in common, and how many of them fit into the budget.
 
@@ -46,8 +50,9 @@ def make_plans(
         task, recipes, protocol: of the study.
         budget: wall seconds that it may take, if that was said.
         processes: how many cores work at once.
-        compiles: whether steps may be compiled, which is for this machine alone; then the budget is shared with
-            whatever else runs on it.
+        compiles: whether all runs train on this machine, where their steps may be compiled; then the budget is shared
+            with whatever else runs on it.
+        where: the nodes of a cluster otherwise, if steps may be compiled there.
     """
     working = float(processes)
     if budget is not None and compiles:
@@ -58,19 +63,47 @@ def make_plans(
     if compiles:
         for together, plan in spread(task, arms(recipes, protocol), plans, processes).items():
             plans[together] = plans.likes[like(together)] = plan
-        decided = {
-            together: to_compile(task, together, plans[together], seconds)
-            for together, seconds in work(task, recipes, protocol, plans).items()
-        }
-        left = processes - sum(plan.graphs for plan in decided.values() if plan.compiles == "pending")
-        for together, plan in decided.items():
-            first = max(0, left) * plan.together if plan.compiles == "pending" else 0
-            plans[together] = replace(plan, first=first)
-        if budget is not None:  # code that is there leaves time for more
-            protocol = fit(budget, task, recipes, protocol, plans, working)
     else:  # each node of a cluster has memory of its own
         plans.likes = {kind: replace(plan, processes=0) for kind, plan in plans.likes.items()}
+    if compiles or where is not None:
+        seconds = work(task, recipes, protocol, plans)
+        plans.update(_compiled(task, arms(recipes, protocol), seconds, plans, processes, where))
+        if budget is not None:  # code that is there leaves time for more
+            protocol = fit(budget, task, recipes, protocol, plans, working)
     return {together: plans[together] for together in kinds(recipes, protocol)}, protocol
+
+
+def _compiled(
+    task: Task,
+    arms: Sequence[Arm],
+    work: Mapping[Together, float],
+    plans: Mapping[Together, Plan],
+    processes: int,
+    where: Where | None,
+) -> dict[Together, Plan]:
+    """Return plans with the decision what is compiled, and which runs do not wait for it; see `make_plans`."""
+    found, least = {}, {}
+    for together, seconds in work.items():
+        counts = [sum(count for recipe, count in arm if recipe.together() == together) for arm in arms]
+        least[together] = seconds / sum(counts)
+        plan = plans[together] if where is None else _filled(plans[together], max(counts), processes)
+        found[together] = to_compile(task, together, plan, seconds, where)
+    pending = [together for together, plan in found.items() if plan.compiles == "pending"]
+    left = processes - (where or Here()).compilers(sum(found[together].graphs for together in pending))
+    for together in pending:
+        plan = found[together]
+        soon = plan.together * least[together] < SOON
+        found[together] = replace(plan, first=max(0, left) * plan.together * soon)
+    return found
+
+
+def _filled(plan: Plan, runs: int, cores: int) -> Plan:
+    """Return a plan to train as many together as each of many cores gets of so many runs, or a few more.
+
+    Compiled code takes as long however few of its places are filled. Powers of 2 are needed by other studies too.
+    """
+    share = -(-runs // (cores * -(-runs // (cores * plan.together))))
+    return replace(plan, together=min(plan.together, max(4, 1 << (share - 1).bit_length())))
 
 
 class _Measured(dict[Together, Plan]):
@@ -173,7 +206,8 @@ def sentence(together: Together, plans: Mapping[Together, Plan], processes: int)
 def _executed(plan: Plan, processes: int) -> str:
     graphs = "1 graph is" if plan.graphs == 1 else f"{plan.graphs} graphs are"
     parts = [plan.reason]
-    parts += [f"{graphs} compiled when the study begins"] * (plan.compiles == "pending")
+    each = f" on each of {plan.nodes} nodes" * (plan.nodes > 1)
+    parts += [f"{graphs} compiled{each} when the study begins"] * (plan.compiles == "pending")
     parts += [at_work(plan, processes)] * (processes > 1)
     return "; ".join(parts)
 

@@ -15,6 +15,7 @@ from thalweg.record import RecipeRow, Store, StoreError
 from thalweg.report import write
 from thalweg.study import verdict as verdicts
 from thalweg.study.before import bought, by_name, check_all, checked_processes, engine_of, one_thread
+from thalweg.study.engines.local import Local
 from thalweg.study.identity import continued, study_facts
 from thalweg.study.plan import Protocol, tuning
 from thalweg.study.planning import make_plans, plans_of
@@ -149,11 +150,12 @@ def conduct(
         planned: tuple[dict[Together, Plan], Protocol] | None = None
         try:
             with engine_of(engine, address, task, processes, show.say) as trains:
-                compiles = engine == "local"  # what is compiled is for this machine
+                compiles, where = (True, None) if isinstance(trains, Local) else (False, trains.codes)
                 at_work = trains.processes
+                make = partial(make_plans, task, named, protocol, budget, at_work, compiles, where)
                 if not os.path.exists(directory / "study.db"):  # noqa: PTH110 – Path.exists raises for long names
                     # Everything that can be refused is, before the directory is touched.
-                    planned = make_plans(task, named, protocol, budget, at_work, compiles)
+                    planned = make()
                 with Store(directory, write=True) as store:
                     if store.anew:
                         show.say(f"{store.path} is empty: the study begins anew")
@@ -163,7 +165,7 @@ def conduct(
                         if store.recipes():
                             raise InputError(f"{directory} holds a run of thalweg train; choose another --out")
                         asked = protocol
-                        plans, protocol = planned or make_plans(task, named, protocol, budget, at_work, compiles)
+                        plans, protocol = planned or make()
                         if budget is not None:
                             notes = [*notes, bought(budget, asked, protocol)]
                         said = study_facts(task, prints, protocol, plans, at_work, command, named)

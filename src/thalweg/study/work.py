@@ -52,9 +52,7 @@ class Work:
         self.engine, self.told = engine, set[str]()  # of which runs it was said whether they diverged
         self.again = store.failed()  # by an earlier command; this one tries them once more
         self.reasons: set[str] = set()
-        engine.checkpoints, engine.say = Checkpoints(store.directory), self.show.say
-        if isinstance(engine, Local):
-            engine.on_plan = self._replan
+        engine.checkpoints, engine.say, engine.on_plan = Checkpoints(store.directory), self.show.say, self._replan
 
     def _replan(self, together: Together, plan: Plan) -> None:
         """Keep what a plan has become: it is not measured again when the study goes on."""
@@ -113,8 +111,10 @@ class Work:
     def _have_code(self, jobs: Sequence[Job]) -> None:
         """Have the code ready that jobs are to be trained with, if that was decided before; without, bits differ."""
         for together in dict.fromkeys(job.member.recipe.together() for job in jobs):
+            if self.plans[together].compiles != "yes":
+                continue
             try:
-                ready(self.task, together, self.plans[together])
+                ready(self.task, together, self.plans[together].together)
             except Exception as error:
                 raise InputError(
                     f"the steps of the study in {self.store.directory} are compiled, and here they cannot be: "

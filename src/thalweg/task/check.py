@@ -301,3 +301,11 @@ def _metric(task: Task, output: Any, targets: Tensor) -> None:
             f"the metric {name} of example {row} of valid is {values[row].item()} before the first step; "
             "a run with such an outcome counts as diverged, so define it for every example"
         )
+    if task.metric.by_example and isinstance(output, Tensor) and count > 1:
+        cut = count // 2
+        pieces = [task.metric.outcomes(output[some], targets[some]) for some in (slice(0, cut), slice(cut, None))]
+        if not values.dim() or not torch.allclose(values.double(), torch.cat(pieces).double(), equal_nan=True):
+            raise InputError(
+                f"the metric {name} says by_example=True, but what it gives an example depends on which others it "
+                "sees; leave that out"
+            )

@@ -1,11 +1,5 @@
 """Training: one step, the loop, many models at once."""
 
-import os
-
-# By default, the last bits of MKL's products depend on where their memory is aligned, and so on a run's place in its
-# population. MKL reads this at its first call; it costs nothing that could be measured.
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-
 from thalweg.train.company import Result
 from thalweg.train.executors import EXECUTORS
 from thalweg.train.population import Population, train

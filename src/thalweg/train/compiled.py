@@ -20,12 +20,12 @@ from torch.utils import _pytree as pytree
 from thalweg.recipe import Together
 from thalweg.task import Split, Task
 from thalweg.task.reading import Batch, each, leaves
-from thalweg.train.dropout import step_keys
+from thalweg.train.counter import step_keys
 from thalweg.train.inductor import Code, compile_graph, load, path_of
 from thalweg.train.mixing import as_trained
 from thalweg.train.recorded import recorded
 from thalweg.train.state import RunState, beginnings
-from thalweg.train.step import CHUNK
+from thalweg.train.step import CHUNK, switched
 from thalweg.train.vmapped import Rest, Vmapped, filled_up, joined, rest_of
 
 __all__ = [
@@ -72,7 +72,7 @@ class Compiled(Vmapped):
         parts = self.parts(batch.width)
         if len(parts) > 1 or len(self.passes(len(self.parameters))) > 1:
             return super().differentiate(batch, steps)
-        self._switch(training=True)
+        switched(self.module, training=True)
         keys = step_keys(self.mask_keys, steps)
         whole = batch.at(slice(None))
         # What the code has written is taken as it is: to copy it would take some hundredths of a small step.

@@ -2,7 +2,7 @@
 
 Unmodified modules are caught at ``F.dropout``, those of `thalweg.dropout` at the functions by which they ask, alone
 and under vmap alike, so a run drops the same units in any company. Dropout inside torch's own attention and LSTM does
-not pass there; see `thalweg.train.step.drawn`.
+not pass there; see `thalweg.train.drawn`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from weakref import ref
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch._C import _functorch as functorch
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.overrides import TorchFunctionMode
 
 from thalweg.dropout._asked import keep, normal, thinned
+from thalweg.train.counter import GOLDEN, HASHING, hashed, mix, normals, signed
+from thalweg.train.quick import by_key, inside, plain, watched
 from thalweg.train.stacked import TAKES_DROPOUT, pays
-from thalweg.train.thinning import TYPES, factors, hashes, thin
+from thalweg.train.thinning import TYPES, factors, thin
 
-__all__ = ["KeyedDropout", "mask", "normals", "step_keys"]
+__all__ = ["ANSWERS", "KeyedDropout", "mask"]
 
 _WHOLE = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
 """What is caught, and how many trailing axes share one mask value."""
@@ -33,16 +34,8 @@ _WHOLE = {F.dropout: None, F.dropout1d: 1, F.dropout2d: 2, F.dropout3d: 3}
 _IN_PLACE: dict[Any, int] = {**dict.fromkeys((*_WHOLE, F.alpha_dropout, F.feature_alpha_dropout), 3), F.rrelu: 4}
 """What takes ``inplace``, and the place where."""
 
-_ANSWERS: dict[Any, Callable[..., Any]] = {}
+ANSWERS: dict[Any, Callable[..., Any]] = {}
 """What else is caught, and who answers, given the mode and the arguments; NotImplemented leaves it to others."""
-
-_QUICKER: list[Callable[[Tensor, Sequence[int]], Tensor | None]] = []
-"""Who may know the hashes of a shape's places sooner; None leaves it to others."""
-
-# splitmix64's constants (Steele, Lea & Flood 2014), as signed numbers: torch's int64 wraps around.
-_GOLDEN = -0x61C8864680B583EB
-_FIRST = -0x40A7B892E31B1A47
-_SECOND = -0x6B2FB644ECCEEE15
 
 
 class KeyedDropout(TorchFunctionMode):
@@ -86,11 +79,11 @@ class KeyedDropout(TorchFunctionMode):
         kwargs = kwargs or {}
         if self.pending:
             self._write()
-        if function in _ANSWERS or function in _WHOLE:
+        if function in ANSWERS or function in _WHOLE:
             found, layer = NotImplemented, self.layer
             if self._has_key():
-                if function in _ANSWERS:
-                    found = _ANSWERS[function](self, *args, **kwargs)
+                if function in ANSWERS:
+                    found = ANSWERS[function](self, *args, **kwargs)
                 elif function in _WHOLE:
                     found = self._drop(_WHOLE[function], *args, **kwargs)
             if found is not NotImplemented:
@@ -154,7 +147,7 @@ class KeyedDropout(TorchFunctionMode):
     def following(self) -> Tensor:
         """Return the key of whoever asks now."""
         self.layer += 1
-        key: Tensor = _mix(self.key + _signed(self.layer * _GOLDEN))
+        key: Tensor = mix(self.key + signed(self.layer * GOLDEN))
         return key
 
 
@@ -169,50 +162,8 @@ def mask(key: Tensor, shape: Sequence[int], p: float) -> Tensor:
 
     A counter hash (splitmix64) of key and place: no state, the same under vmap.
     """
-    kept: Tensor = (_hashed(key, shape) & 0xFFFFFFFF) >= round(p * 2**32)
+    kept: Tensor = (hashed(key, shape) & 0xFFFFFFFF) >= round(p * 2**32)
     return kept
-
-
-def _hashed(key: Tensor, shape: Sequence[int], places: Tensor | None = None) -> Any:
-    """Return int64 of ``shape`` whose bits are random; elements with the same place, from 1, have the same."""
-    for quick in _QUICKER if places is None else ():
-        if (found := quick(key, shape)) is not None:
-            return found
-    # Inductor computes with places symbolically, and knows no numbers that wrap around: the factor is hidden from it.
-    factor = (key & 0) + _GOLDEN
-    if places is None:
-        places = torch.arange(1, math.prod(shape) + 1, device=key.device).view(list(shape))
-    return _mix(places * factor + key)
-
-
-def _mix(z: Any) -> Any:
-    """Return splitmix64's finaliser, of a tensor or array of int64: every bit depends on every bit of ``z``."""
-    z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _FIRST
-    z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _SECOND
-    return z ^ ((z >> 31) & 0x1FFFFFFFF)
-
-
-def _signed(number: int) -> int:
-    """Return a number modulo 2^64 as int64 holds it."""
-    return (number + 2**63) % 2**64 - 2**63
-
-
-def step_keys(keys: np.ndarray, steps: Sequence[int]) -> Tensor:
-    """Return the runs' keys at their steps, int64, shape ``(runs,)``, from the runs' uint64 keys."""
-    return torch.from_numpy(_mix(keys.view(np.int64) + np.array(steps, np.int64) * _GOLDEN))
-
-
-def normals(key: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Return independent standard normal numbers of ``shape``, by Box and Muller's transform of two uniforms.
-
-    Computed in float32, or in float64 where ``dtype`` is that. None is beyond ±6.7.
-    """
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    bits = _hashed(key, shape)
-    above_0 = (((bits >> 32) & 0xFFFFFFFF) + 1).to(wide) * 2.0**-32
-    turn = (bits & 0xFFFFFFFF).to(wide) * (2.0 * math.pi * 2.0**-32)
-    found: Tensor = ((-2.0 * above_0.log()).sqrt() * turn.cos()).to(dtype)
-    return found
 
 
 # -- what modules of `thalweg.dropout` ask for, and the quick way on the CPU -------------------------------------
@@ -228,7 +179,7 @@ def _keep(
 def _kept(key: Tensor, shape: Sequence[int], p: float | Tensor, places: Tensor | None = None) -> Tensor:
     """Return what `mask` does, with a rate that may be a tensor."""
     least = (p.double() * 2.0**32).round().long() if isinstance(p, Tensor) else round(p * 2**32)
-    kept: Tensor = (_hashed(key, shape, places) & 0xFFFFFFFF) >= least
+    kept: Tensor = (hashed(key, shape, places) & 0xFFFFFFFF) >= least
     return kept
 
 
@@ -247,10 +198,10 @@ def _dropout(
 def _thinned(masks: KeyedDropout, x: Tensor, p: float | Tensor) -> Tensor:
     if not isinstance(p, Tensor) and p == 0.0:
         return x
-    seen = _watched() or (isinstance(p, Tensor) and p.requires_grad)
-    if not seen and x.dtype in TYPES and _plain(x, masks.key, p) and x.is_contiguous():
+    seen = watched() or (isinstance(p, Tensor) and p.requires_grad)
+    if not seen and x.dtype in TYPES and plain(x, masks.key, p) and x.is_contiguous():
         masks.layer += 1
-        return _thin(x, _signed(_mix(int(masks.key) + masks.layer * _GOLDEN)), float(p))
+        return _thin(x, signed(mix(int(masks.key) + masks.layer * GOLDEN)), float(p))
     key = masks.following()
     factor = None if seen else _factors(x, key, p)
     if factor is not None:
@@ -259,7 +210,7 @@ def _thinned(masks: KeyedDropout, x: Tensor, p: float | Tensor) -> Tensor:
     return (x * kept * (1.0 / (1.0 - p) if isinstance(p, Tensor) or p < 1 else 0.0)).to(x.dtype)
 
 
-_ANSWERS |= {F.dropout: _dropout, keep: _keep, normal: _normal, thinned: _thinned}
+ANSWERS |= {F.dropout: _dropout, keep: _keep, normal: _normal, thinned: _thinned}
 
 
 def _thin(x: Tensor, key: int, p: float) -> Tensor:
@@ -277,7 +228,7 @@ class _Thin(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, key: int, p: float) -> Tensor:
         ctx.key, ctx.p = key, p
-        return thin(x, key, p, _HASHING)
+        return thin(x, key, p, HASHING)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -288,15 +239,12 @@ class _Thin(torch.autograd.Function):
         return _through(tangent, ctx.key, ctx.p)
 
 
-_HASHING = (_GOLDEN, _FIRST, _SECOND)
-
-
 def _through(x: Tensor, key: int, p: float) -> Tensor:
     """Return a gradient, or several at once, after the mask of what it is a gradient of."""
-    if _watched() or not _plain(x):
+    if watched() or not plain(x):
         return x * mask(torch.tensor(key), x.shape, p).to(x.dtype) * (1.0 / (1.0 - p) if p < 1 else 0.0)
     x = x.contiguous()
-    return _thin(x, key, p) if torch.is_grad_enabled() else thin(x, key, p, _HASHING)
+    return _thin(x, key, p) if torch.is_grad_enabled() else thin(x, key, p, HASHING)
 
 
 def _factors(x: Tensor, key: Tensor, p: float | Tensor) -> Tensor | None:
@@ -304,73 +252,15 @@ def _factors(x: Tensor, key: Tensor, p: float | Tensor) -> Tensor | None:
 
     The product's bits are those of the tensor form; but for bfloat16, in which factors would be rounded.
     """
-    if x.dtype not in (torch.float32, torch.float64) or not _plain(_inside(x)):
+    if x.dtype not in (torch.float32, torch.float64) or not plain(inside(x)):
         return None
-    rates, shape = _inside(p, grad=True), x.shape
+    rates, shape = inside(p, grad=True), x.shape
     stacks = functorch.is_batchedtensor(rates) if isinstance(rates, Tensor) else False
-    if not (functorch.is_batchedtensor(_inside(key, grad=True)) if stacks else _plain(rates)):
+    if not (functorch.is_batchedtensor(inside(key, grad=True)) if stacks else plain(rates)):
         return None
 
     def computed(keys: list[int]) -> Tensor:
-        shares = np.ravel(_inside(rates)).tolist()
-        return factors(shape, x.dtype, keys, shares if len(shares) == len(keys) else shares * len(keys), _HASHING)
+        shares = np.ravel(inside(rates)).tolist()
+        return factors(shape, x.dtype, keys, shares if len(shares) == len(keys) else shares * len(keys), HASHING)
 
-    return _by_key(key, computed)
-
-
-def _by_kernel(key: Tensor, shape: Sequence[int]) -> Tensor | None:
-    """Return hashes in one pass over memory; None where something watches, or the key is not so plain."""
-    return None if _watched() else _by_key(key, lambda keys: hashes(shape, keys, _HASHING))
-
-
-_QUICKER.append(_by_kernel)
-
-
-def _by_key(key: Tensor, computed: Callable[[list[int]], Tensor]) -> Tensor | None:
-    """Return what is computed of a key, or of each key that vmap stacks; None where they are not so plain.
-
-    Args:
-        key: of a run, or of each.
-        computed: from keys to a tensor that has a row for each.
-    """
-    stack = functorch.get_interpreter_stack() or []
-    levels = [level.level() for level in stack if level.key() == functorch.TransformType.Vmap]
-    keys = _inside(key, grad=True)
-    stacks = functorch.is_batchedtensor(keys)
-    if not (len(levels) == 1 if stacks else _plain(keys)):
-        return None
-    with temporarily_clear_interpreter_stack():
-        found = computed(_inside(keys).reshape(-1).tolist())
-    if not stacks:
-        return found[0]
-    stacked: Tensor = functorch._add_batch_dim(found, 0, levels[0])  # noqa: SLF001
-    return stacked
-
-
-def _watched() -> bool:
-    """Return whether something traces, or counts, what torch is called for."""
-    tracing = torch._C._get_tracing_state() is not None or torch.compiler.is_compiling()  # noqa: SLF001
-    return tracing or torch._C._len_torch_dispatch_stack() > 0  # noqa: SLF001
-
-
-def _plain(*numbers: Any) -> bool:
-    """Return whether all are numbers, or tensors that lie in the CPU's memory and that no transformation wraps."""
-    return all(
-        type(x) in (Tensor, nn.Parameter)
-        and not functorch.is_functorch_wrapped_tensor(x)
-        and torch._C._has_storage(x)  # noqa: SLF001  what vmap stacks in a backward pass has none
-        and x.device.type == "cpu"
-        and x.layout == torch.strided
-        and not x.is_neg()
-        for x in numbers
-        if isinstance(x, Tensor)
-    )
-
-
-def _inside(x: Any, *, grad: bool = False) -> Any:
-    """Return a tensor without what transformations wrap around it, or without what ``grad`` alone does."""
-    while isinstance(x, Tensor) and (
-        functorch.is_gradtrackingtensor(x) or (not grad and functorch.is_functorch_wrapped_tensor(x))
-    ):
-        x = functorch.get_unwrapped(x)
-    return x
+    return by_key(key, computed)

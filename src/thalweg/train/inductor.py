@@ -17,11 +17,17 @@ import torch
 from torch import Tensor
 
 from thalweg import cache
+from thalweg.optim._executors.machine import processor
 
 __all__ = ["Code", "compile_graph", "folder", "import_compiler", "load", "no_compiler", "path_of"]
 
 Code = Callable[[list[Tensor]], list[Tensor]]
 """What a graph does, compiled: takes its inputs in a list of their own, which it empties."""
+
+
+_CONTRACT = "off -fwrapv"
+"""What Inductor writes behind ``-ffp-contract=``, the one place for a flag of ours. C++ lets a compiler take it that
+int64 never overflow: without vectors g++ does so, and hashes are others, and so are dropout's masks."""
 
 
 def folder() -> Path:
@@ -30,8 +36,13 @@ def folder() -> Path:
 
 
 def path_of(done: str) -> Path:
-    """Return where code is kept: under a hash of what it does, as `recorded` says it, and of what it is made by."""
-    facts = [done, torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    """Return where code is kept: under a hash of what it does, as `recorded` says it, of what makes it, and for what.
+
+    It makes use of all that a processor has, and machines that are not alike may share a cache. Which compiler it was
+    is left out, since code is used where there is none.
+    """
+    made_by = torch.__version__, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), _CONTRACT
+    facts = [done, *made_by, *processor()]
     return folder() / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.pt2"
 
 
@@ -100,7 +111,10 @@ def _options() -> dict[str, Any]:
     """
     from torch._inductor.cpu_vec_isa import supported_vec_isa_list, x86_isa_checker
 
-    options: dict[str, Any] = {"aot_inductor.package": True, "aot_inductor.precompile_headers": False}
+    options: dict[str, Any] = {
+        "aot_inductor.package": True, "aot_inductor.precompile_headers": False,
+        "cpp.enable_floating_point_contract_flag": _CONTRACT,
+    }  # fmt: skip
     there = x86_isa_checker()
     flags = {
         flag

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thalweg.train.dropout import _ANSWERS, KeyedDropout, _hashed, normals
+from thalweg.train.counter import hashed, normals
+from thalweg.train.dropout import ANSWERS, KeyedDropout
 
 __all__ = ["NOISE"]
 
@@ -28,7 +29,7 @@ _ALPHA = 1.7580993408473766
 def _uniforms(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return numbers from 0 up to, but not, 1."""
     digits = _DIGITS.get(dtype, 24)
-    whole: Tensor = _hashed(masks.following(), shape) & (2**digits - 1)
+    whole: Tensor = hashed(masks.following(), shape) & (2**digits - 1)
     return whole.to(dtype) * 2.0**-digits
 
 
@@ -36,7 +37,7 @@ def _between(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> T
     """Return numbers between 0 and 1, and neither, of which there are logarithms."""
     wide = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     digits = _DIGITS.get(wide, 24) - 1
-    whole: Tensor = _hashed(masks.following(), shape) & (2**digits - 1)
+    whole: Tensor = hashed(masks.following(), shape) & (2**digits - 1)
     return (whole.to(wide) + 0.5) * 2.0**-digits
 
 
@@ -50,12 +51,12 @@ def _normals(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> T
 
 def _integers(masks: KeyedDropout, shape: Sequence[int], low: int, high: int) -> Tensor:
     """Return int64 from ``low`` up to, but not, ``high``."""
-    whole: Tensor = (_hashed(masks.following(), shape) >> 1) & (2**62 - 1)
+    whole: Tensor = (hashed(masks.following(), shape) >> 1) & (2**62 - 1)
     return whole % (high - low) + low
 
 
 def _is_left(more: dict[str, Any]) -> bool:
-    """Return whether a call asks for what has no key: a generator of its own, a place, or to be trained."""
+    """Return whether a call asks for what has no key: a generator's own, a place for it, or to be trained."""
     asked = (more.get(name) for name in ("generator", "out", "requires_grad", "names"))
     return any(value is not None and value is not False for value in asked)
 
@@ -119,7 +120,7 @@ def _randint_like(masks: KeyedDropout, input: Tensor, *bounds: int, **more: Any)
 def _randperm(masks: KeyedDropout, n: int, **more: Any) -> Any:
     if _is_left(more):
         return NotImplemented
-    found: Tensor = _hashed(masks.following(), _sized((n,), {})).argsort()
+    found: Tensor = hashed(masks.following(), _sized((n,), {})).argsort()
     return found.to(more.get("device") or torch.get_default_device(), more.get("dtype") or torch.int64)
 
 
@@ -327,4 +328,4 @@ NOISE: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 """From torch's functions that draw to what answers in their place, given the mode and their arguments."""
 
-_ANSWERS.update(NOISE)
+ANSWERS.update(NOISE)

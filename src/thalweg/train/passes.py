@@ -20,7 +20,7 @@ from thalweg.recipe import Recipe, Together
 from thalweg.recipe.roles import values_of
 from thalweg.task import Task, apply
 from thalweg.train.bucket import check_bucket
-from thalweg.train.dropout import _GOLDEN, _mix, _signed
+from thalweg.train.counter import GOLDEN, mix, signed
 from thalweg.train.recompute import blocks
 
 __all__ = ["InFloat32", "autocast", "check_passes", "fewest", "freeze", "part_keys", "parts", "trainable"]
@@ -67,7 +67,7 @@ def fewest(count: int, recipe: Recipe) -> int:
 
 def part_keys(keys: Tensor, part: int) -> Tensor:
     """Return the runs' keys for a part of their step's batch, so that each part drops units of its own."""
-    found: Tensor = keys if part == 0 else _mix(keys + _signed(-part * _GOLDEN))
+    found: Tensor = keys if part == 0 else mix(keys + signed(-part * GOLDEN))
     return found
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from thalweg.errors import InputError
 from thalweg.recipe import Together
@@ -23,7 +25,9 @@ from thalweg.train.trial import Trial, timed
 __all__ = [
     "SECONDS",
     "WORTH",
+    "Here",
     "Plan",
+    "Where",
     "compiled",
     "graphs",
     "look",
@@ -76,7 +80,9 @@ class Plan:
         compiles: whether the runs after the first ones wait for compiled code; ``"yes"``, once it is known to be
             faster; ``"pending"``, before that; else empty.
         first: how many runs of the study do not wait.
+        without: the share of the others that go without all the same, for nodes of a cluster that cannot compile.
         graphs: how many are to be compiled for that.
+        nodes: on how many machines, each of which has code of its own.
         threads: how many each of their processes has; more than one only where they train one by one.
         processes: how many of these memory has room for at once; 0 where that is as many as there are cores.
     """
@@ -91,6 +97,8 @@ class Plan:
     graphs: int = 0
     threads: int = 1
     processes: int = 0
+    without: float = 0.0
+    nodes: int = 1
 
     def at_once(self, cores: int) -> int:
         """Return how many processes train such runs at once on so many cores."""
@@ -236,25 +244,69 @@ _REFUSED = (MemoryError, RuntimeError, TypeError, ValueError, NotImplementedErro
 """What vmap raises at what it cannot take, or where memory runs out."""
 
 
-def to_compile(task: Task, together: Together, plan: Plan, seconds: float) -> Plan:
+class Where(Protocol):
+    """The machines that steps are compiled on, each for itself."""
+
+    def missing(self) -> str:
+        """Return why nothing can be compiled on any of them, or nothing."""
+
+    def lacking(self, together: Together, plan: Plan, needed: Sequence[Graph]) -> tuple[int, float]:
+        """Return how many have to compile for a kind of runs, and the share of the work that those get who cannot."""
+
+    def compiled(self, task: Task, together: Together, plan: Plan) -> Plan:
+        """Return a plan with its figures, where none lacks the code; see `compiled`."""
+
+    def compilers(self, graphs: int) -> int:
+        """Return how many cores compile at first, where so many graphs are to be compiled."""
+
+
+class Here:
+    """The machine that this process is on, alone; see `Where`."""
+
+    def missing(self) -> str:
+        """See `Where`."""
+        return no_compiler()
+
+    def lacking(self, together: Together, plan: Plan, needed: Sequence[Graph]) -> tuple[int, float]:  # noqa: ARG002
+        """See `Where`."""
+        return int(not all([graph.load() for graph in needed])), 0.0  # noqa: C419  load them all
+
+    def compiled(self, task: Task, together: Together, plan: Plan) -> Plan:
+        """See `Where`."""
+        return compiled(task, together, plan)
+
+    def compilers(self, graphs: int) -> int:
+        """See `Where`."""
+        return graphs
+
+
+def to_compile(task: Task, together: Together, plan: Plan, seconds: float, where: Where | None = None) -> Plan:
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
     Code that is there is used. Where vmap alone is no faster than one by one, less is to be hoped for, and more work
     is asked for. Compiled code is for one thread.
+
+    Args:
+        task, together, plan: of the runs.
+        seconds: that they would take as planned.
+        where: they train; on this machine, if not given.
     """
+    where = where or Here()
     looking = 3 * plan.together * plan.step_seconds  # steps of two sizes and an evaluation are done once to know them
     if together.alone or plan.threads > 1 or plan.together < FEWEST or seconds < max(WORTH, LOOKS * looking):
         return plan
-    if missing := no_compiler():
+    if missing := where.missing():
         return not_compiled(plan, f"because {missing}")
     try:
         needed = graphs(task, together, plan)
     except Exception as error:
         return not_compiled(plan, obstacle(error))
     pending = replace(plan, compiles="pending", graphs=len(needed))
-    if all([graph.load() for graph in needed]):  # noqa: C419  load them all
-        return compiled(task, together, pending)
-    if seconds < PAYS[plan.executor] * sum(graph.seconds for graph in needed):
+    lacking, without = where.lacking(together, pending, needed)
+    pending = replace(pending, without=without, nodes=max(1, lacking))
+    if not lacking:
+        return where.compiled(task, together, pending)
+    if seconds < PAYS[plan.executor] * lacking * sum(graph.seconds for graph in needed):
         forget(task, together)
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
     return pending
@@ -273,7 +325,7 @@ def compiled(task: Task, together: Together, plan: Plan) -> Plan:
         task, together, plan: whose ``compiles`` is pending.
     """
     try:
-        compile_steps(task, plan.together, _sizes(task, together), together)
+        ready(task, together, plan.together)
         step, epoch = timed(task, together, "compiled", plan.together, SECONDS / 2)
     except Exception as error:
         forget(task, together)
@@ -293,11 +345,9 @@ def not_compiled(plan: Plan, why: str) -> Plan:
     return replace(plan, compiles="", reason=f"{plan.reason}; not compiled{joined}{why}")
 
 
-def ready(task: Task, together: Together, plan: Plan) -> Plan:
-    """Return a plan that was made before, with its code ready; where that is gone, it is compiled again at once."""
-    if plan.compiles == "yes":
-        compile_steps(task, plan.together, _sizes(task, together), together)
-    return plan
+def ready(task: Task, together: Together, count: int) -> None:
+    """Have the code of so many runs together ready, as was planned; where it is gone, it is compiled at once."""
+    compile_steps(task, count, _sizes(task, together), together)
 
 
 def _sizes(task: Task, together: Together) -> list[int]:

@@ -22,14 +22,15 @@ from thalweg.key import Key
 from thalweg.task import Split, Task, apply
 from thalweg.task.reading import Batch
 from thalweg.train.bucket import trimmed
+from thalweg.train.counter import step_keys
 from thalweg.train.drawn import drawn, looked_at
-from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.dropout import KeyedDropout
 from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.recompute import blocks, recomputed
 from thalweg.train.state import Member, RunState, of_module
 
-__all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback"]
+__all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback", "switched"]
 
 FEWEST = 3
 """A smaller population is filled up: matrices of one or two rows may be multiplied in another order of sums, and a
@@ -102,6 +103,11 @@ class Executor(Protocol):
         ...
 
 
+def switched(module: nn.Module, *, training: bool) -> nn.Module:
+    """Return a module in training or evaluation mode: to walk through all its layers each time takes a twentieth."""
+    return module if module.training == training else module.train(training)
+
+
 class Rows:
     """What all ways share: the matrix of weights, how a batch passes, and the keys.
 
@@ -129,8 +135,8 @@ class Rows:
         self.mask_keys = np.array([key.integer(63) for key in self.keys], dtype=np.uint64)
 
     def _module(self, member: Member) -> nn.Module:
-        """Return a run's module at its initial weights."""
-        return model_of(self.task, member.recipe, member.seed)
+        """Return a run's module at its initial weights, all of it in training mode, as it is after an evaluation."""
+        return model_of(self.task, member.recipe, member.seed).train()
 
     def parts(self, count: int) -> list[slice]:
         """Return the parts in which a batch of so many examples passes."""
@@ -218,18 +224,19 @@ class OneByOne(Rows):
         return self.gradients[some]
 
     def _backward(self, row: int, batch: Split | Batch, step: int, key: Tensor) -> Tensor:
-        self.modules[row].train()
+        switched(self.modules[row], training=True)
         mine = batch.at(row)
         cuts = self.parts(len(mine))
+        pieces = [mine.at(cut) for cut in cuts] if len(cuts) > 1 else [mine]
         draws = self.drawn.moves_generator or not self.looked
         with (self.keys[row] / step).seeded() if draws else nullcontext(), self._looked():
             losses = [
-                self._backward_part(row, mine.at(cut), part_keys(key, i), (cut.stop - cut.start) / len(mine))
-                for i, cut in enumerate(cuts)
+                self._backward_part(row, piece, part_keys(key, i), len(piece) / len(mine))
+                for i, piece in enumerate(pieces)
             ]
         self._bring_home(row)
         self.left[row] = self._collected(row)
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
     @contextmanager
     def _looked(self) -> Iterator[None]:
@@ -262,8 +269,9 @@ class OneByOne(Rows):
         module, draws = self.modules[row], self.drawn.moves_generator
         if self.together.bucket == "length":
             part = Split(*trimmed(part.inputs, part.targets, self.task.padding))
-        masks = self._masks(key)
-        with masks, autocast(self.together, self.parameters.device), recomputed(self.blocks[row], masks, draws=draws):
+        masks, blocks = self._masks(key), self.blocks[row]
+        again = recomputed(blocks, masks, draws=draws) if blocks else nullcontext()
+        with masks, autocast(self.together, self.parameters.device), again:
             loss = masks.judged(self.loss(apply(module, part.inputs), part.targets))
         loss = share * loss.to(self.parameters.dtype) if share < 1 else loss
         torch.autograd.backward(loss)
@@ -311,9 +319,9 @@ class OneByOne(Rows):
     def _evaluate(self, module: nn.Module, inputs: Any) -> Any:
         """Return a model's outputs in evaluation mode; one that draws there draws the same each time."""
         if not self.drawn.evaluating:
-            return apply(module.eval(), inputs)
+            return apply(switched(module, training=False), inputs)
         with (Key(0) / "evaluation").seeded(), self._masks(torch.tensor(0)):
-            return apply(module.eval(), inputs)
+            return apply(switched(module, training=False), inputs)
 
     def _masks(self, key: Tensor) -> KeyedDropout:
         return KeyedDropout(key if self.drawn.keyed else None, self.drawn.hidden)

@@ -22,14 +22,15 @@ from thalweg.task import Split, Task, apply
 from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.task.twice import StandIns
+from thalweg.train.counter import step_keys
 from thalweg.train.drawn import drawn, looked_at
-from thalweg.train.dropout import KeyedDropout, step_keys
+from thalweg.train.dropout import KeyedDropout
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.own import OwnTensors, own_copies, writes
 from thalweg.train.passes import InFloat32, autocast, part_keys
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
-from thalweg.train.step import FEWEST, Rows
+from thalweg.train.step import FEWEST, Rows, switched
 
 __all__ = ["Rest", "Vmapped", "filled_up", "rest_of"]
 
@@ -142,7 +143,7 @@ class Vmapped(Rows):
         self, weights: Tensor, rest: Rest, batch: Split | Batch, keys: Tensor, gradients: Tensor
     ) -> tuple[Tensor, Rest]:
         """Write a batch's gradients; return its losses, and what the models hold beside their weights after it."""
-        self._switch(training=True)
+        switched(self.module, training=True)
         found = [
             (own, self._some(weights[some], rest_of(rest, some), batch.at(some), keys[some], gradients[some]))
             for some, own in self.passes(len(weights))
@@ -225,10 +226,6 @@ class Vmapped(Rows):
             place.copy_(gradient)
         return losses.detach(), {name: value.detach() for name, value in rest.items()}
 
-    def _switch(self, *, training: bool) -> None:
-        if self.module.training != training:  # to walk through all layers at each step takes a twentieth of it
-            self.module.train(training)
-
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         some, mine = _filled_up(rows)
@@ -250,7 +247,7 @@ class Vmapped(Rows):
             self.parameters, self.rest = before
 
     def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
-        self._switch(training=False)
+        switched(self.module, training=False)
         mine = _filled_up(rows)[1]
         rest = rest_of(self.rest, mine)
         counts = []
@@ -270,7 +267,7 @@ class Vmapped(Rows):
 
     def outputs(self, inputs: Any) -> Tensor | list[Any]:
         """See `Executor`."""
-        self._switch(training=False)
+        switched(self.module, training=False)
         found: list[Any] = []
         together: list[Tensor] = []
         for some, own in self.passes(len(self.parameters), len(leaves(inputs)[0])):

@@ -64,17 +64,13 @@ class Field(NamedTuple):
     def grid(self, columns: int | None = None) -> np.ndarray:
         """Return the moves of all pixels, float32, ``(…, 2, height, width)``; or of so many columns."""
         columns = self.width if columns is None else columns
-        along = np.matmul(self.moves.astype(np.float32), _on_pixels(self.across, columns).T)
-        weights = _on_pixels(self.down, self.height)
-        found = np.empty((*self.moves.shape[:-2], self.height, columns), np.float32)
-        rows = max(1, _SERIAL // (self.down.number * columns))
-        for top in range(0, self.height, rows):
-            np.matmul(weights[top : top + rows], along, out=found[..., top : top + rows, :])
-        return found
+        along = _product(self.moves.astype(np.float32), _on_pixels(self.across, columns).T)
+        return _product(_on_pixels(self.down, self.height), along)
 
     def at(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return one picture's moves at some places, ``(P,)``, float64."""
-        along = np.einsum("pr,crk->pck", self.down.at(y), self.moves.astype(np.float64), optimize=True)
+        nodes = self.moves.astype(np.float64).swapaxes(0, 1)
+        along = _product(self.down.at(y), nodes.reshape(len(nodes), -1)).reshape(-1, *nodes.shape[1:])
         dx, dy = np.einsum("pck,pk->cp", along, self.across.at(x))
         return dx, dy
 
@@ -95,6 +91,23 @@ class Field(NamedTuple):
             found_x[todo], found_y[todo] = new_x, new_y
             todo = todo[off > _NEAR]
         return found_x, found_y
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return what `numpy.matmul` does of ``(…, m, k)`` and ``(…, k, n)``, by parts that one thread computes."""
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    found = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), a.dtype)
+    wide = min(n, max(1, _SERIAL // (4 * k)))  # so that a part has two rows, for one is no product of matrices
+    for columns in _parts(n, wide):
+        for rows in _parts(m, max(1, _SERIAL // (k * wide))):
+            np.matmul(a[..., rows, :], b[..., columns], out=found[..., rows, columns])
+    return found
+
+
+def _parts(number: int, most: int) -> list[slice]:
+    """Return parts of about one size."""
+    count = -(-number // most)
+    return [slice(i * number // count, (i + 1) * number // count) for i in range(count)]
 
 
 def smoothed(moves: np.ndarray, sigma: float, height: int, width: int) -> Field:

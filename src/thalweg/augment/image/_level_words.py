@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
 from thalweg.augment.image._lanes import AT_ONCE, Lanes, Loop, constant, many
+from thalweg.optim._executors import machine
 
 __all__ = ["CELLS", "STORED", "Ending", "fixed", "levels_of", "looks_up_many", "product", "sides", "whole_levels"]
 
@@ -26,10 +25,9 @@ _HALF = 130
 """Half a level, in parts of 256, and what cutting products costs in the mean."""
 
 
-@cache
 def looks_up_many() -> bool:
     """Return whether this machine looks up 64 levels in a table at once."""
-    return "+avx512vbmi," in llvm.get_host_cpu_features().flatten() + ","
+    return "+avx512vbmi," in machine.processor()[1] + ","
 
 
 def fixed(code: ir.IRBuilder, weight: Any) -> Any:
@@ -83,6 +81,7 @@ class Ending:
         self.size = channels * (4 if scales else 1)
         self.rest = code.bitcast(code.alloca(ir.ArrayType(_BYTE, AT_ONCE * 16)), _BYTE.as_pointer())
         self.quick = bool(table) and looks_up_many()
+        assert self.quick or not (table and scales), "levels are looked up after the row then, and are floats by then"
         if self.quick:
             quarters = code.bitcast(table, many(_BYTE, 64).as_pointer())
             self.quarters = [lanes.load(code.gep(quarters, [_LONG(i)])) for i in range(4)]

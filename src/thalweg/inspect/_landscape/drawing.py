@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from thalweg.errors import InputError
+from thalweg.files import write_whole
 from thalweg.inspect._landscape.contours import isolines, levels
 
 __all__ = ["ENDINGS", "Drawing", "Drawn", "Line", "checked_path"]
@@ -239,7 +240,7 @@ class Drawn:
         }
         content = makers[path.suffix]()
         try:
-            path.write_bytes(content)
+            write_whole(path, content)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from error
 

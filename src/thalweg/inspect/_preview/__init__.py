@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thalweg.augment import Policy
 from thalweg.errors import InputError
+from thalweg.files import write_whole
 from thalweg.inspect._preview import page, pictures, texts
 from thalweg.inspect._preview.samples import chosen, samples_of
 from thalweg.inspect._preview.settled import settled
@@ -92,16 +93,8 @@ def preview(
         content, seconds = pictures.drawn(policy, some, epochs, seed, str(path), out.suffix, notes)
     else:
         content, seconds = texts.drawn(policy, some, epochs, seed, str(path), notes)
-    _written(out, content)
-    return Preview(out, len(some), seconds, medium, len(there), tuple(notes))
-
-
-def _written(out: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    beside = out.with_name(f".{out.name}.part")
     try:
-        beside.write_bytes(content)
-        beside.replace(out)
+        write_whole(out, content)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise InputError(f"{out} cannot be written: {error.strerror}") from error
+    return Preview(out, len(some), seconds, medium, len(there), tuple(notes))

@@ -325,10 +325,5 @@ class Local:
             self._planned(kind, not_compiled(plan, why) if why else compiled(self.task, kind, plan))
 
     def _planned(self, kind: Together, plan: Plan) -> None:
-        self.plans[kind] = plan
+        self.order.planned(kind, plan)
         self.on_plan(kind, plan)
-        for queue in self.order.queues:
-            if queue.kind == kind and queue.waits:
-                queue.waits = False
-                queue.executor = "compiled" if plan.compiles == "yes" else plan.executor
-                queue.slots = 1 if queue.executor == "one by one" else plan.together

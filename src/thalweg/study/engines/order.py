@@ -1,10 +1,10 @@
-"""What is begun next on this machine: the lanes that were left, then runs out of queues, as soon as there is room."""
+"""What is begun next: the lanes that were left, then runs out of queues, as soon as there is room."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from thalweg.recipe import Together
 from thalweg.study.engines.lanes import Lane, Run, state_of
@@ -30,12 +30,13 @@ class Order:
     Attributes:
         lanes: that wait.
         queues: of the runs that are in no lane yet.
+        plans: the entry of what is compiled meanwhile is replaced.
     """
 
     def __init__(
         self,
         jobs: Sequence[Job],
-        plans: Mapping[Together, Plan],
+        plans: dict[Together, Plan],
         cores: int,
         *,
         left: Iterable[Lane],
@@ -60,20 +61,32 @@ class Order:
         Args:
             room: how many cores have nothing to do.
         """
-        room += _LITTLE
         for place, lane in enumerate(self.lanes):
-            if self.share(lane) <= room:
+            if self.share(lane) <= room + _LITTLE:
                 del self.lanes[place]
                 # What goes on from a checkpoint has done a part of an epoch, and takes more at its end.
                 manner = lane.executor, lane.threads, company_of(lane.states[0].member.recipe)
                 mine = [queue for queue in self.queues if (queue.executor, queue.threads, queue.company) == manner]
                 return lane, next((queue for queue in mine if not lane.deaths), None)
-        for queue in self.queues:
-            if queue.runs and not queue.waits and self.plans[queue.kind].share(self.cores) <= room:
+        return self.begun(room, self.queues)
+
+    def begun(self, room: float, among: Iterable[Queue]) -> tuple[Lane, Queue] | None:
+        """Return a lane of the first of some queues that has runs which there is room for; see `next`."""
+        for queue in among:
+            if queue.runs and not queue.waits and self.plans[queue.kind].share(self.cores) <= room + _LITTLE:
                 runs = self.more(queue, len(queue.runs))
                 slots = queue.slots if queue.executor == "compiled" else len(runs)
                 return self.lane(queue.executor, slots, runs, threads=queue.threads), queue
         return None
+
+    def planned(self, kind: Together, plan: Plan) -> None:
+        """Be told what became of a plan that runs waited for: they may begin."""
+        self.plans[kind] = plan
+        for queue in self.queues:
+            if queue.kind == kind and queue.waits:
+                queue.waits = False
+                queue.executor = "compiled" if plan.compiles == "yes" else plan.executor
+                queue.slots = 1 if queue.executor == "one by one" else plan.together
 
     def more(self, queue: Queue | None, free: int) -> list[Run]:
         """Return up to so many runs of a queue, no more than a lane's share, and be without them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +57,8 @@ def queues(jobs: Sequence[Job], plans: Mapping[Together, Plan], *, begins: bool 
     """Return jobs in queues by what they share and by how they are trained.
 
     Where the plan is to compile, as many of the first runs as it says are vmapped all the same, however soon the
-    code is there: which run is trained how must not depend on how long something takes.
+    code is there, and a share of the others, where not every node can compile: which run is trained how must not
+    depend on how long something takes, or on who is there.
 
     Args:
         jobs: all of them, those that are done too.
@@ -72,7 +74,8 @@ def queues(jobs: Sequence[Job], plans: Mapping[Together, Plan], *, begins: bool 
         # The longest first; runs that share a formula stand together: fewer calls a step.
         group.sort(key=lambda job: (-job.member.recipe.sizes()[1], job.member.recipe.optimizer.name))
         runs = [run_of(replace(job.member, identity=job.identity)) for job in group]
-        first = len(runs) if not plan.compiles else plan.first if begins else 0
+        first = len(runs) if not plan.compiles else min(len(runs), plan.first) if begins else 0
+        first += math.ceil(plan.without * (len(runs) - first))
         parts = [(plan.executor, runs[:first], False), ("compiled", runs[first:], plan.compiles == "pending")]
         found += [
             Queue(

@@ -14,17 +14,21 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
+from thalweg.errors import InputError
 from thalweg.recipe import Together
 from thalweg.record import RunRecord
 from thalweg.report.methods import counted
 from thalweg.study.engines.cluster import installed, joined
+from thalweg.study.engines.codes import Codes
 from thalweg.study.engines.kept import Kept, on_from
 from thalweg.study.engines.lanes import Course, Lane, failed, not_kept, run_of
 from thalweg.study.engines.local import PATIENCE
 from thalweg.study.engines.nodes import Nodes, gone, never_begun, on, why
 from thalweg.study.engines.order import Order
+from thalweg.study.engines.queues import Queue
 from thalweg.study.engines.travelling import decoded, packed, record_from, sent
 from thalweg.study.engines.worker import beginning, remote
 from thalweg.study.plan import Job
@@ -81,12 +85,14 @@ class Cluster:
             which ends with the context. Where Ray is initialised already, its cluster is used.
         processes: how many lanes train at once, at most; as many as the cluster has cores, if not given.
         checkpoints: where lanes are kept, if anywhere.
-        say: gets lines: the cluster's size, and what was lost.
+        say: gets lines: the cluster's size, what was lost, and which node goes without compiled code.
+        on_plan: gets the plan of a kind of runs when a node has its code, or none can have it.
         patience: seconds without a sign of life after which a process is taken for stuck, and ended.
 
     Raises:
         InputError: on entering: Ray is not installed, the cluster cannot be reached or used, the task cannot be sent,
-            or no node can train it. Later: the cluster's head is gone.
+            or no node can train it. Later: the cluster's head is gone, or no node can have the code of runs that
+            are compiled.
     """
 
     def __init__(
@@ -97,16 +103,19 @@ class Cluster:
         processes: int | None = None,
         checkpoints: Checkpoints | None = None,
         say: Callable[[str], None] = lambda _: None,
+        on_plan: Callable[[Together, Plan], None] = lambda *_: None,
         patience: float = PATIENCE,
     ) -> None:
         self.ray = installed()
         self.task, self.checkpoints, self.say, self.patience = task, checkpoints, say, patience
+        self.on_plan = on_plan
         self.most = processes
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._busy: dict[Any, _Sent] = {}
         self._was: dict[str, str] = {}  # on which node a lane was lost
         self._done: set[str] = set()
         self._crowded: set[str] = set()
+        self._waited = False
 
     @property
     def processes(self) -> int:
@@ -124,13 +133,14 @@ class Cluster:
                 self.address = ray.get_runtime_context().gcs_address
             else:
                 leaving.enter_context(joined(ray, self.address))
-            admit, self._work = remote(ray)
+            admit, self._work, code = remote(ray)
             # In a list, so that Ray hands over the reference and a process that has the task does not load it again.
             self._task = [ray.put(packed(self.task))]
             say = lambda line: self.say(line)  # noqa: E731  who is told may change
             self.nodes = Nodes(ray, self.address, admit, self._task, beginning(self.task), say)
             leaving.callback(self.nodes.leave)
             self.nodes.gather()
+            self.codes = Codes(ray, code, self._task, self.nodes, say, self.patience)
             leaving.callback(self._end_all)
             self._leaving = leaving.pop_all()
         return self
@@ -139,6 +149,7 @@ class Cluster:
         self._leaving.close()
 
     def _end_all(self) -> None:
+        self.codes.end()
         for stream in list(self._busy):
             self._end(stream)
 
@@ -156,19 +167,19 @@ class Cluster:
     ) -> None:
         """Train every job; see `thalweg.study.engines.local.Local.run`.
 
-        Nothing waits for compiled code, and each run has one thread. ``on_epochs`` gets less than 0 where epochs were
-        lost that it was told of.
+        Each run has one thread. ``on_epochs`` gets less than 0 where epochs were lost that it was told of.
 
         Raises:
-            InputError: the cluster's head is gone.
+            InputError: the cluster's head is gone, or no node can have the code of runs that are
+                compiled.
             StoreError: a checkpoint could not be written.
         """
         wanted = {job.identity for job in jobs} - set(done)
         if begins and self.checkpoints is not None and (caution := not_kept(self.task)):
             self.say(caution)
-        left = [_made_of(lane, lane.states) for lane in self._kept.left(wanted)]
-        alike = {kind: replace(plan, compiles="", threads=1, processes=0) for kind, plan in plans.items()}
-        order = Order(jobs, alike, max(1, self.processes), left=left, wanted=wanted, begins=False)
+        alike = {kind: replace(plan, threads=1, processes=0) for kind, plan in plans.items()}
+        left = [_made_of(lane, lane.states, compiles=alike[_kind(lane)].compiles) for lane in self._kept.left(wanted)]
+        order = Order(jobs, alike, max(1, self.processes), left=left, wanted=wanted, begins=begins)
         self.train(order, on_record=on_record, on_epochs=on_epochs, on_courses=on_courses, meanwhile=meanwhile)
 
     def train(
@@ -187,49 +198,100 @@ class Cluster:
             self._count(_epochs_in(lane.states))
         while True:
             self.nodes.look()
+            self._see_to_code()
             self._hand_out()
             if self._busy:
                 meanwhile()
                 meanwhile = lambda: None  # noqa: E731
             elif not order.lanes and not any(queue.runs for queue in order.queues):
                 return
-            if self._busy or self.nodes.asked:
+            if self._busy or self.nodes.asked or self.codes.asked:
                 self._listen()
             else:
-                time.sleep(0.2)
+                self._wait_for_nodes()
 
-    def _next(self) -> Lane | None:
-        """Return the lane to be begun next, if there is any."""
-        if self._order.lanes:
-            return self._order.lanes.popleft()
-        found = self._order.next(1.0)
-        return found[0] if found is not None else None
+    def _see_to_code(self) -> None:
+        """Have the nodes get what the runs that are left are to be trained with, and be told what became of it."""
+        order = self._order
+        kinds = {queue.kind for queue in order.queues if queue.executor == "compiled" and queue.runs}
+        kinds |= {_kind(lane) for lane in order.lanes if lane.executor == "compiled"}
+        self.codes.need({kind: order.plans[kind] for kind in kinds})
+        for kind in kinds:
+            if order.plans[kind].compiles == "pending" and (plan := self.codes.became(kind)) is not None:
+                order.planned(kind, plan)
+                self.on_plan(kind, plan)
 
     def _hand_out(self) -> None:
-        """Give every core of every node a lane; Ray is never left to choose, so that it can lose none on its own."""
-        load = Counter(one.node for one in self._busy.values())
-        while len(self._busy) < self.processes:
+        """Give every core of every node something to do, compilers first.
+
+        Ray is never left to choose, so that it can lose nothing on its own.
+        """
+        load = self.codes.load + Counter(one.node for one in self._busy.values())
+        while load.total() < self.processes:
             free = [identity for identity, node in self.nodes.used.items() if load[identity] < node.cores]
-            if not free or (lane := self._next()) is None:
-                return
-            was = self._was.get(lane.name)  # if need be there again
-            node = min(free, key=lambda identity: (identity == was, load[identity]))
+            free.sort(key=lambda identity: load[identity])
+            node = next((identity for identity in free if self.codes.begin(identity)), None)
+            if node is None:
+                # If need be where it was lost, again.
+                tries = product((False, True) if len(free) > 1 else (True,), free)
+                found = next(((node, lane) for again, node in tries if (lane := self._next(node, again=again))), None)
+                if found is None:
+                    return
+                node, lane = found
+                values = {**sent(lane), "keep": self._kept.pace(self.processes)}
+                self._busy[self._work.options(**on(node)).remote(self._task, values)] = _Sent(lane, node)
             load[node] += 1
-            values = {**sent(lane), "keep": self._kept.pace(self.processes)}
-            self._busy[self._work.options(**on(node)).remote(self._task, values)] = _Sent(lane, node)
+
+    def _next(self, node: str, *, again: bool) -> Lane | None:
+        """Return the lane to be begun next on a node, if there is any; also one that was lost there, or none such."""
+        order = self._order
+
+        def able(one: Lane | Queue, kind: Together) -> bool:
+            return one.executor != "compiled" or self.codes.has(kind, node)
+
+        for place, lane in enumerate(order.lanes):
+            if able(lane, _kind(lane)) and (again or self._was.get(lane.name) != node):
+                del order.lanes[place]
+                return lane
+        # What only some nodes can train is first there.
+        mine = [queue for queue in order.queues if able(queue, queue.kind)]
+        found = order.begun(1.0, sorted(mine, key=lambda queue: queue.executor != "compiled"))
+        return found[0] if found is not None else None
+
+    def _wait_for_nodes(self) -> None:
+        """Wait for a node that can train what is left.
+
+        Raises:
+            InputError: there are nodes, and none could ever train it.
+        """
+        kinds = {queue.kind for queue in self._order.queues if queue.runs} | set(map(_kind, self._order.lanes))
+        reason = next(filter(None, map(self.codes.trouble, kinds)), "")
+        if reason and not self.codes.was_there:
+            raise InputError(
+                "the steps of this study are compiled, and no node of the Ray cluster can have the code: "
+                f"{reason}; add a node that can, or choose another --out"
+            )
+        if reason and not self._waited:
+            self._waited = True
+            self.say(
+                "what is left is compiled; waiting for a node that can have the code (what is finished is recorded)"
+            )
+        time.sleep(0.2)
 
     # -- what is heard -------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         """Take what comes within a second, one message of each; end what has been silent for too long."""
-        open_ = [*self._busy, *self.nodes.asked]
+        open_ = [*self._busy, *self.nodes.asked, *self.codes.asked]
         self.ray.wait(open_, timeout=1.0, fetch_local=False)
         ready = set(self.ray.wait(open_, num_returns=len(open_), timeout=0, fetch_local=False)[0])
         # Where this process was held up itself, nobody has been silent.
         passed = min(time.monotonic() - self._listened, 2.0)
         self._listened = time.monotonic()
         for one in open_:
-            if one not in self._busy:
+            if one in self.codes.asked:
+                self.codes.hear(one) if one in ready else self.codes.waited(one, passed)
+            elif one not in self._busy:
                 if one in ready:
                     self.nodes.answered(one)
             elif one in ready:
@@ -315,7 +377,7 @@ class Cluster:
             self._kept.remove(one.lane)
         elif one.lane.deaths < (2 * AGAIN if node_to_blame else AGAIN):
             states = self._kept.of(one.lane, one.left)
-            lane = replace(_made_of(one.lane, states), deaths=one.lane.deaths + 1)
+            lane = replace(_made_of(one.lane, states, compiles="yes"), deaths=one.lane.deaths + 1)
             self._was[lane.name] = one.node
             self._order.lanes.append(lane)
             self._count(_epochs_in(states) - one.told)
@@ -335,10 +397,15 @@ class Cluster:
             self.say(self._order.apart(one.lane, runs, reason, by_memory=by_memory))
 
 
-def _made_of(lane: Lane, states: Sequence[RunState]) -> Lane:
-    """Return a lane of these runs, as it is trained on a cluster: by one thread, and without compiled code."""
-    executor = "vmapped" if lane.executor == "compiled" else lane.executor
-    return replace(lane, executor=executor, slots=len(states), states=tuple(states), threads=1)
+def _kind(lane: Lane) -> Together:
+    return lane.states[0].member.recipe.together()
+
+
+def _made_of(lane: Lane, states: Sequence[RunState], *, compiles: str) -> Lane:
+    """Return a lane of these runs, as it is trained on a cluster: by one thread, and compiled if that is the plan."""
+    executor = "vmapped" if lane.executor == "compiled" and not compiles else lane.executor
+    slots = lane.slots if executor == "compiled" else len(states)
+    return replace(lane, executor=executor, slots=slots, states=tuple(states), threads=1)
 
 
 def _epochs_of(record: RunRecord) -> int:

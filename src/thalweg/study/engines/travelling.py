@@ -37,6 +37,7 @@ __all__ = [
     "decoded",
     "encoded",
     "lane_from",
+    "opened",
     "packed",
     "plain",
     "record_from",
@@ -76,6 +77,19 @@ def unpacked(task: bytes, sources: Mapping[str, tuple[str, bool]]) -> Task:
     sys.meta_path.append(Sources(sources))  # last, so that what is there comes first
     loaded: Task = import_module("ray.cloudpickle").loads(task)
     return loaded
+
+
+_OPENED: dict[str, Task] = {}
+
+
+def opened(sent: list[Any]) -> Task:
+    """Return the task that was sent; a process loads it once."""
+    ray = import_module("ray")
+    reference = sent[0]
+    if reference.hex() not in _OPENED:
+        _OPENED.clear()
+        _OPENED[reference.hex()] = unpacked(*ray.get(reference))
+    return _OPENED[reference.hex()]
 
 
 class Sources(MetaPathFinder, InspectLoader):

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,19 @@ import torch
 from thalweg.key import Key
 from thalweg.record import RunRecord
 from thalweg.study.engines.lanes import Course, Lane, Watch, said, train_lane
-from thalweg.study.engines.travelling import encoded, lane_from, plain, unpacked
+from thalweg.study.engines.travelling import encoded, lane_from, opened, plain
 from thalweg.task import Task
 from thalweg.task.memory import is_memory
 from thalweg.task.reading import apply
+from thalweg.train.planner import ready
 
-__all__ = ["beginning", "differs", "messages", "opened", "remote"]
+__all__ = ["beginning", "differs", "messages", "remote"]
 
 _EVERY = 0.3  # seconds from one sign of life to the next, where there are more
 
 
-def remote(ray: Any) -> tuple[Any, Any]:
-    """Return the two tasks: a node shows what it has; a lane is trained.
+def remote(ray: Any) -> tuple[Any, Any, Any]:
+    """Return the tasks: a node shows what it has; a lane is trained; code is compiled, or asked for.
 
     They are local functions, which travel by value, and import nothing at first: a node may have another thalweg or
     none, and the number of threads must stand in the environment before torch is there.
@@ -51,7 +51,8 @@ def remote(ray: Any) -> tuple[Any, Any]:
             theirs = " and ".join(f"{name} is {has[name]}" for name in differ)
             return f"{theirs} there, and {' and '.join(versions[name] for name in differ)} here"
         try:
-            from thalweg.study.engines.worker import differs, opened
+            from thalweg.study.engines.travelling import opened
+            from thalweg.study.engines.worker import differs
 
             made = opened(task)
         except Exception as error:
@@ -67,24 +68,20 @@ def remote(ray: Any) -> tuple[Any, Any]:
 
         yield from messages(task, lane)
 
+    def code(task: list[Any], asked: dict[str, Any]) -> Any:
+        import os
+
+        os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        from thalweg.study.engines.compiling import answer
+
+        return answer(task, asked)
+
     never = {"max_retries": 0, "retry_exceptions": False}
     return (
         ray.remote(num_cpus=0, **never)(admit),
         ray.remote(num_cpus=1, num_returns="streaming", **never)(work),
+        ray.remote(num_cpus=0, **never)(code),
     )
-
-
-_OPENED: dict[str, Task] = {}
-
-
-def opened(sent: list[Any]) -> Task:
-    """Return the task that was sent; a process loads it once."""
-    ray = import_module("ray")
-    reference = sent[0]
-    if reference.hex() not in _OPENED:
-        _OPENED.clear()
-        _OPENED[reference.hex()] = unpacked(*ray.get(reference))
-    return _OPENED[reference.hex()]
 
 
 # -- whether a model is the same here ----------------------------------------------------------------------------
@@ -181,6 +178,8 @@ def _train_into(passed: queue.SimpleQueue[Any], task: Task, lane: Lane, keep: tu
         watch = Watch(epochs=passed.put, alive=lambda: passed.put(0), courses=courses)
         if keep is not None:
             watch.checkpoints, watch.seconds = _Keeper(passed, watch, *keep), keep[0]
+        if lane.executor == "compiled":
+            ready(task, lane.states[0].member.recipe.together(), lane.slots)
         train_lane(task, lane, watch, record)
     except Exception as error:
         passed.put({"raised": said(error), "memory": is_memory(error)})

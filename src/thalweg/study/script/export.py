@@ -22,7 +22,7 @@ from thalweg.study.script.names import bound, give_way
 from thalweg.study.script.sources import add_sources, formula, source, tail
 from thalweg.task import metric, padding, splits
 from thalweg.task.loading import task_of
-from thalweg.train import dropout, noise, stacked
+from thalweg.train import counter, dropout, noise, stacked
 
 __all__ = ["export"]
 
@@ -98,9 +98,9 @@ def _script(task: dict[str, Any], recipe: Recipe, record: RunRecord, name: str) 
         _schedule(recipe.schedule.resolved(record.steps)),
         "# ---- random numbers: each a function of its key",
         source(key.Key),
-        tail(dropout, "_WHOLE = ", "def step_keys") if passes.has_masks(task, recipe) else "",
+        *(_keyed() if passes.has_masks(task, recipe) else []),
         *(_hidden() if task.get("hidden") else []),
-        *([source(dropout.normals), tail(noise, "_DIGITS = ")] if task.get("noise") else []),
+        *([source(counter.normals), tail(noise, "_DIGITS = ")] if task.get("noise") else []),
         "# ---- the task",
         source(splits.split),
         source(splits.standardize),
@@ -189,6 +189,11 @@ def _formulas(recipe: Recipe) -> list[str]:
     for function in functions:
         add_sources(function, found)
     return list(found.values())
+
+
+def _keyed() -> list[str]:
+    """Return the sources of dropout whose masks have keys."""
+    return [tail(counter, "# splitmix64's", "def normals("), tail(dropout, "_WHOLE = ", "# -- what modules of")]
 
 
 def _hidden() -> list[str]:

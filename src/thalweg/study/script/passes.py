@@ -70,7 +70,7 @@ def gradient_of(name: str, task: Mapping[str, Any], recipe: Recipe) -> str:
     own = ("x", "y") if trims or augments else (f"at(inputs, {rows})", f"targets[{rows}]")
     if augments and cut:
         own = ("at(x, part)", "y[part]")
-    key = "_mix(mask_key + _signed(step * _GOLDEN))"
+    key = "mix(mask_key + signed(step * GOLDEN))"
     more = ", REPLACED" if task.get("hidden") else ""
     masks = f"KeyedDropout(part_keys({key}, i){more})" if cut else f"KeyedDropout({key}{more})"
     if not task.get("keyed", True):

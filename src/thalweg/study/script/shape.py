@@ -32,6 +32,7 @@ from thalweg.stop import Stop
 from thalweg.study.script.sources import add_sources, source, tail
 from thalweg.surgery import Operation, _functions, _layers, _seen, operate
 from thalweg.task import Task
+from thalweg.train import counter
 from thalweg.train import dropout as keyed
 from thalweg.train.made import FEW, masks_of, model_of
 from thalweg.train.passes import freeze
@@ -220,9 +221,9 @@ def _keyed(found: dict[str, str]) -> None:
     if "keep" in found:
         return
     found["keep"] = tail(_asked, "def keep(", "def thinned(").strip()
-    for ours in (keyed._keep, keyed._kept, keyed.normals, keyed._normal):  # noqa: SLF001
+    for ours in (keyed._keep, keyed._kept, counter.normals, keyed._normal):  # noqa: SLF001
         found[ours.__name__] = source(ours).rstrip()
-    found["_ANSWERS"] = "_ANSWERS.update({keep: _keep, normal: _normal})"
+    found["ANSWERS"] = "ANSWERS.update({keep: _keep, normal: _normal})"
 
 
 # -- first values, penalties ---------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from thalweg import prune
 from thalweg.errors import InputError
+from thalweg.files import write_whole
 from thalweg.prune import Smaller
 from thalweg.recipe import Recipe
 from thalweg.study.tickets.ticket import Ticket
@@ -149,8 +150,8 @@ class _Made:
         layers = {name: {"before": before, "after": after} for name, (before, after) in found.units.items()}
         shapes = {name: list(x.shape) for name, x in small.state_dict().items()}
         content = {name: x.detach().clone().contiguous() for name, x in small.state_dict().items()}
-        _write(directory / "ticket.safetensors", save(content))
-        _write(directory / "ticket.json", json.dumps({"units": layers, "shapes": shapes}, indent=1).encode())
+        write_whole(directory / "ticket.safetensors", save(content))
+        write_whole(directory / "ticket.json", json.dumps({"units": layers, "shapes": shapes}, indent=1).encode())
         return {
             "units": layers,
             "left": dict(found.left),
@@ -213,13 +214,3 @@ def _export(task: Task, found: Smaller, path: Path) -> str:
     finally:
         temporary.unlink(missing_ok=True)
     return ""
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from thalweg.train.stacked.windows import Spans, per_axis, window_spans
 
-__all__ = ["conv1d", "conv2d"]
+__all__ = ["conv1d", "conv2d", "is_grouped"]
 
 _MOST = 2**18
 """Numbers in one model's windows beyond which they leave the cache, and torch's own convolution is quicker."""
@@ -44,7 +44,7 @@ def conv2d(
 
     One matrix product over the input's windows. They are kept for the backward pass, and twice for a moment in it:
     ``kh × kw / (stride_h × stride_w)`` times the input's memory. Where that is more than a megabyte a model, torch's
-    own is quicker and is left to do it.
+    own is quicker and is left to do it, but for groups whose bits would not be the same: see `is_grouped`.
     """
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
@@ -59,14 +59,14 @@ def _convolve(
     pads = _pads(rank, padding, kernel, strides, dilations)
     if pads is None or x.shape[-rank - 1] != per_group * groups or out % groups or x.dtype != weight.dtype:
         return NotImplemented
-    single = x.dim() == rank + 1
+    single, grouped = x.dim() == rank + 1, is_grouped(x, weight)
     x = (x.unsqueeze(0) if single else x).movedim(0, -1)
     if any(map(any, pads)):
         x = F.pad(x, [0, 0, *(side for pad in reversed(pads) for side in pad)])
     spans = window_spans(x.shape[1:-1], kernel, strides, dilations)
     if spans is None or x.shape[-1] == 0:
         return NotImplemented
-    if len(spans) * x[(slice(None), *spans[0])].numel() > _MOST:
+    if len(spans) * x[(slice(None), *spans[0])].numel() > _MOST and not grouped:
         return NotImplemented
     columns = _windows(torch.unflatten(x, 0, (groups, per_group)), spans)
     sizes = columns.shape[3:]
@@ -78,6 +78,16 @@ def _convolve(
         y = y + bias.unsqueeze(-1)
     y = torch.unflatten(y, -1, sizes).movedim(-1, 0)
     return y.squeeze(0) if single else y
+
+
+def is_grouped(x: Tensor, weight: Tensor) -> bool:
+    """Return whether channels pass in such groups that torch's bits for a model depend on how many are stacked.
+
+    Stacked models are groups to it, which it takes by eights or sixteens. It has other means for groups of one
+    channel, whose bits are the same with AVX-512 alone.
+    """
+    each, channels = weight.shape[1], x.shape[1 - weight.dim()]
+    return each < channels if each > 1 else torch.backends.cpu.get_cpu_capability() != "AVX512"
 
 
 def _pads(
