@@ -36,7 +36,7 @@ def test_a_transformer_is_shaped_as_by_surgery(parts):
     task = tw.Task(model=Encoding, data=(X, torch.arange(40) % 2), loss=F.cross_entropy, metric=tw.accuracy)
     recipe = tw.Recipe(optimizer=optim.sgd(lr=0.1), **parts).resolved()
     script = {"torch": torch, "nn": nn, "F": F, "Tensor": Tensor, "TorchFunctionMode": TorchFunctionMode}
-    exec("from __future__ import annotations\n_ANSWERS = {}\n" + "\n\n".join(functions(task, recipe, 0)), script)
+    exec("from __future__ import annotations\nANSWERS = {}\n" + "\n\n".join(functions(task, recipe, 0)), script)
     ours = surgery.operate(Encoding(), X[:4], **parts).model.eval()
     with torch.no_grad():
         for p in ours.parameters():

@@ -196,6 +196,10 @@ HEALTHY = {
         metric=metric(lambda o, y: (o[:, 0] - y) ** 2),
     ),
     "a correlation": quantity(loss=lambda o, y: 1 - torch.corrcoef(torch.stack([o[:, 0], y]))[0, 1]),
+    "writes into inputs": tiny(model=layers(lambda: nn.ReLU(inplace=True), linear)),
+    "turns its inputs": tiny(
+        model=lambda: Of(lambda m, a: m["a"](a.unsqueeze_(1)[:, 0]), a=linear()), data=({"a": x}, classes)
+    ),
     # metrics
     "a metric of one value": tiny(metric=metric(lambda o, y: (o.argmax(1) == y).float().mean())),
     "a metric of yes and no": tiny(metric=metric(lambda o, y: o.argmax(1) == y)),
@@ -292,14 +296,6 @@ SICK = {
     "no axis of examples": (
         tiny(model=lambda: Of(lambda m, x: m["a"](x).mean(0), a=linear())),
         "has shape (2,), float32 for 8 examples; its first axis must count the examples",
-    ),
-    "writes into inputs": (
-        tiny(model=layers(lambda: nn.ReLU(inplace=True), linear)),
-        "writes into its inputs; have it work on a",
-    ),
-    "turns its inputs": (
-        tiny(model=lambda: Of(lambda m, a: m["a"](a.unsqueeze_(1)[:, 0]), a=linear()), data=({"a": x}, classes)),
-        "writes into its inputs",
     ),
     # losses
     "too few classes": (

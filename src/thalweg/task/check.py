@@ -117,8 +117,7 @@ def _model(task: Task) -> nn.Module:
 
 
 def _forward(task: Task, module: nn.Module, few: Split) -> Any:
-    kept = [x.clone() for x in leaves(few.inputs)]
-    shapes = " and ".join(_shape(x) for x in kept)
+    shapes = " and ".join(map(_shape, leaves(few.inputs)))
     try:
         output = apply(module, few.inputs)
     except Exception as error:
@@ -131,8 +130,6 @@ def _forward(task: Task, module: nn.Module, few: Split) -> Any:
             f"the output of the model of task {task.name} has {_shape(output)} for {len(few)} examples; "
             "its first axis must count the examples"
         )
-    if not all(torch.equal(x, before) for x, before in zip(leaves(few.inputs), kept, strict=True)):
-        raise InputError(f"the model of task {task.name} writes into its inputs; have it work on a copy")
     return output
 
 
