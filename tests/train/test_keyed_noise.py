@@ -67,7 +67,7 @@ CALLS = {
     "gumbel softmax": lambda: F.gumbel_softmax(ROWS, 0.7),
     "gumbel softmax, hard": lambda: F.gumbel_softmax(ROWS, hard=True),
     "torch's dropout": lambda: torch.dropout(ROWS, 0.2, True),
-    "a normal distribution": lambda: torch.distributions.Normal(ROWS, SHARES).rsample(),
+    "a normal distribution": lambda: torch.distributions.Normal(ROWS, SHARES, validate_args=True).rsample(),
     "a Bernoulli distribution": lambda: torch.distributions.Bernoulli(SHARES).sample(),
     "a uniform distribution": lambda: torch.distributions.Uniform(ROWS, ROWS + 1).rsample(),
     "a Laplace distribution": lambda: torch.distributions.Laplace(ROWS, SHARES).rsample(),

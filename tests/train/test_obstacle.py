@@ -40,7 +40,7 @@ FORWARDS = {
     ),
     "random in evaluation": (
         lambda model, x: model.layer(x) + (0 if model.training else random.random()),
-        "draws from a global generator, past the keyed masks",
+        "its forward pass or its loss draws from a global generator, or seeds it, past what has keys",
     ),
     "checkpoint": (
         lambda model, x: checkpoint(model.layer, x, use_reentrant=False),

@@ -56,7 +56,8 @@ def judged(models, batch, rows):
     """Return the outputs of some rows for the same inputs."""
     models.module.eval()
     with torch.no_grad():
-        return [models.predict(models.parameters[rows], rest_of(models.rest, rows), batch.inputs[0])]
+        given = models.parameters[rows], rest_of(models.rest, rows), batch.inputs[0], models.no_key
+        return [models.predict(*given)]
 
 
 def has_the_same_bits(kind, width, batch, populations, rows=ROWS):
