@@ -35,7 +35,7 @@ def _uniforms(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> 
 
 def _between(masks: KeyedDropout, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return numbers between 0 and 1, and neither, of which there are logarithms."""
-    wide = dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    wide = torch.promote_types(dtype, torch.float32)
     digits = _DIGITS.get(wide, 24) - 1
     whole: Tensor = hashed(masks.following(), shape) & (2**digits - 1)
     return (whole.to(wide) + 0.5) * 2.0**-digits
@@ -56,7 +56,7 @@ def _integers(masks: KeyedDropout, shape: Sequence[int], low: int, high: int) ->
 
 
 def _is_left(more: dict[str, Any]) -> bool:
-    """Return whether a call asks for what has no key: a generator's own, a place for it, or to be trained."""
+    """Return whether a call asks for what has no key: a generator's numbers, a place for them, or to be trained."""
     asked = (more.get(name) for name in ("generator", "out", "requires_grad", "names"))
     return any(value is not None and value is not False for value in asked)
 
@@ -147,11 +147,10 @@ def _may_be(p: float | None, input: Tensor) -> bool:  # noqa: A002
 def _bernoulli(masks: KeyedDropout, input: Tensor, p: float | None = None, **more: Any) -> Any:  # noqa: A002
     if _is_left(more) or not _may_be(p, input):
         return NotImplemented
-    share = input.float() if input.dtype in _DIGITS and input.dtype != torch.float64 else input
+    share = input.to(torch.promote_types(input.dtype, torch.float32))
     if p is None:
         masks.expect((share >= 0) & (share <= 1))
-    wide = share.dtype if share.is_floating_point() else torch.float32
-    drawn = _uniforms(masks, list(input.shape), wide).to(input.device)
+    drawn = _uniforms(masks, list(input.shape), share.dtype).to(input.device)
     return (drawn < (share if p is None else p)).to(input.dtype)
 
 
@@ -162,7 +161,7 @@ def _multinomial(
     fits = 1 <= input.dim() <= 2 and input.is_floating_point() and num_samples > 0
     if _is_left(more) or not fits or (num_samples > input.shape[-1] and not replacement):
         return NotImplemented
-    share = input.float() if input.dtype != torch.float64 else input
+    share = input.to(torch.promote_types(input.dtype, torch.float32))
     masks.expect((share >= 0) & share.isfinite() & (share.sum(-1, keepdim=True) > 0))
     rows = [num_samples if replacement else 1]
     noise = _exponentials(masks, [*input.shape[:-1], *rows, input.shape[-1]], share.dtype).to(input.device)
@@ -216,7 +215,7 @@ def _ordered(low: float, high: float) -> bool:
     return low <= high
 
 
-def _positive(_: float, scale: float) -> bool:
+def _not_negative(_: float, scale: float) -> bool:
     return scale >= 0
 
 
@@ -305,18 +304,20 @@ NOISE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.multinomial: _multinomial,
     Tensor.multinomial: _multinomial,
     Tensor.bernoulli_: _bernoulli_,
-    Tensor.normal_: _fills(_normals, _spread, _positive, mean=0.0, std=1.0),
+    Tensor.normal_: _fills(_normals, _spread, _not_negative, mean=0.0, std=1.0),
     Tensor.uniform_: _fills(_uniforms, _between_bounds, _ordered, **{"from": 0.0, "to": 1.0}),
     Tensor.exponential_: _fills(_exponentials, lambda x, rate: x / rate, lambda rate: rate > 0, lambd=1.0),
-    Tensor.log_normal_: _fills(_normals, lambda x, *values: _spread(x, *values).exp(), _positive, mean=1.0, std=2.0),
+    Tensor.log_normal_: _fills(
+        _normals, lambda x, *values: _spread(x, *values).exp(), _not_negative, mean=1.0, std=2.0
+    ),
     Tensor.cauchy_: _fills(
         _between,
         lambda x, median, sigma: _spread((math.pi * (x - 0.5)).tan(), median, sigma),
-        _positive,
+        _not_negative,
         median=0.0,
         sigma=1.0,
     ),
-    nn.init.normal_: _begins(_fills(_normals, _spread, _positive, mean=0.0, std=1.0)),
+    nn.init.normal_: _begins(_fills(_normals, _spread, _not_negative, mean=0.0, std=1.0)),
     nn.init.uniform_: _begins(_fills(_uniforms, _between_bounds, _ordered, a=0.0, b=1.0)),
     F.alpha_dropout: _alpha_dropout(shared=False),
     F.feature_alpha_dropout: _alpha_dropout(shared=True),
