@@ -11,8 +11,8 @@ import pytest
 from work import STILL, Acting, assert_same, biased, collected, lane_of, lanes_of, locally, small_task, where_biased
 
 from small import small_digits
+from thalweg.study.engines import again, travelling
 from thalweg.study.engines import ray as engine_ray
-from thalweg.study.engines import travelling
 from thalweg.study.engines import worker as ray_worker
 
 PATIENCE = 6.0
@@ -48,7 +48,7 @@ def test_a_process_that_stands_still_is_ended_and_its_runs_are_tried_again(joine
 
 
 def test_a_run_that_always_stands_still_has_failed_with_the_reason(joined, monkeypatch):
-    monkeypatch.setattr(engine_ray, "AGAIN", 0)
+    monkeypatch.setattr(again, "AGAIN", 0)
     task = small_digits(lambda: Acting(where_biased(lambda: threading.Event().wait())))
     bad = biased(task, 3)
     records, said = collected(
@@ -77,7 +77,7 @@ def test_a_lane_whose_core_is_taken_by_others_is_waited_for_and_not_counted(join
     import ray
 
     monkeypatch.setattr(engine_ray, "_BEGUN_WITHIN", 1.0)
-    monkeypatch.setattr(engine_ray, "AGAIN", 0)
+    monkeypatch.setattr(again, "AGAIN", 0)
     others = ray.remote(num_cpus=1)(lambda: threading.Event().wait())
     taken, said, times = others.remote(), [], [0]
     waited = engine_ray.Cluster._end

@@ -24,6 +24,7 @@ from work import (
 
 import thalweg as tw
 from small import small_digits
+from thalweg.study.engines import again
 from thalweg.study.engines import ray as engine_ray
 from thalweg.study.engines.codes import Codes
 from thalweg.study.engines.lanes import failed
@@ -99,7 +100,7 @@ def test_a_process_that_is_killed_once_costs_nothing_but_its_lane(joined, tmp_pa
 
 
 def test_a_lane_that_always_dies_ends_as_failed_with_the_reason_and_takes_nobody_along(joined, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_ray, "AGAIN", 1)
+    monkeypatch.setattr(again, "AGAIN", 1)
     log = tmp_path / "deaths"
 
     def die():

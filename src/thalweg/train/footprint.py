@@ -26,6 +26,10 @@ PASS = 2 * 2**20
 LEAST = 4
 """Models that pass together, at least: what one call costs is shared by them."""
 
+ALONE = 2 * PASS
+"""Bytes from which on a model passes by itself where the code is compiled: what a call costs is nothing beside its
+work, and each operation finds in the core's caches what the one before it wrote. A transformer gains a third."""
+
 
 def at_once(saved: int, count: int, *, alike: bool) -> int:
     """Return how many of so many models are to pass together, so that those that wait keep nothing.
@@ -33,11 +37,15 @@ def at_once(saved: int, count: int, *, alike: bool) -> int:
     Args:
         saved: bytes that one keeps; see `saved_bytes`.
         count: how many there are.
-        alike: whether the count must be a multiple of it.
+        alike: whether the count must be a multiple of it, as for compiled code.
 
     >>> at_once(40_000, 64, alike=False), at_once(700_000, 9, alike=False), at_once(700_000, 9, alike=True)
     (32, 3, 9)
+    >>> at_once(12_000_000, 9, alike=False), at_once(12_000_000, 9, alike=True)
+    (3, 1)
     """
+    if alike and saved >= ALONE:
+        return 1
     fit = max(LEAST, PASS // max(1, saved))
     if alike:
         return max((n for n in range(LEAST, min(fit, count) + 1) if count % n == 0), default=count)

@@ -13,18 +13,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.recipe import Together
 from thalweg.record import RunRecord
-from thalweg.report.methods import counted
+from thalweg.study.engines.again import Again, Sent, epochs_in, epochs_of, made_of
 from thalweg.study.engines.cluster import installed, joined
 from thalweg.study.engines.codes import Codes
-from thalweg.study.engines.kept import Kept, on_from
-from thalweg.study.engines.lanes import Course, Lane, failed, not_kept, run_of
+from thalweg.study.engines.kept import Kept
+from thalweg.study.engines.lanes import Course, Lane, not_kept
 from thalweg.study.engines.local import PATIENCE
 from thalweg.study.engines.nodes import Nodes, gone, never_begun, on, why
 from thalweg.study.engines.order import Order
@@ -33,43 +33,12 @@ from thalweg.study.engines.travelling import decoded, packed, record_from, sent
 from thalweg.study.engines.worker import beginning, remote
 from thalweg.study.plan import Job
 from thalweg.task import Task
-from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan
 
-__all__ = ["AGAIN", "Cluster"]
-
-AGAIN = 3
-"""How often a lane that was lost is sent again before its runs are tried one by one."""
+__all__ = ["Cluster"]
 
 _BEGUN_WITHIN = 120.0  # seconds for a lane to get a core; and at least, for a process to have what it needs
-
-
-@dataclass
-class _Sent:
-    """A lane at work.
-
-    Attributes:
-        lane: its runs, as they began here.
-        node: where it is.
-        told: how many epochs of its runs that are not done were told of.
-        begun: whether it has a process.
-        trains: whether that has all that it needs.
-        silent: seconds for which it was listened to in vain.
-        left: its runs that are not done, by identity.
-    """
-
-    lane: Lane
-    node: str
-    told: int = field(init=False)
-    begun: bool = False
-    trains: bool = False
-    silent: float = 0.0
-    left: dict[str, RunState] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = {state.member.identity: state for state in self.lane.states}
-        self.told = _epochs_in(self.lane.states)
 
 
 class Cluster:
@@ -111,8 +80,7 @@ class Cluster:
         self.on_plan = on_plan
         self.most = processes
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
-        self._busy: dict[Any, _Sent] = {}
-        self._was: dict[str, str] = {}  # on which node a lane was lost
+        self._busy: dict[Any, Sent] = {}
         self._done: set[str] = set()
         self._crowded: set[str] = set()
         self._waited = False
@@ -178,7 +146,7 @@ class Cluster:
         if begins and self.checkpoints is not None and (caution := not_kept(self.task)):
             self.say(caution)
         alike = {kind: replace(plan, threads=1, processes=0) for kind, plan in plans.items()}
-        left = [_made_of(lane, lane.states, compiles=alike[_kind(lane)].compiles) for lane in self._kept.left(wanted)]
+        left = [made_of(lane, lane.states, compiles=alike[_kind(lane)].compiles) for lane in self._kept.left(wanted)]
         order = Order(jobs, alike, max(1, self.processes), left=left, wanted=wanted, begins=begins)
         self.train(order, on_record=on_record, on_epochs=on_epochs, on_courses=on_courses, meanwhile=meanwhile)
 
@@ -193,9 +161,10 @@ class Cluster:
     ) -> None:
         """Train what there is in an order, to the end; see `run`."""
         self._order, self._on_record, self._on_epochs, self._on_courses = order, on_record, on_epochs, on_courses
+        self._again = Again(order, self._kept, self._record, self._count, self.say)
         self._listened = time.monotonic()
         for lane in order.lanes:
-            self._count(_epochs_in(lane.states))
+            self._count(epochs_in(lane.states))
         while True:
             self.nodes.look()
             self._see_to_code()
@@ -239,7 +208,7 @@ class Cluster:
                     return
                 node, lane = found
                 values = {**sent(lane), "keep": self._kept.pace(self.processes)}
-                self._busy[self._work.options(**on(node)).remote(self._task, values)] = _Sent(lane, node)
+                self._busy[self._work.options(**on(node)).remote(self._task, values)] = Sent(lane, node)
             load[node] += 1
 
     def _next(self, node: str, *, again: bool) -> Lane | None:
@@ -250,7 +219,7 @@ class Cluster:
             return one.executor != "compiled" or self.codes.has(kind, node)
 
         for place, lane in enumerate(order.lanes):
-            if able(lane, _kind(lane)) and (again or self._was.get(lane.name) != node):
+            if able(lane, _kind(lane)) and (again or self._again.was.get(lane.name) != node):
                 del order.lanes[place]
                 return lane
         # What only some nodes can train is first there.
@@ -306,14 +275,14 @@ class Cluster:
             message = self.ray.get(next(stream), timeout=max(60.0, self.patience))
         except StopIteration:
             del self._busy[stream]
-            self._lost(one, f"its process{self._where(one)} ended without a record of every run")
+            self._again.lost(one, f"its process{self._where(one)} ended without a record of every run")
             return
         except self.ray.exceptions.RayError as error:
             self._end(stream)
             if never_begun(error):
                 self._order.lanes.append(one.lane)
             else:
-                self._lost(one, why(error, self._where(one)), node_to_blame=gone(error))
+                self._again.lost(one, why(error, self._where(one)), node_to_blame=gone(error))
             if gone(error):
                 self.nodes.drop(one.node)
             return
@@ -330,11 +299,11 @@ class Cluster:
             case {"record": values}:
                 record = record_from(values)
                 if one.left.pop(record.identity, None) is not None:
-                    one.told -= _epochs_of(record)
+                    one.told -= epochs_of(record)
                 self._record(record)
             case {"raised": reason, "memory": by_memory}:
                 del self._busy[stream]
-                self._apart(one, reason, by_memory=by_memory)
+                self._again.apart(one, reason, by_memory=by_memory)
 
     def _record(self, record: RunRecord) -> None:
         """Hand over a record; the first of a run wins."""
@@ -342,7 +311,7 @@ class Cluster:
             self._done.add(record.identity)
             self._on_record(record)
 
-    def _end(self, stream: Any) -> _Sent:
+    def _end(self, stream: Any) -> Sent:
         """Be without a lane, and let its process be killed, wherever it hangs."""
         self.ray.cancel(stream, force=True)
         return self._busy.pop(stream)
@@ -361,58 +330,16 @@ class Cluster:
             return
         self._end(stream)
         if one.begun:
-            self._lost(one, f"its process{self._where(one)} gave no sign of life for {within:.0f} s")
+            self._again.lost(one, f"its process{self._where(one)} gave no sign of life for {within:.0f} s")
             return
         self._order.lanes.append(one.lane)
         if one.node not in self._crowded:
             self._crowded.add(one.node)
             self.say(f"no core{self._where(one)} was free for {within:.0f} s; what waits for one goes on waiting")
 
-    def _where(self, one: _Sent) -> str:
+    def _where(self, one: Sent) -> str:
         return f" on node {self.nodes.known[one.node].name}"
-
-    def _lost(self, one: _Sent, reason: str, *, node_to_blame: bool = False) -> None:
-        """Send what is left of a lost lane again, if anything is, or try its runs apart, or give up."""
-        if not one.left:
-            self._kept.remove(one.lane)
-        elif one.lane.deaths < (2 * AGAIN if node_to_blame else AGAIN):
-            states = self._kept.of(one.lane, one.left)
-            lane = replace(_made_of(one.lane, states, compiles="yes"), deaths=one.lane.deaths + 1)
-            self._was[lane.name] = one.node
-            self._order.lanes.append(lane)
-            self._count(_epochs_in(states) - one.told)
-            self.say(f"{reason}; {on_from(states)}")
-        else:
-            times = f"; lost {counted(one.lane.deaths + 1, 'time')}" if len(one.left) > 1 else ""
-            self._apart(one, reason + times)
-
-    def _apart(self, one: _Sent, reason: str, *, by_memory: bool = False) -> None:
-        """Put a lane's runs that are left where they are tried again in other company, or record that one failed."""
-        runs = [run_of(state.member) for state in one.left.values()]
-        self._kept.remove(one.lane)
-        self._count(-one.told)
-        if len(runs) == 1 and (one.lane.deaths >= AGAIN or one.lane.executor == "one by one"):
-            self._record(failed(runs[0], reason))
-        else:
-            self.say(self._order.apart(one.lane, runs, reason, by_memory=by_memory))
 
 
 def _kind(lane: Lane) -> Together:
     return lane.states[0].member.recipe.together()
-
-
-def _made_of(lane: Lane, states: Sequence[RunState], *, compiles: str) -> Lane:
-    """Return a lane of these runs, as it is trained on a cluster: by one thread, and compiled if that is the plan."""
-    executor = "vmapped" if lane.executor == "compiled" and not compiles else lane.executor
-    slots = lane.slots if executor == "compiled" else len(states)
-    return replace(lane, executor=executor, slots=slots, states=tuple(states), threads=1)
-
-
-def _epochs_of(record: RunRecord) -> int:
-    """Return how many epochs a run went through."""
-    return 0 if record.curve is None else int((record.curve.step[1:] <= record.steps).sum())
-
-
-def _epochs_in(states: Sequence[RunState]) -> int:
-    """Return how many epochs runs have gone through."""
-    return sum(len(state.facts["losses"]) - 1 for state in states if "losses" in state.facts)
