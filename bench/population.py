@@ -49,7 +49,13 @@ GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Lets a process whose memory is measured give back at once what it frees of 64 KiB or more; what malloc keeps for
 later is in nobody's use."""
 
-HEAD = ["model", "best executor", "at once", "× eager", "× torch.compile", "× eager at the core's peak"]
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward")
+"""The operations of torch whose arithmetic is counted."""
+
+HEAD = [
+    "model", "best executor", "at once", "× eager", "× torch.compile", "eager ÷ its products",
+    "× eager at the core's peak",
+]  # fmt: skip
 
 TAKING = Path("/proc/self/clear_refs")
 """Where Linux lets a process begin anew to count its peak memory."""
@@ -240,7 +246,7 @@ def speeds(case: Case, counts: Sequence[int], seconds: float) -> dict[str, Any]:
         for count in (1,) if executor == "one by one" else counts:
             add(f"{executor}, {count}", count, lambda e=executor, c=count: ours(task, e, c, case.batch))  # type: ignore[misc]
     found["each"] = measure(steps, runs, seconds)
-    found["peak"] = peak()
+    found["peak"], found["products"] = peak(), products(task, case.batch)
     return found
 
 
@@ -271,6 +277,24 @@ def flops(task: tw.Task, batch: int) -> float:
     with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
         step()
     return float(counter.get_total_flops())
+
+
+def products(task: tw.Task, batch: int) -> float:
+    """Return the CPU seconds of a step's products, each done again and again with all that it reads in the caches."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func.overloadpacket.__name__ in PRODUCTS:
+                calls.append(lambda: func(*args, **(kwargs or {})))
+            return func(*args, **(kwargs or {}))
+
+    calls: list[Step] = []
+    step = eager(task, batch)
+    with torch.backends.mkldnn.flags(enabled=False), Seen():
+        step()
+    with torch.no_grad():
+        return sum(median(_spent(call, 20) for _ in range(5)) for call in calls)
 
 
 def peak() -> float:
@@ -360,7 +384,9 @@ Whole training steps (order, gather, forward, backward, Adam) of one model among
 fused Adam, one model after the other; batch 64 unless said. CPU time on one thread, in one process a case, medians of
 turns of {1e3 * TURN:.0f} ms. × says how many times as many steps a second as the other takes. The core's peak is
 {best / 1e9:.0f} GFLOP/s, the most that a float32 product reached in this run; of a step, products alone are counted
-(`FlopCounterMode`).
+(`FlopCounterMode`). Eager ÷ its products is how many times quicker a step would be that were its products and nothing
+else, each done again and again by itself, with all that it reads in the caches: where these are large enough to fill
+the core, no step that uses the same libraries can be quicker.
 
 {table([*HEAD, "target", ""], _heads(cases, best))}
 
@@ -416,7 +442,7 @@ def _heads(cases: Mapping[str, Mapping[str, Any]], best: float) -> list[list[str
             rows.append([
                 name if some is executors else f"{name}, uncompiled", kind, way.rpartition(", ")[2],
                 f"{plain / seconds:.2f}", "" if other is None else f"{other[1] / seconds:.2f}",
-                f"{plain * best / found['flops']:.1f}",
+                f"{plain / found['products']:.1f}", f"{plain * best / found['flops']:.1f}",
                 f"≥ {target:g}" + (f", aim {aim:g}" if aim else ""), met(plain / seconds >= target),
             ])  # fmt: skip
     return rows

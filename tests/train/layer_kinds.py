@@ -162,7 +162,7 @@ LINES = {
 IMAGES = {
     "conv2d": lambda w: convolved(2, w, kernel=3),
     "conv2d, depthwise": lambda w: nn.Sequential(nn.Conv2d(w, w, 3, groups=w), nn.Conv2d(w, 3, 1, stride=2)),
-    "conv2d, in groups of eight": lambda w: nn.Conv2d(w, 6, 3, groups=w // 8 or 1),
+    "conv2d, in groups of eight": lambda w: nn.Conv2d(w, 3 * (g := w // 8 if w % 8 == 0 else 1), 3, groups=g),
     "conv2d, one channel": lambda w: nn.Sequential(nn.Conv2d(w, 1, 1), nn.Conv2d(1, 8, 3)),
     "conv2d, circular": lambda w: nn.Conv2d(w, w, 3, padding=1, padding_mode="circular"),
     "conv2d, reflected": lambda w: nn.Conv2d(w, w, 3, padding=1, padding_mode="reflect"),
