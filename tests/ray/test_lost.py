@@ -181,6 +181,7 @@ def test_no_more_train_at_once_than_was_asked_for(linear_task):
     cluster.codes = Codes(None, None, [], cluster.nodes, print, 1.0)
     cluster._work, cluster._task = Work(), []
     cluster._order = Order([], {}, 1, left=lanes_of(10, together=2), wanted=(), begins=False)
+    cluster._again = again.Again(cluster._order, cluster._kept, None, None, print)
     cluster._hand_out()
     assert sorted(lane.node for lane in cluster._busy.values()) == [one, one, other]
     cluster.nodes.cores = 2
