@@ -291,6 +291,7 @@ def products(task: tw.Task, batch: int) -> float:
 
     calls: list[Step] = []
     step = eager(task, batch)
+    # oneDNN's LSTM hides its products; those of torch's own stand for them.
     with torch.backends.mkldnn.flags(enabled=False), Seen():
         step()
     with torch.no_grad():
