@@ -10,6 +10,7 @@ from small import small_digits
 from thalweg import optim
 from thalweg.recipe import Recipe, Together
 from thalweg.train import EXECUTORS, Member, footprint, train
+from thalweg.train.company import _broken
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.judging import outcomes
 from thalweg.train.population import Population
@@ -107,8 +108,8 @@ def test_groups_are_even_and_not_too_small():
     assert at_once(10**9, 64, alike=False) == 4
     assert at_once(10**9, 9, alike=False) == 3
     assert at_once(0, 64, alike=False) == 64
-    assert at_once(4_000_000, 30, alike=True) == 30
-    assert at_once(4_000_000, 32, alike=True) == 4
+    assert at_once(4_000_000, 31, alike=True) == 31
+    assert at_once(4_000_000, 32, alike=True) == 2
     assert at_once(4_200_000, 32, alike=True) == 1
     assert at_once(300_000, 20, alike=True) == 5
 
@@ -140,6 +141,33 @@ def test_runs_that_begin_side_by_side_are_those_that_begin_alone():
         assert one.member == alone.member
         assert one.tensors.keys() == alone.tensors.keys()
         assert all(torch.equal(x, alone.tensors[name]) for name, x in one.tensors.items())
+
+
+def test_outputs_are_one_tensor_where_they_can_be_and_else_as_the_models_return_them():
+    class Odd(nn.Linear):
+        """Returns scores; or, where its bias says so, fewer of them, or others beside them."""
+
+        def forward(self, x):
+            scores = super().forward(x)
+            return (scores, x) if self.bias[0] > 2 else scores[:, :3] if self.bias[0] > 1 else scores
+
+    task = small_digits(lambda: Odd(64, 10))
+    models, inputs = OneByOne(task, beginnings(task, 3)), task.test.at(slice(0, 5)).inputs
+    alone = [module(inputs).detach() for module in models.modules]
+    assert torch.equal(models.outputs(inputs), torch.stack(alone))
+    for bias, shape in ((1.5, (5, 3)), (2.5, None)):
+        with torch.no_grad():
+            models.modules[1].bias[0] = bias
+        first, second, third = models.outputs(inputs)
+        assert torch.equal(first, alone[0])
+        assert torch.equal(third, alone[2])
+        assert (second.shape if shape else type(second)) == (shape or tuple)
+
+
+def test_a_number_that_is_not_finite_is_found_in_its_row():
+    rows = torch.zeros(5, 3)
+    rows[1, 0], rows[2, 2], rows[3, 1] = torch.nan, torch.inf, -torch.inf
+    assert _broken(rows).tolist() == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "of the whole split", "of dictionaries"])

@@ -244,7 +244,8 @@ def _kept(recipe: Recipe, shapes: Sequence[tuple[int, ...]]) -> float:
 
 def _broken(parameters: Tensor) -> np.ndarray:
     """Return which rows have a number that is not finite."""
-    return ~torch.isfinite(parameters).all(dim=1).numpy()
+    least, most = parameters.aminmax(dim=1)  # which takes no memory, and a NaN is both
+    return ~(torch.isfinite(least) & torch.isfinite(most)).numpy()
 
 
 def _updates(rows: Sequence[Member], models: Executor) -> list[tuple[PopulationStep, slice]]:

@@ -23,8 +23,8 @@ __all__ = ["at_once", "saved_bytes"]
 PASS = 2 * 2**20
 """Bytes, about, that models which pass together keep for their way back."""
 
-LEAST = 4
-"""Models that pass together, at least: what one call costs is shared by them."""
+LEAST, LEAST_COMPILED = 4, 2
+"""Models that pass together, at least: what one call costs is shared by them, and compiled it costs little."""
 
 ALONE = 2 * PASS
 """Bytes from which on a model passes by itself where the code is compiled: what a call costs is nothing beside its
@@ -46,9 +46,10 @@ def at_once(saved: int, count: int, *, alike: bool) -> int:
     """
     if alike and saved >= ALONE:
         return 1
-    fit = max(LEAST, PASS // max(1, saved))
+    least = LEAST_COMPILED if alike else LEAST
+    fit = max(least, PASS // max(1, saved))
     if alike:
-        return max((n for n in range(LEAST, min(fit, count) + 1) if count % n == 0), default=count)
+        return max((n for n in range(least, min(fit, count) + 1) if count % n == 0), default=count)
     return -(-count // -(-count // fit))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -308,10 +308,10 @@ class OneByOne(Rows):
         for row, value in zip(rows.tolist(), values, strict=True):
             self.modules[row].get_buffer(name).copy_(value)
 
-    def outputs(self, inputs: Any) -> list[Any]:
+    def outputs(self, inputs: Any) -> Tensor | list[Any]:
         """See `Executor`."""
         with torch.no_grad():
-            found = [self._evaluate(module, inputs) for module in self.modules]
+            found = _gathered((self._evaluate(module, inputs) for module in self.modules), len(self.modules))
         for row in range(len(self.modules)):
             self._bring_home(row)
         return found
@@ -333,6 +333,25 @@ class OneByOne(Rows):
     def weights(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
         return {name: value.detach().clone() for name, value in self.modules[row].state_dict().items()}
+
+
+def _gathered(outputs: Iterable[Any], count: int) -> Tensor | list[Any]:
+    """Return so many models' outputs as one tensor, if they are tensors of one shape; else as they are.
+
+    Each is copied as it comes: kept where it was made, it would leave holes in memory between what the next ones
+    make on their way, too small for them.
+    """
+    found: list[Any] = []
+    whole: Tensor | None = None
+    for row, x in enumerate(outputs):
+        if row == 0 and type(x) is Tensor and x.dim():
+            whole = x.new_empty((count, *x.shape))
+        if whole is not None and type(x) is Tensor and x.dtype == whole.dtype and x.shape == whole.shape[1:]:
+            x = whole[row].copy_(x)
+        else:
+            whole = None
+        found.append(x)
+    return found if whole is None else whole
 
 
 @contextmanager
