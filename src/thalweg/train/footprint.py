@@ -21,14 +21,12 @@ from thalweg.train.state import of_module
 __all__ = ["at_once", "saved_bytes"]
 
 PASS = 2 * 2**20
-"""Bytes, about, that models which pass together keep for their way back."""
+"""Bytes, about, that models which pass together keep for their way back: what a core's caches hold."""
 
-LEAST, LEAST_COMPILED = 4, 2
-"""Models that pass together, at least: what one call costs is shared by them, and compiled it costs little."""
-
-ALONE = 2 * PASS
-"""Bytes from which on a model passes by itself where the code is compiled: what a call costs is nothing beside its
-work, and each operation finds in the core's caches what the one before it wrote. A transformer gains a third."""
+LEAST = 4
+"""Models that pass together, at least: what one call costs is shared by them. Where the code is compiled that is
+little, and a model of which so many do not fit passes by itself: each operation then finds in the caches what the
+one before it wrote. A transformer gains a third."""
 
 
 def at_once(saved: int, count: int, *, alike: bool) -> int:
@@ -39,18 +37,17 @@ def at_once(saved: int, count: int, *, alike: bool) -> int:
         count: how many there are.
         alike: whether the count must be a multiple of it, as for compiled code.
 
-    >>> at_once(40_000, 64, alike=False), at_once(700_000, 9, alike=False), at_once(700_000, 9, alike=True)
-    (32, 3, 9)
-    >>> at_once(12_000_000, 9, alike=False), at_once(12_000_000, 9, alike=True)
+    >>> at_once(40_000, 64, alike=False), at_once(400_000, 9, alike=False), at_once(400_000, 9, alike=True)
+    (32, 5, 9)
+    >>> at_once(700_000, 9, alike=False), at_once(700_000, 9, alike=True)
     (3, 1)
     """
-    if alike and saved >= ALONE:
+    fit = PASS // max(1, saved)
+    if not alike:
+        return -(-count // -(-count // max(LEAST, fit)))
+    if fit < LEAST:
         return 1
-    least = LEAST_COMPILED if alike else LEAST
-    fit = max(least, PASS // max(1, saved))
-    if alike:
-        return max((n for n in range(least, min(fit, count) + 1) if count % n == 0), default=count)
-    return -(-count // -(-count // fit))
+    return max((n for n in range(LEAST, min(fit, count) + 1) if count % n == 0), default=count)
 
 
 PROBE = 8
