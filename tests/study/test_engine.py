@@ -19,9 +19,9 @@ from thalweg.record import Store, StoreError
 from thalweg.study.engines.local import Local
 from thalweg.study.engines.order import Order
 from thalweg.study.plan import Job
-from thalweg.train import Member
+from thalweg.train import Member, pulse
 from thalweg.train.checkpoint import Checkpoints
-from thalweg.train.planner import Plan
+from thalweg.train.planner import Plan, measure
 
 
 def jobs(seeds, recipe=None):
@@ -246,6 +246,33 @@ def test_a_process_that_gives_no_sign_of_life_is_named(acting):
     assert {r.status for r in found.values()} == {"failed"}
     assert {r.reason for r in found.values()} == {"its process gave no sign of life for 0 s"}
     assert said
+
+
+class Slow(nn.Linear):
+    """Takes its time where nothing is learnt: when it is made, and in evaluation mode."""
+
+    def __init__(self):
+        super().__init__(64, 10)
+        time.sleep(0.04)
+
+    def forward(self, x):
+        if not self.training:
+            time.sleep(0.04)
+        return super().forward(x)
+
+
+def test_what_is_made_and_judged_slowly_is_no_standstill(monkeypatch):
+    monkeypatch.setattr(pulse, "EVERY", 0.0)
+    x, y = torch.randn(2000, 64), torch.arange(2000) % 10
+    task = tw.Task(
+        model=lambda: nn.Sequential(Slow(), nn.BatchNorm1d(10)), data=(x, y), loss=F.cross_entropy, metric=tw.accuracy
+    )
+    todo = jobs(range(2), tw.Recipe(tw.optim.sgd(), epochs=1, average=tw.average.swa()))
+    kind = todo[0].member.recipe.together()
+    measure(task, kind, seconds=0)  # which looks at the model before there are lanes
+    found, _, said = records(task, todo, {kind: plans("one by one", 1)[Together()]}, 2, patience=0.5)
+    assert {r.status for r in found.values()} == {"finished"}
+    assert said == []
 
 
 @pytest.mark.parametrize("processes", [1, 2])

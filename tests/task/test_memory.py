@@ -17,6 +17,7 @@ from thalweg.task import check, memory, waiting
 from thalweg.task.memory import TooLargeError, at_most, check_size, free, in_bounds, is_memory
 from thalweg.task.waiting import Waiting
 from thalweg.train import planner
+from thalweg.train.planner import Plan
 
 MEBI = 2**20
 SHORT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12"
@@ -190,6 +191,40 @@ def test_where_memory_runs_out_fewer_train_together(times):
     assert (plan.executor, plan.together) == ("vmapped", 4)
     assert plan.reason.startswith("4 together by vmap, 10.0 times faster than one by one")
     assert plan.reason.endswith("; with 16 memory runs out")
+
+
+def test_what_is_no_faster_together_trains_one_by_one(monkeypatch):
+    seconds = {"one by one": 1e-3, "vmapped": 2e-3}
+    monkeypatch.setattr(planner, "timed", lambda _task, _kind, executor, *_: (seconds[executor], 1e-3))
+    plan = planner.measure(tiny(), Together())
+    assert plan.executor == "one by one"
+    assert plan.reason.endswith(
+        "one by one, at 1000 µs a run and step: 32 together by vmap would take 2.0 times as long"
+    )
+    assert plan.together == 32, "for compiled code, which may yet be faster"
+
+
+def test_compiled_code_that_is_no_faster_is_left(monkeypatch):
+    monkeypatch.setattr(planner, "ready", lambda *_: None)
+    monkeypatch.setattr(planner, "timed", lambda *_: (4e-3, 1e-3))
+    plan = Plan("vmapped", 32, 1e-3, 1e-3, "32 together by vmap", compiles="pending", graphs=3)
+    found = planner.compiled(tiny(), Together(), plan)
+    assert (found.executor, found.compiles, found.step_seconds) == ("vmapped", "", 1e-3)
+    assert found.reason == "32 together by vmap; compiled, it would take 4.0 times as long"
+    monkeypatch.setattr(planner, "timed", lambda *_: (2.5e-4, 1e-3))
+    found = planner.compiled(tiny(), Together(), plan)
+    assert (found.compiles, found.step_seconds) == ("yes", 2.5e-4)
+    assert found.reason == "32 together by vmap; compiled another 4.0 times faster"
+
+
+def test_no_more_train_together_than_memory_is_given_for():
+    task = tiny(model=lambda: nn.Linear(4, 2))
+    weights, touched = planner._bytes(task, Together())
+    needed = 3 * weights + touched
+    assert planner.measure(task, Together(), memory=7 * needed).together <= 7
+    plan = planner.measure(task, Together(), memory=2 * needed)
+    assert plan.executor == "one by one"
+    assert "3 models together do not fit into " in plan.reason
 
 
 class Passing(nn.Linear):

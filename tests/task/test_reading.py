@@ -11,6 +11,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset
 
 import thalweg as tw
 from thalweg import InputError, Task, accuracy
+from thalweg.errors import is_memory
 from thalweg.task import apply
 
 NAN = float("nan")
@@ -27,6 +28,34 @@ class Map:
 
     def __getitem__(self, i):
         return self.inputs[i], self.targets[i]
+
+
+class Changing(Map):
+    """Its length is another after its first examples were read; beyond it there is nothing."""
+
+    def __init__(self, to):
+        super().__init__()
+        self.to, self.asked = to, 0
+
+    def __len__(self):
+        return len(self.targets) if self.asked < 8 else self.to
+
+    def __getitem__(self, i):
+        self.asked += 1
+        if i >= len(self):
+            raise IndexError(i)
+        return super().__getitem__(i)
+
+
+class TooMany(Map):
+    """Examples that memory has no room for, one or all of them."""
+
+    def __init__(self, alone):
+        super().__init__()
+        self.alone = alone
+
+    def __getitem__(self, i):
+        return torch.empty(2**58) if self.alone else torch.empty(1).expand(2**52), 0
 
 
 class Proper(Map, Dataset):
@@ -169,6 +198,8 @@ BAD = [
     (TensorDataset(x), r"data: example 0 is not a pair \(input, target\) but a tuple of 1"),
     (TensorDataset(x, words, classes), "example 0 is not a pair .* but a tuple of 3"),
     ([*[*Map()][:9], {"x": 1}], "example 9 is not a pair .* but a dict"),
+    (Changing(3), "data changed its length while it was read, from 60 to 3 examples"),
+    (Changing(65), "data changed its length while it was read, from 60 to 65 examples"),
     (Broken(), "data: example 7 cannot be read: OSError: disk on fire"),
     (Map([x[0]] * 59 + [x[0, :3]]), "data: examples cannot be stacked, they must have one shape and type"),
     (Map(["text"] * 60), "data: examples cannot be stacked, they are str and Tensor; make them tensors or numbers"),
@@ -185,6 +216,13 @@ def test_unfit_data_are_refused_with_thing_place_and_remedy(data, message):
     with pytest.raises(InputError, match=message) as caught:
         tiny(data=data)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_examples_that_memory_has_no_room_for_are_not_said_to_be_unfit(alone):
+    with pytest.raises(RuntimeError) as caught:
+        tiny(data=TooMany(alone))
+    assert is_memory(caught.value)
 
 
 WHOLE = (x, classes)

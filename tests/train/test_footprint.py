@@ -76,6 +76,23 @@ def test_an_epochs_last_batch_brings_no_more_models_together(monkeypatch):
     assert seen == {(50, 4), (30, 4)}
 
 
+@pytest.mark.parametrize(("runs", "slots", "groups"), [(3, 8, 3), (1, 8, 1), (8, 8, 8)])
+def test_where_models_pass_alone_nothing_passes_for_empty_places(runs, slots, groups, monkeypatch):
+    monkeypatch.setattr(footprint, "PASS", 1)
+    task, passed = small_digits(MODELS["gelu"]), []
+    models = EXECUTORS["compiled"](task, beginnings(task, runs, members(1)[0].recipe), slots)
+
+    def call(_, size, given):
+        passed.append(size)
+        weights, rest, *_ = given
+        return [weights, weights[:, 0], *rest.values()]
+
+    monkeypatch.setattr(type(models), "_call", call)
+    models.differentiate(task.train.at(torch.arange(45).repeat(slots, 1)), [0] * slots)
+    assert passed == [("step", 1, 45)] * groups
+    assert torch.equal(models.gradients[:runs], models.parameters[:runs])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gelu", "batch norm"])
 def test_compiled_models_that_pass_in_groups_come_to_the_same_bits(model, monkeypatch):
@@ -101,6 +118,8 @@ def test_compiled_models_that_pass_alone_come_to_the_same_bits_in_any_population
     assert models.passes(5) == [(slice(i, i + 1), 1) for i in range(5)]
     whole = train(task, members(8), "compiled", keep_weights=True)
     same(whole[2:5], train(task, members(8)[2:5], "compiled", keep_weights=True))
+    few = Population(task, "compiled", 8, begin_all(task, members(8)[2:4], alike=True), keep_weights=True)
+    same(whole[2:4], [result for _, result in few.run()])
     alone = train(task, members(8), "one by one", keep_weights=True)
     for mine, theirs in zip(whole, alone, strict=True):
         np.testing.assert_allclose(mine.curve.train_loss, theirs.curve.train_loss, rtol=1e-3)

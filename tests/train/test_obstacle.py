@@ -1,6 +1,7 @@
 """What vmap cannot take is named in plain words; what nobody knows of, in torch's own, cut at a word."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,11 @@ def written(model, x):
     return model.layer(x) + 0 * found
 
 
+def asserted(model, x):
+    assert isinstance(model.layer.weight, nn.Parameter), "the weight is no parameter"
+    return model.layer(x)
+
+
 FORWARDS = {
     "spectral norm": (
         lambda model, x: model.normed(x),
@@ -58,6 +64,11 @@ FORWARDS = {
     "a list": (lambda model, x: model.layer(torch.tensor(x.tolist())), "takes values out of a tensor, by .numpy()"),
     "item": (lambda model, x: model.layer(x) * x.mean().item(), "takes a number out of a tensor, by .item() or"),
     "if": (lambda model, x: model.layer(x) * (1 if x.mean() > 0 else 2), "an if on the tensor's values"),
+    "by identity": (
+        lambda model, x: model.layer(x) * model.scales[id(model.layer.weight)],
+        "vmap cannot take this model: KeyError: ",
+    ),
+    "assert": (asserted, "vmap cannot take this model: AssertionError: the weight is no parameter (test_obstacle.py"),
     "nonzero": (
         lambda model, x: model.layer(x) + x[0].nonzero().sum(),
         "the size of what nonzero returns in its forward depends on a tensor's values",
@@ -81,6 +92,7 @@ def test_the_operation_is_named(forward, words):
         def __init__(self):
             super().__init__()
             self.first, self.layer = nn.Linear(64, 64), nn.Linear(64, 10)
+            self.scales = {id(self.layer.weight): 1.0}
             self.normed = nn.utils.parametrizations.spectral_norm(nn.Linear(64, 10))
 
         def forward(self, x):
@@ -90,6 +102,24 @@ def test_the_operation_is_named(forward, words):
     assert plan.executor == "one by one"
     assert "because vmap cannot take this model: " in plan.reason
     assert words in plan.reason
+    look = planner.look(small_digits(Model), Together(), replace(plan, executor="vmapped"))
+    assert look.executor == "one by one"
+
+
+def test_the_users_line_is_named():
+    class Model(nn.Linear):
+        def __init__(self):
+            super().__init__(64, 10)
+
+        def forward(self, x):
+            if x.mean() > 0:
+                return super().forward(x)
+            return super().forward(-x)
+
+    line = Model.forward.__code__.co_firstlineno + 1
+    assert planner.measure(small_digits(Model), Together(), seconds=0).reason.endswith(
+        f" (test_obstacle.py, line {line})"
+    )
 
 
 def test_what_is_unknown_is_torchs_own_first_sentence_cut_at_a_word():

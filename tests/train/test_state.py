@@ -203,6 +203,22 @@ NETS = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS)
+def test_compiled_it_does_not_matter_either_and_comes_to_what_runs_come_to_one_by_one(name):
+    task, runs = small_digits(NETS[name]), [member(f"run {i}", optim.adam(lr=0.01), i) for i in range(8)]
+    whole = results(task, "compiled", beginning(task, runs))
+    for few in (runs[:1], runs[5:7], runs[1:5]):
+        for identity, result in results(task, "compiled", beginning(task, few), slots=8).items():
+            same(result, whole[identity], f"{name}: {identity} among {len(few)}")
+    for identity, result in results(task, "compiled", beginning(task, runs[2:6])).items():
+        same(result, whole[identity], f"{name}: {identity} by code for 4")
+    for identity, alone in results(task, "one by one", beginning(task, runs[:2])).items():
+        for key, weight in alone.weights.items():
+            torch.testing.assert_close(whole[identity].weights[key], weight, rtol=2e-3, atol=2e-4)
+        np.testing.assert_allclose(whole[identity].curve.train_loss, alone.curve.train_loss, rtol=1e-3)
+
+
 @both
 @pytest.mark.parametrize("name", NETS)
 def test_membership_does_not_matter(name, executor):

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["frame"]
 
 
+MANNERS = {"one by one": "one by one", "vmapped": "together by vmap", "compiled": "together by compiled code"}
+"""How runs were trained, by the first word of how their records say it."""
+
+
+def _trained(study: Study) -> list[str]:
+    """Return how the runs were trained in the end, which may not be as planned, and what was said of it."""
+    parts = [f"{count} {MANNERS[manner]}" for manner, count in study.manners.items() if manner in MANNERS]
+    return [*([f"Runs that were trained: {', '.join(parts)}."] if parts else []), *study.said]
+
+
 def frame(study: Study, sentences: Sequence[str], measured: Methods) -> dict[str, Any]:
     """Return what the templates of pages of one study ask for alike.
 
@@ -30,7 +40,7 @@ def frame(study: Study, sentences: Sequence[str], measured: Methods) -> dict[str
         "lead": sentences[1:],
         "copies": measured.copies,
         "methods": measured,
-        "executed": study.plan.get("sentences") or [],
+        "executed": [*(study.plan.get("sentences") or []), *_trained(study)],
         "formulas": formulas(study),
         "particulars": particulars(study),
         "warnings": (study.verdict or {}).get("warnings") or [],

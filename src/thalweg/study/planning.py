@@ -86,7 +86,7 @@ def _compiled(
     for together, seconds in work.items():
         counts = [sum(count for recipe, count in arm if recipe.together() == together) for arm in arms]
         least[together] = seconds / sum(counts)
-        plan = plans[together] if where is None else _filled(plans[together], max(counts), processes)
+        plan = _filled(plans[together], max(counts), processes)
         found[together] = to_compile(task, together, plan, seconds, where)
     pending = [together for together, plan in found.items() if plan.compiles == "pending"]
     left = processes - (where or Here()).compilers(sum(found[together].graphs for together in pending))

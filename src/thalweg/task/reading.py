@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, is_memory
 from thalweg.task.padding import Padding, columns, items, padded, uneven
 from thalweg.task.splits import split, standardize
 
@@ -214,16 +214,22 @@ def _gather(data: Any, word: str, padding: Padding) -> tuple[Any, Any]:
         raise InputError(f"{word}= takes a pair (inputs, targets) or a map-style dataset, not {unfit}")
     if len(data) == 0:
         raise InputError(f"{word} is empty; there is nothing to learn from")
-    samples = []
-    for i in range(len(data)):
+    samples, count = [], len(data)
+    for i in range(count):
         try:
             sample = data[i]
         except Exception as error:
+            if is_memory(error):
+                raise
+            if len(data) != count:
+                break
             raise InputError(f"{word}: example {i} cannot be read: {first_line(error)}") from error
         if not (isinstance(sample, tuple | list) and len(sample) == 2):
             size = f" of {len(sample)}" if isinstance(sample, tuple | list) else ""
             raise InputError(f"{word}: example {i} is not a pair (input, target) but a {type(sample).__name__}{size}")
         samples.append(sample)
+    if len(data) != count:
+        raise InputError(f"{word} changed its length while it was read, from {count} to {len(data)} examples")
     if padding is not None:
         try:
             return columns(samples)
@@ -232,6 +238,8 @@ def _gather(data: Any, word: str, padding: Padding) -> tuple[Any, Any]:
     try:
         inputs, targets = torch.utils.data.default_collate(samples)
     except Exception as error:
+        if is_memory(error):
+            raise
         if named := _differing(samples):
             raise InputError(f"{word}: {named} {_DIFFERS}") from error
         raise InputError(

@@ -64,13 +64,14 @@ class Compiled(Vmapped):
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:
         super().__init__(task, filled_up(states, slots))
+        self.asked = len(states)
         self.kind = _form(self.together)
         self.graphs = _GRAPHS.setdefault(task, {}).setdefault(self.kind, {})
 
     def differentiate(self, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
         """See `Executor`."""
         parts = self.parts(batch.width)
-        if len(parts) > 1 or len(self.passes(len(self.parameters))) > 1:
+        if len(parts) > 1 or self.passes(len(self.parameters))[0][1] < len(self.parameters):
             return super().differentiate(batch, steps)
         switched(self.module, training=True)
         keys = step_keys(self.mask_keys, steps)
@@ -82,7 +83,7 @@ class Compiled(Vmapped):
         return losses
 
     def elsewhere(self, rows: Tensor, weights: Tensor, batch: Split | Batch, steps: Sequence[int]) -> Tensor:
-        """See `Executor`; takes as long as a step of all rows."""
+        """See `Executor`; takes as long as a step of all runs."""
         keys, found = step_keys(self.mask_keys, steps), torch.empty_like(self.gradients)
         self._passed(self.parameters.index_copy(0, rows, weights), self.rest, batch, keys, found)
         return found[rows]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from thalweg.task import Metric, Split
+from thalweg.train.pulse import beat
 from thalweg.train.step import CHUNK, Executor
 
 __all__ = ["JUDGED", "means", "outcomes"]
@@ -29,6 +30,7 @@ def outcomes(
     """
     pieces, held, begun, numbers = [], [], 0, 0
     for start in range(0, len(split), chunk):
+        beat()
         end = min(start + chunk, len(split))
         held.append(models.outputs(split.at(slice(start, end)).inputs))
         plain = _numbers(held[-1]) is not None  # a module alone may return what it likes

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
+import traceback
+from pathlib import Path
 
+import torch
+
+import thalweg
 from thalweg.task.memory import is_memory
 from thalweg.train.own import SHARED
 
@@ -44,19 +50,35 @@ PLAIN = (
 )  # fmt: skip
 """By what torch says of an operation, what that means."""
 
+_OURS = Path(thalweg.__file__).parent, Path(torch.__file__).parent, Path(os.__file__).parent
+"""Where those files are in whose lines nobody looks for what stood in the way."""
+
 _TORCHS = (RuntimeError, NotImplementedError, TypeError)
 
 
 def obstacle(error: BaseException) -> str:
-    """Return what stood in the way: plain words where they are known, else torch's own first sentence.
+    """Return what stood in the way: plain words where they are known, else torch's own first sentence; and where.
 
     >>> obstacle(RuntimeError("Batching rule not implemented for aten::frexp.Tensor; we could not generate a rule"))
     'it has no way to take frexp'
     >>> obstacle(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
     'memory ran out'
     """
-    first = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
-    return plain(error) or textwrap.shorten(first, LONGEST, placeholder=" …")
+    first = str(error).strip().partition("\n")[0].partition(". ")[0]
+    if not first or isinstance(error, KeyError | AssertionError):  # whose words alone say little
+        first = f"{type(error).__name__}{f': {first}' * bool(first)}"
+    place = "" if is_memory(error) else _place(error)
+    return (plain(error) or textwrap.shorten(first, LONGEST, placeholder=" …")) + (f" ({place})" * bool(place))
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of the user's own, or of a library of models, that it came through; empty if none is."""
+    lines = [
+        f"{Path(frame.filename).name}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(Path(frame.filename).is_relative_to(home) for home in _OURS) and Path(frame.filename).exists()
+    ]
+    return lines[-1] if lines else ""
 
 
 def plain(error: BaseException) -> str:

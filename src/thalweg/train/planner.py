@@ -154,7 +154,7 @@ def _together(
         try:
             step, epoch = timed(task, together, "vmapped", count, seconds / 2)
             break
-        except _REFUSED as error:
+        except Exception as error:
             why = "" if is_memory(error) else obstacle(error)
         if why:
             return _because(alone, f"vmap cannot take this model: {why}")
@@ -234,14 +234,10 @@ def look(task: Task, together: Together, like: Plan, *, processes: int = 1, memo
     try:
         with at_most(free(processes)):
             Trial(task, together, "vmapped", FEWEST)(0)
-    except _REFUSED:
+    except Exception:
         return measure(task, together, processes=processes, memory=memory, seconds=0)
     reason = f"{count} together by vmap, too little work to measure it"
     return replace(like, together=count, reason=reason)
-
-
-_REFUSED = (MemoryError, RuntimeError, TypeError, ValueError, NotImplementedError, IndexError, AttributeError)
-"""What vmap raises at what it cannot take, or where memory runs out."""
 
 
 class Where(Protocol):

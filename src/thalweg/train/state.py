@@ -17,6 +17,7 @@ from thalweg.recipe import Recipe
 from thalweg.task import Task
 from thalweg.task.outside import check_alike
 from thalweg.train.made import masks_of, model_of
+from thalweg.train.pulse import beat
 from thalweg.train.threads import threads
 
 __all__ = [
@@ -96,6 +97,7 @@ def begin_all(task: Task, members: Sequence[Member], *, alike: bool = False) -> 
     blocks: dict[str, Tensor] = {}
     states = []
     for row, member in enumerate(members):
+        beat()
         state = begin(task, member, alike=alike)
         tensors = {}
         for name, x in state.tensors.items():

@@ -27,6 +27,7 @@ from thalweg.train.drawn import drawn, looked_at
 from thalweg.train.dropout import KeyedDropout
 from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
+from thalweg.train.pulse import beat
 from thalweg.train.recompute import blocks, recomputed
 from thalweg.train.state import Member, RunState, of_module
 
@@ -86,7 +87,8 @@ class Executor(Protocol):
     def outputs(self, inputs: Any) -> Tensor | list[Any]:
         """Return each model's outputs in evaluation mode, without gradients, on the same inputs (example, …).
 
-        Those of a population are one tensor, (row, example, …); a model alone may return what it likes.
+        Those of a population are one tensor, (row, example, …), of all runs at least; a model alone may return what
+        it likes.
         """
         ...
 
@@ -153,7 +155,7 @@ class Rows:
         """Give some rows' batch norms the statistics of a split; see `thalweg.average.precise_batch_norm`."""
         for name, calls in self.batch_norms.items():
             with torch.no_grad():
-                chunks = (split.at(slice(start, start + CHUNK)).inputs for start in range(0, len(split), CHUNK))
+                chunks = (split.at(slice(start, start + CHUNK)).inputs for start in _told(len(split)))
                 mean, variance = as_kept(pool(self._moments(rows, name, calls, inputs) for inputs in chunks))
                 self._set(rows, f"{name}.running_mean", mean)
                 self._set(rows, f"{name}.running_var", variance)
@@ -333,6 +335,13 @@ class OneByOne(Rows):
     def weights(self, row: int) -> dict[str, Tensor]:
         """See `Executor`."""
         return {name: value.detach().clone() for name, value in self.modules[row].state_dict().items()}
+
+
+def _told(count: int) -> Iterator[int]:
+    """Yield where each chunk of so many examples starts, with a sign of life."""
+    for start in range(0, count, CHUNK):
+        beat()
+        yield start
 
 
 def _gathered(outputs: Iterable[Any], count: int) -> Tensor | list[Any]:

@@ -41,6 +41,9 @@ Rest = dict[str, Tensor]
 class Vmapped(Rows):
     """All models at once: ``torch.func.vmap`` over the unmodified module.
 
+    Attributes:
+        asked: how many rows are runs; what stands behind them is asked for by nobody.
+
     Raises:
         RuntimeError: the module draws random numbers that have no key, or keeps outside its parameters and buffers
             what differs between runs; or, on the first step, vmap cannot take the module or the loss.
@@ -51,7 +54,8 @@ class Vmapped(Rows):
     and to other last bits."""
 
     def __init__(self, task: Task, states: Sequence[RunState], slots: int = 0) -> None:  # noqa: ARG002
-        states = filled_up(states, max(FEWEST, len(states) + self.spare))
+        self.asked = len(states)
+        states = filled_up(states, max(FEWEST, self.asked + self.spare))
         super().__init__(task, states)
         self.gradients = torch.zeros_like(self.parameters)
         if why := outside(task).obstacle or _draws(task):
@@ -163,7 +167,7 @@ class Vmapped(Rows):
 
         Returns:
             Slices of rows, each with spare ones at its end, and how many of its rows are to be used. What a slice
-            says of its spare rows is overwritten by the next.
+            says of its spare rows is overwritten by the next. Groups in which there is no run are left out.
         """
         real = count - self.spare
         examples = examples or self.parts(min(self.together.batch_size, len(self.task.train)))[0].stop
@@ -174,7 +178,8 @@ class Vmapped(Rows):
         ends = [*starts[1:], real]
         owns = [end - start for start, end in zip(starts, ends, strict=True)]
         owns[-1] += self.spare  # nobody asks, but there are so many rows
-        return [(slice(start, end + self.spare), own) for start, end, own in zip(starts, ends, owns, strict=True)]
+        every = [(slice(start, end + self.spare), own) for start, end, own in zip(starts, ends, owns, strict=True)]
+        return [(some, own) for some, own in every if some.start < self.asked]
 
     def _some(
         self, weights: Tensor, rest: Rest, batch: Split, keys: Tensor, gradients: Tensor

@@ -21,6 +21,7 @@ from thalweg.task.outside import outside
 from thalweg.train import Member, Population, Result, RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.obstacle import plain
+from thalweg.train.pulse import beat, heard
 from thalweg.train.state import begin_all, packed, unpacked
 from thalweg.train.step import quiet_fallback
 from thalweg.train.threads import threads
@@ -98,7 +99,7 @@ class Watch:
     Attributes:
         epochs: gets, after each epoch, how many runs went through it.
         more: is asked for up to so many other runs.
-        alive: is called about once a second.
+        alive: is called about once a second, inside `thalweg.train.pulse.heard`.
         courses: gets, about once a second, how far each run is; see `courses_of`.
         checkpoints: where the lane's state is kept, if anywhere.
         seconds: from one checkpoint to the next.
@@ -115,11 +116,10 @@ class Watch:
 
     def step(self, lane: Lane, population: Population) -> None:
         """Be told of a step."""
+        beat()
         now = time.monotonic()
-        if now - self.told >= 1:
-            self.alive()
-            if self.courses is not None:
-                self.courses(courses_of(population))
+        if self.courses is not None and now - self.told >= 1:
+            self.courses(courses_of(population))
             self.told = now
         if self.checkpoints is not None and now - self.kept >= self.seconds and not not_kept(population.task):
             tensors, facts = packed(population.snapshot())
@@ -178,7 +178,7 @@ def train_lane(task: Task, lane: Lane, watch: Watch, on_record: Callable[[RunRec
         new = iter(begin_all(task, members, alike=lane.executor != "one by one"))
         return [state if state.tensors else next(new) for state in states]
 
-    with threads(lane.threads):
+    with threads(lane.threads), heard(watch.alive):
         population = Population(task, lane.executor, lane.slots, ready(lane.states))
         for member, result in population.run(
             more=lambda free: ready([state_of(run) for run in watch.more(free)]),

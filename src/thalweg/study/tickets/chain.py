@@ -34,6 +34,7 @@ from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.made import model_of
 from thalweg.train.passes import trainable
 from thalweg.train.pruned import copied, rewound
+from thalweg.train.pulse import heard
 from thalweg.train.state import pruned
 from thalweg.train.step import quiet_fallback
 from thalweg.train.threads import threads
@@ -191,7 +192,7 @@ class Chain:
                 self._look(population, first)
             self.tell(("epochs", count))
 
-        with threads(self.threads):
+        with threads(self.threads), heard(watch.alive):
             for member, result in population.run(on_step=on_step, on_epoch=on_epoch):
                 by_name[member.identity].result = result
                 self.tell(record_of(run_of(member), lane.manner, result))
