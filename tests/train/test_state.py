@@ -206,7 +206,8 @@ NETS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_compiled_it_does_not_matter_either_and_comes_to_what_runs_come_to_one_by_one(name):
-    task, runs = small_digits(NETS[name]), [member(f"run {i}", optim.adam(lr=0.01), i) for i in range(8)]
+    # No optimizer that divides by the gradient: of a bias before a norm that is rounding and nothing else.
+    task, runs = small_digits(NETS[name]), [member(f"run {i}", optim.sgd(lr=0.1), i) for i in range(8)]
     whole = results(task, "compiled", beginning(task, runs))
     for few in (runs[:1], runs[5:7], runs[1:5]):
         for identity, result in results(task, "compiled", beginning(task, few), slots=8).items():
