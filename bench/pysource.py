@@ -48,7 +48,4 @@ def _section(folder: Path) -> str:
 one run in {EVERY}; for the others is added as much for each.
 
 {table(["by", "wall", "plain PyTorch ÷ it", "target", ""], rows)}
-
-A step of one such model fills 32% to 38% of the core's peak in different runs (see Populations): at the peak itself,
-which nothing reaches, 2.6 to 3.1 were to be had.
 """
