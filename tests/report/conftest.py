@@ -11,7 +11,7 @@ import pytest
 from thalweg.record import Curve, Entry, RecipeRow, RunRecord, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 NAMES = (
@@ -44,10 +44,11 @@ class Writer:
         verdict: bool = True,
         all_diverge: bool = False,
         higher: bool = True,
+        manners: Sequence[str] = ("vmapped, 32 together",),
     ) -> None:
         self.names = list(names)
         self.trials, self.seeds, self.epochs, self.rates = trials, seeds, epochs, rates
-        self.all_diverge, self.higher = all_diverge, higher
+        self.all_diverge, self.higher, self.manners = all_diverge, higher, manners
         self.random = np.random.default_rng(5)
         self.runs: list[RunRecord] = []
         self.entries: list[Entry] = []
@@ -139,7 +140,8 @@ class Writer:
         self.runs.append(
             RunRecord(
                 identity, self.toml(name, rate, beta), repeat, "diverged" if diverged else "finished",
-                "the loss became NaN at step 187" if diverged else "", "vmapped, 32 together", 34 * self.epochs,
+                "the loss became NaN at step 187" if diverged else "",
+                self.manners[len(self.runs) % len(self.manners)], 34 * self.epochs,
                 0.41 + 0.05 * float(self.random.random()), 8.0 if "ad" in name else 0.0, train, last, test,
                 Curve(epoch, 34 * epoch, loss, valid),
             )

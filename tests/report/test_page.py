@@ -67,6 +67,18 @@ def test_a_finished_study_says_its_verdict_first_and_shows_every_part(study: Stu
         assert words in page.text
 
 
+def test_a_page_says_how_runs_were_trained_in_the_end(study: Study) -> None:
+    manners = ["compiled, 32 together", "compiled, 8 together", "one by one, 2 threads", "none"]
+    directory = study(["adam", "sgd"], trials=2, seeds=2, rates=0, manners=manners)
+    with Store(directory) as store:
+        count = len(store.runs())
+    assert count % 4 == 0
+    assert (
+        f"in the end: {count // 2} together by compiled code, {count // 4} one by one."
+        in Page(report.write(directory)).text
+    )
+
+
 def test_an_unfinished_study_says_how_far_it_is_and_shows_what_there_is(study: Study) -> None:
     page = Page(report.write(study(stop=9)))
     assert "Unfinished: 9 of 36 runs." in page.text

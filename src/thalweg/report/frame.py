@@ -20,9 +20,9 @@ MANNERS = {"one by one": "one by one", "vmapped": "together by vmap", "compiled"
 
 
 def _trained(study: Study) -> list[str]:
-    """Return how the runs were trained in the end, which may not be as planned, and what was said of it."""
+    """Return in a sentence how runs were trained in the end, which may not be as planned; nothing while none is."""
     parts = [f"{count} {MANNERS[manner]}" for manner, count in study.manners.items() if manner in MANNERS]
-    return [*([f"Runs that were trained: {', '.join(parts)}."] if parts else []), *study.said]
+    return [f"Runs as they were trained in the end: {', '.join(parts)}."] if parts else []
 
 
 def frame(study: Study, sentences: Sequence[str], measured: Methods) -> dict[str, Any]:

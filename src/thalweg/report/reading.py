@@ -31,7 +31,7 @@ class Study:
 
     ``members[arm][recipe]`` lists the runs that are there, in the order of setting and repeat; ``planned``
     counts the runs that the study has asked for so far, ``finished`` those that are there. ``manners`` counts them by
-    how they were trained, and ``said`` is what was said of those that went another way than planned.
+    how they were trained.
     """
 
     directory: Path
@@ -46,7 +46,6 @@ class Study:
     finished: int
     techniques: list[dict[str, Any]] = field(default_factory=list)
     manners: dict[str, int] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
 
     def arm(self, arm: str, recipe: str) -> list[Member]:
         """Return one recipe's runs in one arm; empty where there are none yet."""
@@ -129,8 +128,9 @@ def read(directory: Path | str) -> Study:
         recipes = store.recipes()
         if not recipes:
             raise StoreError(f"{store.path} names no recipe: the study was stopped before it began")
-        names = ("task", "protocol", "environment", "plan", "verdict", "techniques", "progress")
-        facts = {name: store.get(name) for name in names}
+        facts = {
+            name: store.get(name) for name in ("task", "protocol", "environment", "plan", "verdict", "techniques")
+        }
         entries = store.entries()
         runs = store.runs(curves=True)
     if not entries:  # one recipe trained outside any arm
@@ -155,7 +155,6 @@ def read(directory: Path | str) -> Study:
         finished=len(runs),
         techniques=facts["techniques"] or [],
         manners=dict(Counter(run.executor.partition(",")[0] for run in runs.values()).most_common()),
-        said=list((facts["progress"] or {}).get("said") or []),
     )
 
 
