@@ -83,6 +83,9 @@ def test_a_record_is_there_whole_or_not_at_all(tmp_path):
         assert store._database.execute("SELECT count(*) FROM curve").fetchone() == (0,)
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background ignore
+
+
 def interrupted(do, at):
     """Do something in which Ctrl-C comes at one of the steps of Python's own code; return whether it came."""
     seen, before = 0, sys.gettrace()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-import thalweg
 from thalweg.task.memory import is_memory
 from thalweg.train.own import SHARED
 
@@ -50,7 +49,7 @@ PLAIN = (
 )  # fmt: skip
 """By what torch says of an operation, what that means."""
 
-_OURS = Path(thalweg.__file__).parent, Path(torch.__file__).parent, Path(os.__file__).parent
+_OURS = Path(__file__).parents[1], Path(torch.__file__).parent, Path(os.__file__).parent
 """Where those files are in whose lines nobody looks for what stood in the way."""
 
 _TORCHS = (RuntimeError, NotImplementedError, TypeError)
