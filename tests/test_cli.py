@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -149,6 +150,7 @@ def test_a_plan_says_how_a_tables_column_was_understood_before_all_else(place):
     code, out, _ = thalweg(f"compare wines.csv --target price --vary batch_size=8,16 {SMALL} --plan")
     assert code == 0
     assert out.startswith("price is taken for a quantity")
+    assert re.search(r"\d+ together by vmap|one by one, at \d+ µs a run and step", out), "and how runs are executed"
 
 
 def test_missing_values_and_the_metric_are_taken_as_the_command_says(place, tmp_path):

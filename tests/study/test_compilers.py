@@ -23,6 +23,7 @@ from thalweg.study import study as study_module
 from thalweg.study.engines import compilers
 from thalweg.study.engines.lanes import Watch
 from thalweg.study.engines.local import Local
+from thalweg.train import planner
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.compiled import Graph
 from thalweg.train.planner import Plan
@@ -217,6 +218,19 @@ def test_a_study_that_was_compiled_is_refused_where_nothing_can_be(study, compil
         with pytest.raises(InputError, match=r"cannot be: there is no C\+\+ compiler \(no-such-compiler\); choose"):
             study()
     study()
+
+
+def test_without_a_compiler_a_study_is_made_and_says_so(task, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(planner, "WORTH", 0.0)
+    monkeypatch.setattr(planner, "LOOKS", 0.0)
+    recipes = {name: tw.Recipe(getattr(tw.optim, name)(), epochs=2) for name in ("sgd", "adam")}
+    found = tw.compare(task, recipes, trials=2, seeds=3, out=tmp_path, processes=1, progress=False)
+    assert found.verdict["sentences"]
+    with Store(tmp_path) as store:
+        assert {run.status for run in store.runs().values()} == {"finished"}
+    why = "not compiled, because there is no C++ compiler (no-such-compiler)"
+    assert why in (tmp_path / "report.html").read_text()
 
 
 def test_a_study_that_is_done_needs_no_code(study, compiles, monkeypatch):

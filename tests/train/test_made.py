@@ -1,5 +1,6 @@
 """What recipes change of a model and its loss: the same run in any company, and what the formula says."""
 
+import itertools
 import json
 
 import numpy as np
@@ -128,6 +129,17 @@ def test_strengths_are_each_runs_own():
     ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 1.5 * sizes[-1]
+
+
+def test_penalties_of_all_kinds_train_side_by_side_as_each_does_alone():
+    task = small_digits(mlp)
+    kinds = [{}, *({"penalty": p} for p in (penalty.l1(1e-2), penalty.l2(1e-2), penalty.max_norm(0.5)))]
+    members = [Member(recipe(**more), 7) for more in kinds]
+    found = train(task, members, "vmapped", keep_weights=True)
+    for one, result in zip(members, found, strict=True):
+        same(train(task, [one], "vmapped", keep_weights=True)[0], result)
+    ends = [torch.cat([x.flatten() for x in result.weights.values()]) for result in found]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(ends, 2))
 
 
 def test_rates_are_each_runs_own():

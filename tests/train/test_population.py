@@ -10,10 +10,14 @@ from torch import nn
 
 from small import small_digits
 from thalweg import optim, schedule
+from thalweg.optim._executors.population import PopulationStep
 from thalweg.recipe import Recipe, Together
+from thalweg.study.engines.queues import queues
+from thalweg.study.plan import Job
 from thalweg.train import Member, train
 from thalweg.train.epochs import batches
-from thalweg.train.planner import measure
+from thalweg.train.planner import Plan, measure
+from thalweg.train.vmapped import Vmapped
 
 
 def member(optimizer, seed=0, **roles):
@@ -34,6 +38,30 @@ def test_neighbours_do_not_matter(dropout_task):
     for name, weight in one.weights.items():
         assert torch.equal(weight, other.weights[name])
     assert np.array_equal(one.outcomes, other.outcomes)
+
+
+def test_optimizers_share_a_queue_and_each_forward_pass_and_rows_of_one_formula_an_update(dropout_task, monkeypatch):
+    every = [member(o(), seed) for seed in range(3) for o in (optim.sgd, optim.yogi, optim.adam)]
+    jobs = [Job(str(i), one) for i, one in enumerate(every)]
+    plan = Plan("vmapped", 32, 1e-4, 1e-4, "")
+    assert [len(queue.runs) for queue in queues(jobs, {Together(): plan}, begins=False)] == [9]
+    passes, updates = [], []
+    differentiate, step = Vmapped.differentiate, PopulationStep.step
+
+    def passed(self, batch, steps):
+        passes.append(len(steps))
+        return differentiate(self, batch, steps)
+
+    def updated(self, given, *more):
+        updates.append(len(given))
+        return step(self, given, *more)
+
+    monkeypatch.setattr(Vmapped, "differentiate", passed)
+    monkeypatch.setattr(PopulationStep, "step", updated)
+    train(dropout_task, every, "vmapped")
+    steps = 3 * len(batches(len(dropout_task.train), every[0].recipe.batch_size))
+    assert passes == [10] * steps, "nine and a spare row"
+    assert updates == [3, 3, 3] * steps
 
 
 def test_results_come_in_the_members_order(dropout_task):
