@@ -1,7 +1,10 @@
 """A study's records: whole or not there, written by one, readable by all, never unpickled."""
 
+import errno
+import fcntl
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -131,6 +134,25 @@ def test_a_second_writer_is_refused_and_a_reader_is_not(tmp_path):
         with Store(tmp_path) as reader:
             assert reader.finished() == set()
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=True).stdout
+
+
+def test_a_file_system_without_locks_is_said_to_have_none(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with pytest.raises(StoreError, match="cannot be locked against a second process: No locks available; keep the"):
+        Store(tmp_path / "study", write=True)
+
+
+def test_what_a_study_begins_with_is_in_the_file_itself_and_not_in_its_log_alone(tmp_path):
+    with Store(tmp_path / "study", write=True) as store:
+        store.begin({"plan": {"by_kind": 1}}, [RecipeRow("a", "")])
+        (tmp_path / "copy").mkdir()
+        shutil.copyfile(store.path, tmp_path / "copy" / store.path.name)
+    with Store(tmp_path / "copy") as copy:
+        assert copy.get("plan") == {"by_kind": 1}
+        assert [row.name for row in copy.recipes()] == ["a"]
 
 
 def test_a_lock_left_by_the_dead_is_no_lock(tmp_path):

@@ -17,6 +17,7 @@ from small import small_digits
 from thalweg.study.engines.children import fork
 from thalweg.study.engines.lanes import Watch
 from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.epochs import batches
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lanes are forked")
 
@@ -28,18 +29,24 @@ def task():
 
 @pytest.fixture
 def dying(monkeypatch, tmp_path):
-    """Return what has processes die after a step, where a function of lane and deaths so far says so."""
+    """Return what has processes die after a step, where a function of lane and deaths so far says so.
 
-    def sets(dies):
+    What was done since the last checkpoint is lost, and ``kept`` says whether there is one after each step.
+    """
+
+    def sets(dies, *, kept=False):
         whole, deaths = Watch.step, tmp_path / "deaths"
         deaths.touch()
 
         def step(self, lane, population):
-            whole(self, lane, population)
+            if kept:
+                whole(self, lane, population)
             if dies(lane, deaths.stat().st_size):
                 with deaths.open("a") as file:
                     file.write(".")
                 os.kill(os.getpid(), signal.SIGKILL)
+            if not kept:
+                whole(self, lane, population)
 
         monkeypatch.setattr(Watch, "step", step)
         return deaths
@@ -56,8 +63,7 @@ def same(found, whole):
 
 def test_a_lane_whose_process_is_killed_twice_goes_on_in_halves(task, tmp_path, dying):
     whole, *_ = records(task, jobs(range(12)), plans())
-    first = f"lane-{os.getpid()}-1"
-    deaths = dying(lambda lane, count: lane.name == first and count < 2)
+    deaths = dying(lambda lane, count: len(lane.states) == 6 and "run 0" in {r for r, *_ in lane.runs} and count < 2)
     found, _, said = records(task, jobs(range(12)), plans(), 2, checkpoints=Checkpoints(tmp_path), seconds=0)
     assert deaths.stat().st_size == 2
     same(found, whole)
@@ -67,6 +73,22 @@ def test_a_lane_whose_process_is_killed_twice_goes_on_in_halves(task, tmp_path, 
     assert "6 runs together: its process died (exit code -9)" in twice
     assert twice.endswith("they go on in halves")
     assert sorted(r.executor for r in found.values()) == 6 * ["vmapped, 3 together"] + 6 * ["vmapped, 6 together"]
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(("executor", "together"), [("vmapped", 32), ("one by one", 1)])
+def test_a_lane_that_is_killed_again_and_again_but_gets_on_stays_as_it_is(task, tmp_path, dying, executor, together):
+    whole, *_ = records(task, jobs(range(6)), plans(executor, together), 2)
+    deaths = dying(lambda *_: True, kept=True)
+    found, _, said = records(
+        task, jobs(range(6)), plans(executor, together), 2, checkpoints=Checkpoints(tmp_path), seconds=0
+    )
+    steps = 2 * len(batches(len(task.train), jobs([0])[0].member.recipe.batch_size))
+    assert deaths.stat().st_size == steps * (2 if together > 1 else 6), "a step, a death"
+    same(found, whole)
+    assert {r.executor for r in found.values()} == {r.executor for r in whole.values()}
+    assert {r.status for r in found.values()} == {"finished"}
+    assert all(" where " in line and "last kept" in line for line in said)
     assert not list((tmp_path / "checkpoints").iterdir())
 
 

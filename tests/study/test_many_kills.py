@@ -116,12 +116,12 @@ class Kills:
 
 
 def test_many_kills(tmp_path):
-    """As many as ``THALWEG_KILLS`` says, one process and two in turn."""
-    times = int(os.environ.get("THALWEG_KILLS", "30"))
+    """As many as ``THALWEG_KILLS`` says, and so many studies; one process and two in turn."""
+    times, studies = (int(os.environ.get(f"THALWEG_{word}", least)) for word, least in (("KILLS", 30), ("KILLED", 2)))
     kills = Kills(tmp_path)
     try:
-        while kills.count < times:
-            kills.study(1 + kills.studies % 2, times)
+        while kills.count < times or kills.studies < studies:
+            kills.study(1 + kills.studies % 2, max(times, kills.count + 1))
     finally:
         for victims in kills.victims:
             victims.close()
@@ -130,4 +130,4 @@ def test_many_kills(tmp_path):
           f"kill before; {kills.studies} studies to their end, each to the same bits")  # fmt: skip
     assert inside >= kills.count / 5
     assert kills.within >= kills.count / 20
-    assert kills.studies >= 2
+    assert kills.studies >= studies

@@ -55,6 +55,11 @@ class Lock:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise StoreError(
+                    f"{directory} cannot be locked against a second process: {error.strerror}; keep the study in a "
+                    "file system that has locks"
+                ) from error
             raise StoreError(f"{directory} is in use by another process; wait for it, or stop it") from error
         _HELD.add(self._place)
 

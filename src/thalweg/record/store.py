@@ -181,6 +181,9 @@ class Store:
             sign(self._database, "recipe")
             for run in runs:
                 self._insert(run)
+        # Of a harmed log SQLite leaves out the end without a word; what all else hangs on is not to be there alone.
+        with suppress(sqlite3.Error):
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def recipes(self) -> list[RecipeRow]:
         """Return the compared recipes in the order in which they were named."""

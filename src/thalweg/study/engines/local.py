@@ -2,14 +2,15 @@
 
 Lanes are forked, so that they share the task as it is in memory, whatever it is made of, and the code that is
 compiled by then. What passes between processes is text and arrays. A lane whose process dies goes on from its
-checkpoint; one that dies again, or runs out of memory, is halved; a run that dies alone has failed.
+checkpoint; one that dies again without having got any further, or runs out of memory, is halved; a run that dies so
+alone has failed.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +38,7 @@ from thalweg.study.engines.queues import Queue
 from thalweg.study.plan import Job
 from thalweg.task import Task
 from thalweg.task.memory import is_memory
+from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, compiled, not_compiled
 from thalweg.train.step import FEWEST
@@ -87,6 +89,7 @@ class Local:
         self.task, self.processes, self.checkpoints = task, processes, checkpoints
         self.say, self.on_plan, self.patience, self.seconds = say, on_plan, patience, seconds
         self.busy: dict[Connection, _Busy] = {}
+        self.told = 0
         self.compilers = Compilers(task, patience)
 
     def run(
@@ -122,8 +125,7 @@ class Local:
         if begins and self.checkpoints is not None and (caution := not_kept(self.task)):
             self.say(caution)
         left = lanes_left(self.checkpoints, set()) if self.checkpoints is not None else []
-        for sentence in self.checkpoints.damaged if self.checkpoints is not None else ():
-            self.say(sentence)
+        self._tell_damaged()
         kept = [(lane, tuple(s for s in lane.states if s.member.identity in wanted)) for lane in left]
         for lane, states in kept:
             if not states:
@@ -285,17 +287,15 @@ class Local:
         assert busy.child is not None
         code = busy.child.end(patience=0 if why else 10)
         why = why or f"its process died (exit code {code}), perhaps for want of memory"
-        damaged = len(self.checkpoints.damaged) if self.checkpoints is not None else 0
-        again = replace(busy.lane, deaths=busy.lane.deaths + 1)
-        if busy.lane.deaths or not busy.left:
+        mine = lane_left(self.checkpoints, busy.lane.name) if self.checkpoints is not None else None
+        self._tell_damaged()
+        kept = {state.member.identity: state for state in mine.states} if mine is not None else {}
+        # Deaths count where nothing was done between them: any number of kills leaves a lane as it is, to the bit.
+        deaths = 1 if self._went_on(busy, kept) else busy.lane.deaths + 1
+        again = replace(busy.lane, deaths=deaths)
+        if deaths > 1 or not busy.left:
             self._apart(replace(busy, lane=again), why, by_memory=True)
             return
-        mine = None
-        if self.checkpoints is not None:
-            mine = lane_left(self.checkpoints, again.name)
-            for sentence in self.checkpoints.damaged[damaged:]:
-                self.say(sentence)
-        kept = {state.member.identity: state for state in mine.states} if mine is not None else {}
         states = {identity: state for identity, state in kept.items() if identity in busy.left}
         # What entered after the checkpoint begins anew, in a lane of its own: it may stand elsewhere in its epoch.
         later = [run for identity, run in busy.left.items() if identity not in states]
@@ -312,6 +312,19 @@ class Local:
         if later:
             more = self.order.lane(again.executor, again.slots, later, deaths=again.deaths, threads=again.threads)
             self.order.lanes.append(more)
+
+    def _went_on(self, busy: _Busy, kept: Mapping[str, RunState]) -> bool:
+        """Return whether a lane has anything to show since its process began: a record, or steps that are kept."""
+        began = {state.member.identity: state.step for state in busy.lane.states}
+        further = [identity for identity, state in kept.items() if state.step > began.get(identity, 0)]
+        return not began.keys() <= busy.left.keys() or not busy.left.keys().isdisjoint(further)
+
+    def _tell_damaged(self) -> None:
+        """Say which checkpoints were found damaged since this was last called."""
+        found = self.checkpoints.damaged if self.checkpoints is not None else []
+        for sentence in found[self.told :]:
+            self.say(sentence)
+        self.told = len(found)
 
     # -- compiling -----------------------------------------------------------------------------------
 
