@@ -398,8 +398,8 @@ its fused Adam left eager. Compiling is the wall time until the first step is do
 
 Peak memory of a population that trains for two epochs, beside {MEMORY} times what its runs keep: weights, gradients,
 Adam's state, and what a step saves for the way back. It is the resident memory of a process whose allocator gives
-back at once what is freed of 64 KiB or more, after two such populations have come and gone. Where not all pass at once,
-it is less than what they would keep together.
+back at once what is freed of 64 KiB or more, after two such populations have come and gone. Where not all pass at
+once, it is less than what they would keep together.
 
 {table(["model", "executor", "at once", "peak", "of steps", "kept", "peak ÷ kept", "target", ""], _weights(weighed))}
 """

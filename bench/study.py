@@ -97,8 +97,8 @@ one run, which is written by hand: eager steps, torch's fused optimizers where t
 validation split after every epoch; Yogi is pytorch_optimizer's, and Adam stands in for Adam without its correction.
 Optuna draws its own trials. Ray Tune made one run in {RAY_EVERY} (its actors used again, its loggers off); for the
 others is added what one run more takes, the difference between many and few.
-Compiled code is there from a longer study of the same model, since one as short as this has none compiled; the others,
-and ours with nothing cached, were timed once.
+Compiled code is there from a longer study of the same model, since one as short as this has none compiled; the
+others, and ours with nothing cached, were timed once.
 
 {table(["by", "wall", "best of the others ÷ it", "target", ""], rows)}"""
 
