@@ -41,7 +41,6 @@ from thalweg.task.memory import is_memory
 from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, compiled, not_compiled
-from thalweg.train.step import FEWEST
 from thalweg.train.threads import threads
 
 __all__ = ["Local"]
@@ -164,16 +163,7 @@ class Local:
         if len(left) == 1 and lane.executor == "one by one":
             self.on_record(failed(left[0], why))
             return
-        if by_memory and len(left) >= 2 * FEWEST and lane.executor != "one by one":
-            half = -(-len(left) // 2)
-            self.say(f"{len(left)} runs together: {why}; they go on in halves")
-            again = [("vmapped", half, part) for part in (left[:half], left[half:])]
-        else:
-            self.say(f"{len(left)} run{'s' * (len(left) != 1)} together: {why}; tried again one by one")
-            again = [("one by one", 1, [run]) for run in left]
-        self.order.lanes += [
-            self.order.lane(*given, deaths=lane.deaths, threads=lane.threads) for given in again
-        ]  # fmt: skip
+        self.say(self.order.apart(lane, left, why, by_memory=by_memory))
 
     # -- in this process -----------------------------------------------------------------------------
 
