@@ -1,6 +1,7 @@
 """Ctrl-C is one line and exit code 130, wherever it comes; and files are whole whatever comes."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -131,14 +132,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     place.write_text("before")
     place.chmod(0o750)
     link.symlink_to(place)
-    write = Path.write_bytes
+    write = os.write
 
-    def interrupted(path, content):
-        write(path, content[:2])
+    def interrupted(descriptor, content):
+        write(descriptor, content[:2])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", interrupted)
+        patch.setattr(os, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_whole(place, b"after")
     assert place.read_text() == "before"
@@ -149,3 +150,20 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     write_whole(Path(f"/dev/fd/{writing}"), b"into a pipe")
     assert os.read(reading, 99) == b"into a pipe"
     os.close(reading), os.close(writing)
+
+
+def test_a_file_is_on_the_disk_before_its_name_is_and_its_name_before_anything_else(tmp_path, monkeypatch):
+    said, calls = [], {name: getattr(os, name) for name in ("fsync", "replace")}
+
+    def fsync(descriptor):
+        said.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        calls["fsync"](descriptor)
+
+    def replace(*places):
+        said.append("name")
+        calls["replace"](*places)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_whole(tmp_path / "weights", b"those")
+    assert said == ["file", "name", "folder"]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from thalweg.files import write_whole
+
 __all__ = ["folder", "kept", "kept_bytes"]
 
 
@@ -36,14 +38,9 @@ def kept_bytes(name: str, make: Callable[[], bytes]) -> bytes:
         if checksum == _checksum(content):
             return content
     content = make()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with suppress(OSError):  # a cache that cannot be written is none
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(_checksum(content) + b"\n" + content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, _checksum(content) + b"\n" + content)
     return content
 
 

@@ -51,6 +51,7 @@ def mend(path: Path) -> bool:
     with closing(opened(path)) as database:
         if is_whole(database):
             return False
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or a kill below could lose what is in the log alone
     anew = path.with_name(f".{path.name}.anew")
     try:
         anew.unlink(missing_ok=True)

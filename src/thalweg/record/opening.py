@@ -54,6 +54,7 @@ def made(path: Path) -> sqlite3.Connection:
     database = checksums.opened(path)
     try:
         database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")  # what is recorded survives a power cut
         unsigned = not has(database, "checksum")
         if unsigned or database.execute("PRAGMA user_version").fetchone()[0] != TABLES:
             script = resources.files("thalweg.record").joinpath("schema.sql").read_text()

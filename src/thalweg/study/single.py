@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from thalweg.errors import InputError
+from thalweg.files import write_whole
 from thalweg.recipe import Recipe
 from thalweg.record import RecipeRow, RunRecord, Store, StoreError, unwritable
 from thalweg.study.before import understood
@@ -137,8 +137,9 @@ def train(
                 except Exception as error:
                     raise InputError(f"training on task {task.name} failed: {first_line(error)}") from error
             assert result.weights is not None
-            _write(directory / "weights.safetensors", save({k: v.contiguous() for k, v in result.weights.items()}))
-            _write(directory / "recipe.toml", resolved.toml().encode())
+            weights = save({name: x.contiguous() for name, x in result.weights.items()})
+            write_whole(directory / "weights.safetensors", weights)
+            write_whole(directory / "recipe.toml", resolved.toml().encode())
             facts = {
                 "task": task_facts(task),
                 "fingerprint": prints,
@@ -184,17 +185,3 @@ def _trained(task: Task, lane: Lane, watch: Watch) -> Result:
             on_step=lambda population: watch.step(lane, population), on_epoch=watch.epochs
         )
     return result
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and have it on the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from thalweg.files import flush_folder, write_whole
 from thalweg.record import StoreError, unwritable
 
 if TYPE_CHECKING:
@@ -178,25 +179,11 @@ class Checkpoints:
     def _write(self, label: str, content: bytes) -> None:
         """Write a file whole or not at all."""
         # A process that outlives the one that began it may still be writing the same generation.
-        temporary = self._folder / f"{label}.{os.getpid()}.tmp"
-        try:
-            if not self._folder.exists():
-                self._folder.mkdir(exist_ok=True)
-                _flush_folder(self.directory)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            try:
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            temporary.replace(self._folder / f"{label}.{_checksum(content)}.safetensors")
-            _flush_folder(self._folder)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        if not self._folder.exists():
+            self._folder.mkdir(exist_ok=True)
+            flush_folder(self.directory)
+        whole = self._folder / f"{label}.{_checksum(content)}.safetensors"
+        write_whole(whole, content, beside=self._folder / f"{label}.{os.getpid()}.tmp")
 
 
 class _File(NamedTuple):
@@ -253,15 +240,3 @@ def _read(file: _File) -> tuple[dict[str, torch.Tensor], Any]:
     if label != f"{file.name}.{file.generation}":
         raise _DamagedError(f"it is {label} under another name")
     return found, facts
-
-
-def _flush_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems in user space know nothing of it
-            raise
-    finally:
-        os.close(descriptor)

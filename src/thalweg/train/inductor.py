@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from thalweg import cache
+from thalweg.files import write_whole
 from thalweg.optim._executors.machine import processor
 
 __all__ = ["Code", "compile_graph", "folder", "import_compiler", "load", "no_compiler", "path_of"]
@@ -87,19 +88,9 @@ def compile_graph(graph: torch.fx.GraphModule, example: Sequence[Tensor], path: 
             package = Path(folder) / "code.pt2"
             package_aoti(str(package), made)
             with suppress(OSError):
-                _keep(package, path)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, package.read_bytes())
             return _loaded(package)
-
-
-def _keep(package: Path, path: Path) -> None:
-    """Have a copy of a file in place of what is there, all of it or none."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(package, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _options() -> dict[str, Any]:
