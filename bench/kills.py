@@ -40,9 +40,10 @@ def section() -> str:
     enough = met(min(int(kills), int(studies)) >= KILLS and int(inside) >= INSIDE)
     return f"""## Killed, and damaged
 
-A study with dropout, schedules, averaging and plateau on data whose order matters, in one process and in two in
-turn; SIGKILL at a random moment, or inside a write, to all of its processes or to one; then the same command again,
-until it is done. Compared with one that was left alone: records, and weights byte by byte.
+A study of pictures with dropout, augmentation, schedules, averaging and plateau, on data whose order matters, in
+one process and in two in turn; SIGKILL at a random moment, or inside a write, to all of its processes or to one;
+then the same command again, until it is done. Compared with one that was left alone: records, and weights byte by
+byte.
 
 - {kills} kills, {inside} of them inside a write ({places}), {within} within the epoch of the kill before;
   {studies} studies came to their end, each to the same bits. Asked for: {KILLS} kills, {INSIDE} of them inside,

@@ -13,8 +13,6 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked up in /proc"),
 ]
 
-TASK = "from victim import {} as task\n"
-
 COMMAND = """
 import sys
 from thalweg import cli
@@ -48,7 +46,7 @@ RECIPES = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_train_that_is_killed_comes_to_the_same_weights(tmp_path, name):
-    (tmp_path / "mine.py").write_text(TASK.format("pictures" if RECIPES[name].augment.parts else "task"))
+    (tmp_path / "mine.py").write_text("from victim import task\n")
     (tmp_path / "mine.toml").write_text(RECIPES[name].toml())
     words = ["train", tmp_path / "mine.py:task", "--recipe", tmp_path / "mine.toml", "--seed", 3, "--out"]
 

@@ -21,7 +21,6 @@ from torch import nn
 from torch.nn import functional as F
 
 import thalweg as tw
-from small import small_digits
 from thalweg.recipe import Together
 from thalweg.record import Store
 from thalweg.study import before, study
@@ -41,28 +40,28 @@ STEPS = {20: 9, 30: 6}
 
 
 def net():
-    return nn.Sequential(nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 10))
+    hidden = nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), *hidden, nn.Linear(16, 10))
 
 
 def task():
-    """Return a task whose metric shows every bit of the weights."""
+    """Return a task of pictures whose metric shows every bit of the weights."""
     entropy = tw.Metric("entropy", lambda output, y: F.cross_entropy(output, y, reduction="none"), False)
-    return small_digits(net, metric=entropy)
-
-
-def pictures():
-    """The same of pictures."""
     inputs, targets = load_digits(return_X_y=True)
     data = inputs[:300].reshape(-1, 1, 8, 8), targets[:300]
-    return tw.Task(model=lambda: nn.Sequential(nn.Flatten(), *net()), data=data, loss=F.cross_entropy,
-                   metric=task().metric, name="pictures", standardize=True)  # fmt: skip
+    return tw.Task(
+        model=net, data=data, loss=F.cross_entropy, metric=entropy, name="small digits", standardize=True
+    )  # fmt: skip
 
 
 def recipes():
     falls = tw.schedule.warmup(3) >> tw.schedule.plateau(patience=0, factor=0.5, threshold=0.2)
     rate = tw.Choice((0.003, 0.01))  # of which there is no curve
     return {
-        "adam": tw.Recipe(tw.optim.adam(lr=rate), falls, epochs=4, batch_size=20, average=tw.average.ema()),
+        "adam": tw.Recipe(
+            tw.optim.adam(lr=rate), falls, epochs=4, batch_size=20, average=tw.average.ema(),
+            augment=tw.augment.flip() >> tw.augment.ssr(),
+        ),
         "momentum": tw.Recipe(
             tw.optim.momentum(lr=rate), tw.schedule.warmup(5) >> tw.schedule.cosine(), epochs=3, batch_size=20,
             average=tw.average.swa(), gradient=tw.gradient.clip_norm(1.0),

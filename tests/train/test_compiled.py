@@ -17,6 +17,7 @@ from thalweg.recipe import Recipe, Together
 from thalweg.train import Member, compiled, inductor, planner, train
 from thalweg.train.compiled import compile_steps, count_compiled, graphs_of
 from thalweg.train.planner import Plan
+from thalweg.train.vmapped import Vmapped
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -210,14 +211,25 @@ def test_another_process_finds_the_code_and_gives_the_same_bits(tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_shapes_are_twenty_graphs():
+def test_twenty_shapes_are_twenty_graphs(tmp_path, monkeypatch):
     """torch.compile would stop at its eighth, without a word."""
-    for hidden in range(11, 31):
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path))
+
+    def uncompiled(*_):
+        raise AssertionError("uncompiled, without a word")
+
+    for count, hidden in enumerate(range(11, 31), 1):
         task = small_digits(lambda hidden=hidden: nn.Sequential(nn.Linear(64, hidden), nn.Linear(hidden, 10)))
         compile_steps(task, 3, [36])
-        assert count_compiled(task) == 2
-    files = {path.name for path in inductor.folder().iterdir()}
-    assert len(files) >= 40
+        with monkeypatch.context() as patch:
+            for name in ("uncompiled", "_tensors"):
+                patch.setattr(Vmapped, name, uncompiled)
+            together = runs(task, [1, 2, 3])
+        assert count_compiled(task) == 2, "one graph of a step, one of an evaluation"
+        assert len(list(inductor.folder().iterdir())) == 2 * count
+        (alone,) = train(task, [member(2)], keep_weights=True)
+        for name, x in alone.weights.items():
+            torch.testing.assert_close(together[1].weights[name], x, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
