@@ -30,13 +30,14 @@ def task():
 @pytest.fixture
 def tries(monkeypatch):
     """Return what is measured and looked at, by kind, instead of how long it takes."""
-    found = {"measure": {}, "look": [], "compile": {}}
+    found = {"measure": {}, "look": [], "compile": {}, "runs": []}
 
-    def measure(task, together, *, processes, seconds=1.0):
+    def measure(task, together, *, processes, seconds=1.0, runs):
         found["measure"][together] = seconds
+        found["runs"].append(runs)
         return PLAN
 
-    def look(task, together, like, *, processes):
+    def look(task, together, like, *, processes, runs):
         found["look"].append(together)
         return like
 
@@ -129,6 +130,28 @@ def test_a_budget_is_work_too(task, tries, monkeypatch, working):
     make_plans(task, shaped(epochs=400), Protocol(), 300.0, 2, compiles=True)
     assert len(tries["measure"]) == 12
     assert sum(tries["compile"].values()) == pytest.approx(working * 300 / planning.OVERHEAD, rel=0.15)
+
+
+def test_so_many_are_measured_together_as_a_process_gets():
+    """Two of a model this small take longer by vmap, which fills them up to three, than one by one; twenty do not."""
+    small = small_digits(lambda: nn.Sequential(nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)))
+    plain, other = tw.Recipe(epochs=400), tw.Recipe(norm=norm.layer(), epochs=1)
+    for seeds, processes, executor in ((4, 2, "one by one"), (2, 1, "one by one"), (40, 2, "vmapped")):
+        protocol = Protocol(trials=0, seeds=seeds)
+        plans, _ = make_plans(small, {"plain": plain, "other": other}, protocol, None, processes, compiles=False)
+        assert [plan.executor for plan in plans.values()] == [executor] * 2
+        assert all(plan.together == 32 for plan in plans.values()), "for code, and for runs that come from elsewhere"
+        assert f"{seeds // processes} together by vmap" in plans[Together()].reason
+
+
+def test_what_a_budget_leaves_is_measured_as_it_will_be_together(task, tries):
+    recipes, asked = {"plain": tw.Recipe(epochs=30_000)}, Protocol(trials=64, seeds=80)
+    make_plans(task, recipes, asked, None, 4, compiles=False)
+    assert tries["runs"] == [64 + 80 + 21]
+    _, protocol = make_plans(task, recipes, asked, 90.0, 4, compiles=False)
+    left = protocol.trials + protocol.seeds + 7 * protocol.rate_seeds
+    assert tries["runs"][1:] == [64 + 80 + 21, left]
+    assert left < 4 * 4
 
 
 def test_of_a_kind_that_vmap_cannot_take_it_is_said_however_little_its_work(task):

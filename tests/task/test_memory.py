@@ -4,6 +4,7 @@ import gc
 import logging
 import resource
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,15 +207,17 @@ def test_what_is_no_faster_together_trains_one_by_one(monkeypatch):
 
 def test_compiled_code_that_is_no_faster_is_left(monkeypatch):
     monkeypatch.setattr(planner, "ready", lambda *_: None)
-    monkeypatch.setattr(planner, "timed", lambda *_: (4e-3, 1e-3))
+    monkeypatch.setattr(planner, "timed", lambda *_, **__: (4e-3, 1e-3))
     plan = Plan("vmapped", 32, 1e-3, 1e-3, "32 together by vmap", compiles="pending", graphs=3)
     found = planner.compiled(tiny(), Together(), plan)
     assert (found.executor, found.compiles, found.step_seconds) == ("vmapped", "", 1e-3)
     assert found.reason == "32 together by vmap; compiled, it would take 4.0 times as long"
-    monkeypatch.setattr(planner, "timed", lambda *_: (2.5e-4, 1e-3))
-    found = planner.compiled(tiny(), Together(), plan)
+    given = []
+    monkeypatch.setattr(planner, "timed", lambda *words, **more: given.append((words[3], more)) or (2.5e-4, 1e-3))
+    found = planner.compiled(tiny(), Together(), replace(plan, runs=18))
     assert (found.compiles, found.step_seconds) == ("yes", 2.5e-4)
     assert found.reason == "32 together by vmap; compiled another 4.0 times faster"
+    assert given == [(18, {"slots": 32})], "as many as there will be, in as many places"
 
 
 def test_no_more_train_together_than_memory_is_given_for():

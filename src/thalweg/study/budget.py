@@ -18,7 +18,9 @@ from thalweg.train.augmented import augment_seconds
 from thalweg.train.epochs import steps_per_epoch
 from thalweg.train.planner import Plan
 
-__all__ = ["Arm", "arms", "duration", "expected_seconds", "fit", "parse_duration", "span", "whole_study", "work"]
+__all__ = [
+    "Arm", "arms", "counts", "duration", "expected_seconds", "fit", "parse_duration", "span", "whole_study", "work",
+]  # fmt: skip
 
 Arm = Sequence[tuple[Recipe, int]]
 """Runs that may train at the same time: resolved recipes, and how many runs there are of each."""
@@ -108,6 +110,17 @@ def arms(recipes: Mapping[str, Recipe], protocol: Protocol) -> list[Arm]:
             count += protocol.trials if recipe.space() else 1
         first.append((recipe.resolved(), count))
     return [first, [(recipe.resolved(), protocol.seeds) for recipe in recipes.values()]]
+
+
+def counts(arms: Iterable[Arm]) -> dict[Together, int]:
+    """Return how many runs of a kind there are at the same time, at most."""
+    found: dict[Together, int] = {}
+    for arm in arms:
+        own: Counter[Together] = Counter()
+        for recipe, count in arm:
+            own[recipe.together()] += count
+        found.update({kind: max(count, found.get(kind, 0)) for kind, count in own.items()})
+    return found
 
 
 def _seconds(task: Task, recipe: Recipe, plans: Mapping[Together, Plan]) -> float:

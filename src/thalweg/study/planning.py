@@ -12,12 +12,12 @@ from typing import Any
 
 from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
-from thalweg.study.budget import OVERHEAD, Arm, arms, fit, work
+from thalweg.study.budget import OVERHEAD, Arm, arms, counts, fit, work
 from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, kinds, like
 from thalweg.study.threads import spread
 from thalweg.task import Task
-from thalweg.train.planner import SECONDS, Here, Plan, Where, look, measure, to_compile
+from thalweg.train.planner import SECONDS, Here, Plan, Where, evenly, look, measure, to_compile
 
 __all__ = ["at_work", "in_numbers", "make_plans", "plan_facts", "plans_of", "sentence", "sentences"]
 
@@ -59,7 +59,10 @@ def make_plans(
         working = at_once(processes)
     plans = _Measured(task, recipes, protocol, budget and budget * working, processes)
     if budget is not None:
-        protocol = fit(budget, task, recipes, protocol, plans, working)
+        asked, protocol = protocol, fit(budget, task, recipes, protocol, plans, working)
+        if not plans.holds(recipes, protocol):
+            plans = _Measured(task, recipes, protocol, budget * working, processes)
+            protocol = fit(budget, task, recipes, asked, plans, working)
     if compiles:
         for together, plan in spread(task, arms(recipes, protocol), plans, processes).items():
             plans[together] = plans.likes[like(together)] = plan
@@ -82,11 +85,11 @@ def _compiled(
     where: Where | None,
 ) -> dict[Together, Plan]:
     """Return plans with the decision what is compiled, and which runs do not wait for it; see `make_plans`."""
-    found, least = {}, {}
+    found, least, most = {}, {}, counts(arms)
     for together, seconds in work.items():
-        counts = [sum(count for recipe, count in arm if recipe.together() == together) for arm in arms]
-        least[together] = seconds / sum(counts)
-        plan = _filled(plans[together], max(counts), processes)
+        runs = sum(count for arm in arms for recipe, count in arm if recipe.together() == together)
+        least[together] = seconds / runs
+        plan = _filled(plans[together], most[together], processes)
         found[together] = to_compile(task, together, plan, seconds, where)
     pending = [together for together, plan in found.items() if plan.compiles == "pending"]
     left = processes - (where or Here()).compilers(sum(found[together].graphs for together in pending))
@@ -102,8 +105,8 @@ def _filled(plan: Plan, runs: int, cores: int) -> Plan:
 
     Compiled code takes as long however few of its places are filled. Powers of 2 are needed by other studies too.
     """
-    share = -(-runs // (cores * -(-runs // (cores * plan.together))))
-    return replace(plan, together=min(plan.together, max(4, 1 << (share - 1).bit_length())))
+    share = evenly(runs, plan.together, cores)
+    return replace(plan, together=min(plan.together, max(4, 1 << (share - 1).bit_length())), runs=share)
 
 
 class _Measured(dict[Together, Plan]):
@@ -117,19 +120,33 @@ class _Measured(dict[Together, Plan]):
     ) -> None:
         super().__init__()
         self.likes: dict[Together, Plan] = {}
+        self.processes, self.runs = processes, _most(recipes, protocol)
         self.first, *others = sorted(kinds(recipes, protocol), key=lambda together: together.alone)
-        self.likes[like(self.first)] = measure(task, self.first, processes=processes)
+        self.likes[like(self.first)] = measure(
+            task, self.first, processes=processes, runs=self.runs[like(self.first)]
+        )
         for together in others:
             if like(together) not in self.likes:
                 seconds = SHARE * self._work(task, recipes, protocol, whole)[like(together)]
+                runs = self.runs[like(together)]
                 if seconds < LEAST:
-                    plan = look(task, together, self[self.first], processes=processes)
+                    plan = look(task, together, self[self.first], processes=processes, runs=runs)
                 else:
-                    plan = measure(task, together, processes=processes, seconds=min(SECONDS, seconds))
+                    seconds = min(SECONDS, seconds)
+                    plan = measure(task, together, processes=processes, seconds=seconds, runs=runs)
                 self.likes[like(together)] = plan
 
     def __missing__(self, together: Together) -> Plan:
         return self.likes.get(like(together)) or self.likes[like(self.first)]
+
+    def holds(self, recipes: Mapping[str, Recipe], protocol: Protocol) -> bool:
+        """Return whether about as many runs are together by another protocol as were measured."""
+        now = _most(recipes, protocol)
+        for one, plan in self.likes.items():
+            was, is_ = (evenly(runs.get(one, 0), plan.together, self.processes) for runs in (self.runs, now))
+            if not is_ / 2 < was < 2 * is_:
+                return False
+        return True
 
     def _work(
         self, task: Task, recipes: Mapping[str, Recipe], protocol: Protocol, whole: float | None
@@ -140,6 +157,14 @@ class _Measured(dict[Together, Plan]):
             found[like(together)] = found.get(like(together), 0.0) + seconds
         scale = 1.0 if whole is None else whole / (OVERHEAD * sum(found.values()))
         return {together: scale * seconds for together, seconds in found.items()}
+
+
+def _most(recipes: Mapping[str, Recipe], protocol: Protocol) -> dict[Together, int]:
+    """Return how many runs of a kind and those like it train together at most, without those of other numbers."""
+    found: dict[Together, int] = {}
+    for kind, count in counts(arms(recipes, protocol)).items():
+        found[like(kind)] = max(count, found.get(like(kind), 0))
+    return found
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,12 +16,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from thalweg.recipe import Together
-from thalweg.study.budget import Arm, span
+from thalweg.study.budget import Arm, counts, span
 from thalweg.study.engines.children import Child, fork, is_forked
 from thalweg.study.plan import like
 from thalweg.task import Task
 from thalweg.task.memory import at_most, free
-from thalweg.train.planner import Plan
+from thalweg.train.planner import Plan, evenly
 from thalweg.train.step import FEWEST, quiet_fallback
 from thalweg.train.threads import threads as as_many_threads
 from thalweg.train.trial import repeats, timed
@@ -136,12 +135,7 @@ class _Trials:
     def __init__(self, task: Task, arms: Sequence[Arm], plans: Mapping[Together, Plan], cores: int) -> None:
         self.task, self.plans, self.cores = task, plans, cores
         self.most = max(sum(count for _, count in arm) for arm in arms)
-        self.counts: dict[Together, int] = {}
-        for arm in arms:
-            own: Counter[Together] = Counter()
-            for recipe, count in arm:
-                own[recipe.together()] += count
-            self.counts.update({kind: max(count, self.counts.get(kind, 0)) for kind, count in own.items()})
+        self.counts = counts(arms)
 
     def with_one(self, kind: Together) -> Plan:
         """Return the plan of a kind with one thread, as its runs would be trained with as many cores."""
@@ -163,9 +157,8 @@ class _Trials:
         return replace(plan, step_seconds=threads * found[0], epoch_seconds=threads * found[1])
 
     def _company(self, kind: Together) -> int:
-        """Return how many runs of a kind would train together; see `Queue.share`."""
-        rounds = -(-self.counts[kind] // (self.plans[kind].together * self.cores))
-        return -(-self.counts[kind] // (rounds * self.cores))
+        """Return how many runs of a kind would train together."""
+        return evenly(self.counts[kind], self.plans[kind].together, self.cores)
 
 
 def tried(

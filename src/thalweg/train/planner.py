@@ -6,6 +6,7 @@ import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from thalweg.errors import InputError
@@ -29,6 +30,7 @@ __all__ = [
     "Plan",
     "Where",
     "compiled",
+    "evenly",
     "graphs",
     "look",
     "measure",
@@ -52,6 +54,9 @@ ALONE = 0.8
 
 SECONDS = 1.0
 """How long is measured, about, where there is work enough."""
+
+MOMENT = 0.02
+"""How long is measured where little depends on it, but something: three steps of each at least."""
 
 PAYS = {"vmapped": 3, "one by one": 10}
 """How many times what compiling is estimated to take the work must be, by how it would go without.
@@ -85,6 +90,7 @@ class Plan:
         nodes: on how many machines, each of which has code of its own.
         threads: how many each of their processes has; more than one only where they train one by one.
         processes: how many of these memory has room for at once; 0 where that is as many as there are cores.
+        runs: how many of a population's places are filled, where there are fewer runs than places; 0 if all.
     """
 
     executor: str
@@ -99,6 +105,7 @@ class Plan:
     processes: int = 0
     without: float = 0.0
     nodes: int = 1
+    runs: int = 0
 
     def at_once(self, cores: int) -> int:
         """Return how many processes train such runs at once on so many cores."""
@@ -113,9 +120,30 @@ class Plan:
         return steps * self.step_seconds + (epochs + 2) * self.epoch_seconds
 
 
+def evenly(runs: int, most: int, processes: int) -> int:
+    """Return how many of some runs a process trains together, so that all processes get as much in the end.
+
+    Args:
+        runs: how many there are; with 0, any number.
+        most: that train together.
+        processes: that train at once.
+
+    >>> evenly(0, 32, 2), evenly(100, 32, 2), evenly(5, 32, 2)
+    (32, 25, 3)
+    """
+    rounds = -(-runs // (most * processes))
+    return -(-runs // (rounds * processes)) if runs else most
+
+
 @quiet_fallback()
 def measure(
-    task: Task, together: Together, *, processes: int = 1, memory: float | None = None, seconds: float = SECONDS
+    task: Task,
+    together: Together,
+    *,
+    processes: int = 1,
+    memory: float | None = None,
+    seconds: float = SECONDS,
+    runs: int = 0,
 ) -> Plan:
     """Try to train one by one and vmapped for a moment, and choose the faster.
 
@@ -127,6 +155,7 @@ def measure(
         processes: how many populations train at once; runs one by one in fewer, where memory has no room for so many.
         memory: bytes that they may take together; half of what is free if not given.
         seconds: how long it may take, about; a few steps are tried however little that is.
+        runs: how many there are to be trained at once; see `evenly`.
 
     Raises:
         InputError: there is no memory for one model.
@@ -139,20 +168,21 @@ def measure(
         why = "blocks are computed again" if together.recompute != "none" else "its batches differ in length"
         return _because(alone, why)
     with at_most(free(processes)):
-        return _together(task, together, alone, processes, memory, seconds)
+        return _together(task, together, alone, processes, memory, seconds, runs)
 
 
 def _together(
-    task: Task, together: Together, alone: Plan, processes: int, memory: float | None, seconds: float
+    task: Task, together: Together, alone: Plan, processes: int, memory: float | None, seconds: float, runs: int
 ) -> Plan:
     """Return the plan with which runs train together, if that is faster than alone."""
     count, room = _fitting(task, together, processes, memory)
     if count < FEWEST:
         return replace(alone, reason=f"{alone.reason}: {FEWEST} models together do not fit into {size(room)}")
-    most = count
+    most = evenly(runs, count, processes)
     while True:
+        some = evenly(runs, count, processes)
         try:
-            step, epoch = timed(task, together, "vmapped", count, seconds / 2)
+            step, epoch = timed(task, together, "vmapped", some, seconds / 2)
             break
         except Exception as error:
             why = "" if is_memory(error) else obstacle(error)
@@ -163,12 +193,12 @@ def _together(
             return _because(alone, f"memory runs out with {FEWEST} models together")
         count = max(FEWEST, count // 2)
     ratio = alone.step_seconds / step
-    fewer = f"; with {most} memory runs out" if count < most else ""
+    fewer = f"; with {most} memory runs out" if some < most else ""
     if ratio > 1:
         one_by_one = f"one by one at {alone.step_seconds * 1e6:.0f} µs a run and step"
-        reason = f"{count} together by vmap, {ratio:.1f} times faster than {one_by_one}{fewer}"
+        reason = f"{some} together by vmap, {ratio:.1f} times faster than {one_by_one}{fewer}"
         return Plan("vmapped", count, step, epoch, reason)
-    reason = f"{alone.reason}: {count} together by vmap would take {1 / ratio:.1f} times as long{fewer}"
+    reason = f"{alone.reason}: {some} together by vmap would take {1 / ratio:.1f} times as long{fewer}"
     return replace(alone, together=count, reason=reason)
 
 
@@ -219,24 +249,30 @@ def _room_for(task: Task, together: Together, processes: int) -> int:
 
 
 @quiet_fallback()
-def look(task: Task, together: Together, like: Plan, *, processes: int = 1, memory: float | None = None) -> Plan:
-    """Return the plan of runs too few to be measured: that of others on the same task, if vmap takes these too.
+def look(
+    task: Task, together: Together, like: Plan, *, processes: int = 1, memory: float | None = None, runs: int = 0
+) -> Plan:
+    """Return the plan of runs with too little work to be measured: that of others, if vmap takes these too.
+
+    Where few are together, it is tried for a moment whether they had better train one by one.
 
     Args:
-        task, together, processes, memory: as for `measure`.
-        like: what was measured of the others.
+        task, together, processes, memory, runs: as for `measure`.
+        like: what was measured of the others, on the same task.
     """
+    measured = partial(measure, task, together, processes=processes, memory=memory, runs=runs)
     if together.alone or like.executor != "vmapped":
-        return measure(task, together, processes=processes, memory=memory, seconds=0)
+        return measured(seconds=0)
     count, _ = _fitting(task, together, processes, memory)
-    if count < FEWEST:
-        return measure(task, together, processes=processes, memory=memory, seconds=0)
+    some = evenly(runs, max(1, count), processes)
+    if some < 2 * FEWEST:
+        return measured(seconds=MOMENT)
     try:
         with at_most(free(processes)):
             Trial(task, together, "vmapped", FEWEST)(0)
     except Exception:
-        return measure(task, together, processes=processes, memory=memory, seconds=0)
-    reason = f"{count} together by vmap, too little work to measure it"
+        return measured(seconds=0)
+    reason = f"{some} together by vmap, too little work to measure it"
     return replace(like, together=count, reason=reason)
 
 
@@ -322,7 +358,8 @@ def compiled(task: Task, together: Together, plan: Plan) -> Plan:
     """
     try:
         ready(task, together, plan.together)
-        step, epoch = timed(task, together, "compiled", plan.together, SECONDS / 2)
+        some = plan.runs or plan.together
+        step, epoch = timed(task, together, "compiled", some, SECONDS / 2, slots=plan.together)
     except Exception as error:
         forget(task, together)
         return not_compiled(plan, obstacle(error))

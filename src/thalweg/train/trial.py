@@ -25,7 +25,14 @@ Clock = Callable[[], float]
 
 
 def timed(
-    task: Task, together: Together, executor: str, runs: int, budget: float, clock: Clock = time.process_time
+    task: Task,
+    together: Together,
+    executor: str,
+    runs: int,
+    budget: float,
+    clock: Clock = time.process_time,
+    *,
+    slots: int = 0,
 ) -> tuple[float, float]:
     """Return seconds a run and step, and a run and evaluation, by steps that take ``budget`` seconds or so.
 
@@ -36,8 +43,9 @@ def timed(
         runs: how many train together.
         budget: seconds; a few steps are tried however little that is.
         clock: what they are read from: CPU seconds, if not given.
+        slots: how many places the code has, where it is compiled for more than there are runs.
     """
-    return Trial(task, together, executor, runs).seconds(budget, clock)
+    return Trial(task, together, executor, runs, slots).seconds(budget, clock)
 
 
 def repeats(task: Task, together: Together) -> bool:
@@ -49,9 +57,9 @@ def repeats(task: Task, together: Together) -> bool:
 class Trial:
     """Steps of so many runs, all of them on a task's first batch; see `timed`."""
 
-    def __init__(self, task: Task, together: Together, executor: str, runs: int) -> None:
+    def __init__(self, task: Task, together: Together, executor: str, runs: int, slots: int = 0) -> None:
         self.task, self.runs = task, runs
-        self.models = EXECUTORS[executor](task, beginnings(task, runs, together.recipe().resolved()))
+        self.models = EXECUTORS[executor](task, beginnings(task, runs, together.recipe().resolved()), slots)
         size = batches(len(task.train), together.batch_size)[0].stop
         numbers = torch.arange(size).repeat(len(self.models.parameters), 1)
         self.batch = as_trained(task.train.at(numbers), together)

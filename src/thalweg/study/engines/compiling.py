@@ -74,7 +74,7 @@ def _compile(task: Task, kind: Together, plan: Plan, number: int) -> str:
 def _measured(task: Task, kind: Together, plan: Plan) -> Plan:
     """Return a plan with the figures of this node, which may be slower than where it was made."""
     try:
-        count = plan.together if plan.executor == "vmapped" else 2
+        count = plan.runs or plan.together if plan.executor == "vmapped" else 2
         step, epoch = timed(task, kind, plan.executor, count, SECONDS / 2)
     except Exception as error:
         return not_compiled(plan, obstacle(error))

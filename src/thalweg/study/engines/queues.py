@@ -11,7 +11,7 @@ from thalweg.recipe import Recipe, Together
 from thalweg.study.engines.lanes import Run, run_of
 from thalweg.study.plan import Job
 from thalweg.train.around import gradients_a_step
-from thalweg.train.planner import Plan
+from thalweg.train.planner import Plan, evenly
 
 __all__ = ["Queue", "company_of", "queues"]
 
@@ -44,8 +44,7 @@ class Queue:
     def share(self, processes: int) -> int:
         """Return how many runs a lane takes at once, so that all get as much in the end; the same every time."""
         if not self.size:
-            rounds = -(-len(self.runs) // (self.slots * processes))
-            self.size = -(-len(self.runs) // (rounds * processes))
+            self.size = evenly(len(self.runs), self.slots, processes)
         return self.size
 
     def take(self, count: int) -> list[Run]:
