@@ -90,6 +90,10 @@ VECTORS = {
     "bilinear": lambda w: Of(nn.Bilinear(w, w, 5), lambda layer, x: layer(x, x.flip(0))),
     "batch norm": lambda w: Between(w, nn.BatchNorm1d(w)),
     "batch norm, not affine": lambda w: Between(w, nn.BatchNorm1d(w, affine=False)),
+    "batch norm 2d of one place": lambda w: Between(w, nn.Unflatten(1, (w, 1, 1)), nn.BatchNorm2d(w), nn.Flatten()),
+    "batch norm of few places": lambda w: nn.Sequential(
+        nn.Linear(w, 12), nn.Unflatten(1, (3, 4)), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(12, 3)
+    ),
     "group norm": lambda w: Between(w, nn.GroupNorm(1, w)),
     "layer norm": lambda w: Between(w, nn.LayerNorm(w)),
     "dropout": lambda w: Between(w, nn.Dropout(0.3)),
@@ -152,7 +156,10 @@ WORDS = {
 
 LINES = {
     "conv1d": lambda w: nn.Conv1d(w, w, 3, padding=1),
+    "conv1d, of one place": lambda w: nn.Sequential(nn.Conv1d(w, 2, 9), nn.Conv1d(2, 8, 1), nn.Conv1d(8, 8, 1)),
+    "conv1d, from few to many": lambda w: nn.Sequential(nn.Conv1d(w, 2, 1), nn.Conv1d(2, 8, 3), nn.Conv1d(8, 3, 1)),
     "conv transpose 1d": lambda w: nn.ConvTranspose1d(w, 5, 3),
+    "conv transpose 1d, from many": lambda w: nn.Sequential(nn.Conv1d(w, 16, 1), nn.ConvTranspose1d(16, 2, 2, 2)),
     "batch norm on lines": lambda w: convolved(1, w, nn.BatchNorm1d(w), after=False),
     "instance norm 1d": lambda w: convolved(1, w, nn.InstanceNorm1d(w, track_running_stats=True)),
     "max pool 1d": lambda w: convolved(1, w, nn.MaxPool1d(2)),
@@ -164,9 +171,16 @@ IMAGES = {
     "conv2d, depthwise": lambda w: nn.Sequential(nn.Conv2d(w, w, 3, groups=w), nn.Conv2d(w, 3, 1, stride=2)),
     "conv2d, in groups of eight": lambda w: nn.Conv2d(w, 3 * (g := w // 8 if w % 8 == 0 else 1), 3, groups=g),
     "conv2d, one channel": lambda w: nn.Sequential(nn.Conv2d(w, 1, 1), nn.Conv2d(1, 8, 3)),
+    "conv2d, from few to many": lambda w: nn.Sequential(nn.Conv2d(w, 2, 1), nn.Conv2d(2, 8, 3, padding=1)),
+    "conv2d, from many to few": lambda w: nn.Sequential(nn.Conv2d(w, 16, 3), nn.Conv2d(16, 2, 2, 2)),
+    "squeeze and excitation": lambda w: Of(
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(w, 2, 1), nn.ReLU(), nn.Conv2d(2, w, 1), nn.Sigmoid()),
+        lambda layer, x: x * layer(x),
+    ),
     "conv2d, circular": lambda w: nn.Conv2d(w, w, 3, padding=1, padding_mode="circular"),
     "conv2d, reflected": lambda w: nn.Conv2d(w, w, 3, padding=1, padding_mode="reflect"),
     "conv transpose 2d": lambda w: nn.Sequential(nn.ConvTranspose2d(w, 5, 2, 2), nn.ConvTranspose2d(5, 3, 2)),
+    "conv transpose 2d, from many": lambda w: nn.Sequential(nn.Conv2d(w, 16, 1), nn.ConvTranspose2d(16, 2, 2, 2)),
     "batch norm 2d": lambda w: convolved(2, w, nn.BatchNorm2d(w)),
     "instance norm 2d": lambda w: convolved(2, w, nn.InstanceNorm2d(w, affine=True)),
     "group norm on images": lambda w: convolved(2, w, nn.GroupNorm(w, w)),
@@ -188,6 +202,7 @@ IMAGES = {
 
 VOLUMES = {
     "conv3d": lambda w: nn.Sequential(nn.Conv3d(w, 4, 2), nn.Conv3d(4, 3, 1)),
+    "conv3d, from few to many": lambda w: nn.Sequential(nn.Conv3d(w, 2, 1), nn.Conv3d(2, 8, 2), nn.Conv3d(8, 8, 3)),
     "conv transpose 3d": lambda w: nn.ConvTranspose3d(w, 3, 2),
     "batch norm 3d": lambda w: convolved(3, w, nn.BatchNorm3d(w), after=False),
     "max pool 3d": lambda w: nn.Sequential(nn.Conv3d(w, 4, 1), nn.MaxPool3d(2)),

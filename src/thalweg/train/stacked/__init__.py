@@ -11,8 +11,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from thalweg.train.stacked.alone import ALONE
 from thalweg.train.stacked.attention import multi_head_attention_forward, scaled_dot_product_attention
-from thalweg.train.stacked.convolution import conv1d, conv2d, is_grouped
+from thalweg.train.stacked.convolution import conv1d, conv2d
 from thalweg.train.stacked.data import DATA
 from thalweg.train.stacked.embedding import embedding
 from thalweg.train.stacked.narrow import FILLED_UP
@@ -36,6 +37,7 @@ REPLACED: dict[Callable[..., Any], Callable[..., Any]] = {
     torch._VF.gru: gru,  # noqa: SLF001
     torch._VF.rnn_tanh: rnn_tanh,  # noqa: SLF001
     torch._VF.rnn_relu: rnn_relu,  # noqa: SLF001
+    **ALONE,
     **FILLED_UP,
     **DATA,
 }
@@ -55,17 +57,11 @@ TAKES_DROPOUT = {
 def pays(ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
     """Return whether to call a replacement: always in a step that will be compiled, else if it is quicker or needed.
 
-    Needed is attention that drops; batch norm of ``(N, C)``, functions of narrow tensors, and convolution in groups
-    or of a single image, which torch computes as one product of all models' weights, for their bits; and padding,
-    whose vector is not to be trained.
+    Needed is attention that drops; convolution, batch norm and functions of narrow tensors, for their bits; and
+    padding, whose vector is not to be trained.
     """
     if compiled:
         return True
     if ours is scaled_dot_product_attention:
         return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0)
-    if ours is batch_norm:
-        return bool(args[0].dim() == 2)
-    if ours in (conv1d, conv2d):
-        weight = args[1] if len(args) > 1 else kwargs["weight"]
-        return bool(args[0].shape[0] == 1 or is_grouped(args[0], weight))
     return ours not in (max_pool2d, avg_pool2d)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from thalweg.train.stacked.alone import by_itself, settled
 from thalweg.train.stacked.windows import Spans, per_axis, window_spans
 
-__all__ = ["conv1d", "conv2d", "is_grouped"]
+__all__ = ["conv1d", "conv2d"]
 
 _MOST = 2**18
 """Numbers in one model's windows beyond which they leave the cache, and torch's own convolution is quicker."""
+
+_FEW = 2**15
+"""The same uncompiled, where each model has a convolution of its own."""
 
 
 def conv1d(
@@ -28,7 +33,7 @@ def conv1d(
     groups: int = 1,
 ) -> Any:
     """See `torch.nn.functional.conv1d`; shapes ``(N, C, L)`` or ``(C, L)``. Costs what `conv2d` costs."""
-    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(F.conv1d, 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -43,14 +48,23 @@ def conv2d(
     """See `torch.nn.functional.conv2d`; shapes ``(N, C, H, W)`` or ``(C, H, W)``.
 
     One matrix product over the input's windows. They are kept for the backward pass, and twice for a moment in it:
-    ``kh × kw / (stride_h × stride_w)`` times the input's memory. Where that is more than a megabyte a model, torch's
-    own is quicker and is left to do it, but for groups whose bits would not be the same: see `is_grouped`.
+    ``kh × kw / (stride_h × stride_w)`` times the input's memory. Where that is too much, torch's own is quicker: for
+    each model by itself; in code that is compiled for so many models, for all of them, but for groups whose bits
+    would not be the same: see `_is_grouped`.
     """
-    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(F.conv2d, 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 def _convolve(
-    rank: int, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int
+    function: Callable[..., Tensor],
+    rank: int,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     if x.dim() not in (rank + 1, rank + 2) or weight.dim() != rank + 2 or not x.is_floating_point():
         return NotImplemented
@@ -59,15 +73,21 @@ def _convolve(
     pads = _pads(rank, padding, kernel, strides, dilations)
     if pads is None or x.shape[-rank - 1] != per_group * groups or out % groups or x.dtype != weight.dtype:
         return NotImplemented
-    single, grouped = x.dim() == rank + 1, is_grouped(x, weight)
+    single, grouped = x.dim() == rank + 1, _is_grouped(x, weight)
+    sizes = [size + sum(pad) for size, pad in zip(x.shape[-rank:], pads, strict=True)]
+    spans = window_spans(sizes, kernel, strides, dilations)
+    if spans is None or x.numel() == 0:
+        return NotImplemented
+    places = math.prod(len(range(*span.indices(size))) for span, size in zip(spans[0], sizes, strict=True))
+    numbers = len(spans) * places * x.shape[:-rank].numel()
+    if numbers > _FEW:
+        found = by_itself(function, x, weight, bias, stride, padding, dilation, groups)
+        if found is not NotImplemented or (numbers > _MOST and not grouped):
+            return found
+    x, weight = settled(x), settled(weight)
     x = (x.unsqueeze(0) if single else x).movedim(0, -1)
     if any(map(any, pads)):
         x = F.pad(x, [0, 0, *(side for pad in reversed(pads) for side in pad)])
-    spans = window_spans(x.shape[1:-1], kernel, strides, dilations)
-    if spans is None or x.shape[-1] == 0:
-        return NotImplemented
-    if len(spans) * x[(slice(None), *spans[0])].numel() > _MOST and not grouped:
-        return NotImplemented
     columns = _windows(torch.unflatten(x, 0, (groups, per_group)), spans)
     sizes = columns.shape[3:]
     columns = columns.flatten(1, 2).flatten(2)
@@ -80,11 +100,11 @@ def _convolve(
     return y.squeeze(0) if single else y
 
 
-def is_grouped(x: Tensor, weight: Tensor) -> bool:
+def _is_grouped(x: Tensor, weight: Tensor) -> bool:
     """Return whether channels pass in such groups that torch's bits for a model depend on how many are stacked.
 
     Stacked models are groups to it, which it takes by eights or sixteens. It has other means for groups of one
-    channel, whose bits are the same with AVX-512 alone.
+    channel, whose bits are the same with AVX-512 alone. Where nothing is compiled, each model has torch's own.
     """
     each, channels = weight.shape[1], x.shape[1 - weight.dim()]
     return each < channels if each > 1 else torch.backends.cpu.get_cpu_capability() != "AVX512"

@@ -6,9 +6,15 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from thalweg.train.stacked.alone import by_itself, settled
+
 __all__ = ["batch_norm"]
+
+_FEW = 2**13
+"""Numbers of a model beyond which torch's own is quicker, uncompiled."""
 
 
 def batch_norm(
@@ -23,10 +29,16 @@ def batch_norm(
 ) -> Any:
     """See `torch.nn.functional.batch_norm`; input ``(N, C, …)``, running statistics ``(C,)``, written in place.
 
-    Torch's own gives bits that depend on the number of models and on a model's row.
+    Torch's own gives bits that depend on the number of models and on a model's row; where much is normalised, and
+    nothing compiled, each model has torch's own by itself.
     """
     if input.dim() < 2 or not input.is_floating_point() or input.dtype != (input if weight is None else weight).dtype:
         return NotImplemented
+    if input.dim() > 2 and input.numel() > _FEW:
+        found = by_itself(F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps)
+        if found is not NotImplemented:
+            return found
+    input = settled(input)  # noqa: A001
     axes = [0, *range(2, input.dim())]
     shape = [1, -1] + [1] * (input.dim() - 2)
     n = math.prod(input.shape[axis] for axis in axes)
