@@ -59,7 +59,7 @@ def test_a_run_that_always_stands_still_has_failed_with_the_reason(joined, monke
         bad, silent
     )
     assert len(records) == 3
-    assert said[1:] == [f"3 runs together: {silent}; lost 1 time; tried again one by one"]
+    assert said[1:] == [f"3 runs together: {silent}; lost 1 time without getting on; tried again one by one"]
 
 
 def test_long_epochs_are_no_standstill(joined):

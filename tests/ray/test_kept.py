@@ -13,7 +13,7 @@ from work import Acting, assert_same, collected, lanes_of, locally, runs_of
 
 import thalweg as tw
 from small import small_digits
-from thalweg.study.engines import kept
+from thalweg.study.engines import again, kept
 from thalweg.study.engines.lanes import Lane, Watch, lanes_left, state_of
 from thalweg.study.engines.local import Local
 from thalweg.study.engines.ray import Cluster
@@ -57,6 +57,31 @@ def test_a_lane_whose_process_dies_goes_on_from_where_it_was_last_kept(joined, t
     died = f"its process on node {joined.cluster.head_node.node_ip_address} died, perhaps for want of memory"
     assert said[1:] == [f"{died}; 4 runs go on from where they were last kept"]
     assert EPOCHS * STEPS < steps.stat().st_size < 1.5 * EPOCHS * STEPS
+    assert sum(epochs) == 4 * EPOCHS
+    assert records.keys() == alone.keys()
+    for name, record in records.items():
+        assert_same(record, alone[name])
+    assert Checkpoints(tmp_path).names() == []
+
+
+def test_a_lane_that_is_lost_again_and_again_but_gets_on_stays_as_it_is(joined, tmp_path, often, monkeypatch):
+    monkeypatch.setattr(again, "AGAIN", 1)
+    seen, deaths = tmp_path / "seen", tmp_path / "deaths"
+
+    def act():
+        """Die where a checkpoint was written since the last death, three times."""
+        written = " ".join(sorted(file.name for file in tmp_path.glob("checkpoints/lane-*")))
+        if written != (seen.read_text() if seen.exists() else "") and len(list(deaths.iterdir())) < 3:
+            seen.write_text(written)
+            (deaths / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    deaths.mkdir()
+    task, work, epochs = slow_task(act), lanes_of(4, recipe=RECIPE), []
+    alone = locally(slow_task(), work)
+    records, said = collected(task, work, joined.address, checkpoints=Checkpoints(tmp_path), on_epochs=epochs.append)
+    died = f"its process on node {joined.cluster.head_node.node_ip_address} died, perhaps for want of memory"
+    assert said[1:] == 3 * [f"{died}; 4 runs go on from where they were last kept"]
     assert sum(epochs) == 4 * EPOCHS
     assert records.keys() == alone.keys()
     for name, record in records.items():

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -27,9 +28,12 @@ from small import small_digits
 from thalweg.study.engines import again
 from thalweg.study.engines import ray as engine_ray
 from thalweg.study.engines.codes import Codes
+from thalweg.study.engines.kept import Kept
 from thalweg.study.engines.lanes import failed
 from thalweg.study.engines.nodes import Node
 from thalweg.study.engines.order import Order
+from thalweg.train.checkpoint import Checkpoints
+from thalweg.train.state import begin, packed
 
 
 def test_a_shot_node_costs_what_is_unfinished_and_every_record_is_there_once_to_the_bit(joined, second, tmp_path):
@@ -116,9 +120,48 @@ def test_a_lane_that_always_dies_ends_as_failed_with_the_reason_and_takes_nobody
     assert records.keys() == {f"run {seed}" for seed in range(4)}
     died = f"its process on node {joined.cluster.head_node.node_ip_address} died, perhaps for want of memory"
     assert {records[name].reason for name in bad} == {died}
-    one_by_one = f"4 runs together: {died}; lost 2 times; tried again one by one"
+    one_by_one = f"4 runs together: {died}; lost 2 times without getting on; tried again one by one"
     assert said[1:] == [f"{died}; 4 runs begin anew", one_by_one]
     assert len(log.read_text().split()) == 2 + len(bad)
+
+
+@pytest.mark.parametrize("blamed", [False, True], ids=["process", "node"])
+def test_losses_count_where_nothing_was_done_between_them(linear_task, tmp_path, blamed):
+    """Any number of them, where a run is done or a step is kept; else a few more than there were in vain."""
+    (lane,), said, epochs = lanes_of(6, together=6), [], []
+    order = Order([], {}, 1, left=(), wanted=(), begins=False)
+    engine_kept = Kept(Checkpoints(tmp_path), said.append)
+    losses = again.Again(order, engine_kept, None, epochs.append, said.append)
+    states = [begin(linear_task, state.member) for state in lane.states]
+
+    def lose(lane, *done):
+        one = again.Sent(lane, "a")
+        for name in done:
+            del one.left[name]
+        losses.lost(one, "it was struck", node_to_blame=blamed)
+        return list(iter(lambda: order.lanes.popleft() if order.lanes else None, None))
+
+    most = again.AGAIN * (2 if blamed else 1)
+    for step in range(1, 9):
+        tensors, facts = packed([replace(state, step=step) for state in states])
+        engine_kept.save(lane, tensors, {"executor": "vmapped", "slots": 6, "threads": 1, "states": facts})
+        (lane,) = lose(lane)
+        assert (lane.name, lane.deaths, lane.states[0].step) == ("lane-0", 1, step), "a step is kept"
+    for run in range(2):
+        (lane,) = lose(lane)
+        assert lane.deaths == 2, "nothing is done"
+        (lane,) = lose(lane, f"run {run}")
+        assert (lane.deaths, len(lane.states)) == (1, 5 - run), "a run is done"
+    for count in range(2, most + 1):
+        (lane,) = lose(lane)
+        assert (lane.deaths, len(lane.states)) == (count, 4)
+    assert len(lose(lane)) == 4
+    times = f"lost {most + 1} times without getting on"
+    assert said[-1] == f"4 runs together: it was struck; {times}; tried again one by one"
+    assert {line.partition("; ")[2] for line in said[:-1]} == {
+        f"{count} runs go on from where they were last kept" for count in (4, 5, 6)
+    }
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_the_first_record_of_a_run_wins(linear_task):

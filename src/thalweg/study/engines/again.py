@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from thalweg.record import RunRecord
 from thalweg.report.methods import counted
 from thalweg.study.engines.kept import Kept, on_from
-from thalweg.study.engines.lanes import Lane, failed, run_of
+from thalweg.study.engines.lanes import Lane, failed, run_of, went_on
 from thalweg.study.engines.order import Order
 from thalweg.train import RunState
 
 __all__ = ["AGAIN", "Again", "Sent", "epochs_in", "epochs_of", "made_of"]
 
 AGAIN = 3
-"""How often a lane that was lost is sent again before its runs are tried one by one."""
+"""How often a lane that is lost without having got on is sent again before its runs are tried one by one."""
 
 
 @dataclass
@@ -69,15 +69,18 @@ class Again:
         """Send what is left of a lost lane again, if anything is, or try its runs apart, or give up."""
         if not one.left:
             self.kept.remove(one.lane)
-        elif one.lane.deaths < (2 * AGAIN if node_to_blame else AGAIN):
-            states = self.kept.of(one.lane, one.left)
-            lane = replace(made_of(one.lane, states, compiles="yes"), deaths=one.lane.deaths + 1)
+            return
+        states = self.kept.of(one.lane, one.left)
+        # Losses count where nothing was done between them, as on one machine.
+        deaths = 1 if went_on(one.lane, one.left.keys(), states) else one.lane.deaths + 1
+        if deaths <= (2 * AGAIN if node_to_blame else AGAIN):
+            lane = replace(made_of(one.lane, states, compiles="yes"), deaths=deaths)
             self.was[lane.name] = one.node
             self.order.lanes.append(lane)
             self.count(epochs_in(states) - one.told)
             self.say(f"{reason}; {on_from(states)}")
         else:
-            times = f"; lost {counted(one.lane.deaths + 1, 'time')}" if len(one.left) > 1 else ""
+            times = f"; lost {counted(deaths, 'time')} without getting on" if len(one.left) > 1 else ""
             self.apart(one, reason + times)
 
     def apart(self, one: Sent, reason: str, *, by_memory: bool = False) -> None:

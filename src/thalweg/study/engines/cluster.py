@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ __all__ = ["answers", "installed", "joined"]
 
 _REACHED_WITHIN = 8.0  # seconds for a connection
 _JOINED_WITHIN = 20.0  # seconds for Ray to answer behind it
+_LEFT_WITHIN = 10.0  # seconds for it to be told that this process leaves
 
 
 def installed() -> Any:
@@ -58,7 +61,7 @@ def joined(ray: Any, address: str) -> Iterator[None]:
         _reach(address)
     arguments = {"include_dashboard": False} if ours else {}
     with ExitStack() as leaving:
-        leaving.callback(ray.shutdown)
+        leaving.callback(ray.shutdown if ours else partial(_leave, ray))
         ended = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="CRITICAL", **arguments)
@@ -71,6 +74,24 @@ def joined(ray: Any, address: str) -> Iterator[None]:
         if ours and sys.platform.startswith("linux"):
             leaving.enter_context(_guarded())
         yield
+
+
+def _leave(ray: Any) -> None:
+    """Leave a cluster, or be without it: Ray would wait for a head that hangs for as long as it does."""
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(_LEFT_WITHIN)
+    if leaving.is_alive():
+        atexit.unregister(vars(import_module("ray._private.worker"))["shutdown"])  # which would wait again
+        atexit.register(_end, leaving, sys.exc_info()[0])
+
+
+def _end(leaving: threading.Thread, why: type[BaseException] | None) -> None:
+    """End this process where it is still in a cluster: Ray's own threads would have it crash a moment later."""
+    if leaving.is_alive():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0 if why is None else 130 if why is KeyboardInterrupt else 2)
 
 
 _GUARD = """

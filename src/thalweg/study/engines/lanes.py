@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -40,6 +40,7 @@ __all__ = [
     "record_of",
     "train_lane",
     "train_told",
+    "went_on",
 ]
 
 Run = tuple[str, str, int]
@@ -253,6 +254,19 @@ def lane_left(checkpoints: Checkpoints, name: str) -> Lane | None:
     tensors, facts = loaded
     states = tuple(unpacked(tensors, facts["states"]))
     return Lane(name, facts["executor"], facts["slots"], states, threads=facts.get("threads", 1))
+
+
+def went_on(lane: Lane, left: Set[str], kept: Iterable[RunState]) -> bool:
+    """Return whether a lane that is lost has anything to show since it began: a record, or steps that are kept.
+
+    Args:
+        lane: as it began.
+        left: identities of its runs that have no record.
+        kept: its runs as they were last kept.
+    """
+    began = {state.member.identity: state.step for state in lane.states}
+    further = {state.member.identity for state in kept if state.step > began.get(state.member.identity, 0)}
+    return not began.keys() <= left or not further.isdisjoint(left)
 
 
 def record_of(run: Run, executor: str, result: Result) -> RunRecord:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,13 +32,13 @@ from thalweg.study.engines.lanes import (
     said,
     train_lane,
     train_told,
+    went_on,
 )  # fmt: skip
 from thalweg.study.engines.order import Order
 from thalweg.study.engines.queues import Queue
 from thalweg.study.plan import Job
 from thalweg.task import Task
 from thalweg.task.memory import is_memory
-from thalweg.train import RunState
 from thalweg.train.checkpoint import Checkpoints
 from thalweg.train.planner import Plan, compiled, not_compiled
 from thalweg.train.threads import threads
@@ -281,7 +281,7 @@ class Local:
         self._tell_damaged()
         kept = {state.member.identity: state for state in mine.states} if mine is not None else {}
         # Deaths count where nothing was done between them: any number of kills leaves a lane as it is, to the bit.
-        deaths = 1 if self._went_on(busy, kept) else busy.lane.deaths + 1
+        deaths = 1 if went_on(busy.lane, busy.left.keys(), kept.values()) else busy.lane.deaths + 1
         again = replace(busy.lane, deaths=deaths)
         if deaths > 1 or not busy.left:
             self._apart(replace(busy, lane=again), why, by_memory=True)
@@ -302,12 +302,6 @@ class Local:
         if later:
             more = self.order.lane(again.executor, again.slots, later, deaths=again.deaths, threads=again.threads)
             self.order.lanes.append(more)
-
-    def _went_on(self, busy: _Busy, kept: Mapping[str, RunState]) -> bool:
-        """Return whether a lane has anything to show since its process began: a record, or steps that are kept."""
-        began = {state.member.identity: state.step for state in busy.lane.states}
-        further = [identity for identity, state in kept.items() if state.step > began.get(identity, 0)]
-        return not began.keys() <= busy.left.keys() or not busy.left.keys().isdisjoint(further)
 
     def _tell_damaged(self) -> None:
         """Say which checkpoints were found damaged since this was last called."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from thalweg.errors import InputError
@@ -18,6 +21,7 @@ from thalweg.task.reading import first_line
 __all__ = ["Node", "Nodes", "gone", "never_begun", "on", "versions", "why"]
 
 _ADMITTED_WITHIN = 60.0  # seconds for the nodes that are there at the start to show what they have
+_HEARD_WITHIN = 10.0  # seconds for the cluster's head to do what it is asked for
 _MISSED_FOR = 30.0  # seconds without the cluster's head after which it is given up
 
 
@@ -125,20 +129,29 @@ class Nodes:
 
     def _look(self) -> None:
         self._looked = time.monotonic()
-        if not answers(self._head):  # Ray would wait a minute, and then end this process
-            if self._looked - self._met > _MISSED_FOR:
-                raise InputError(
-                    f"the Ray cluster at {self.address} has not answered for {_MISSED_FOR:.0f} s; what is finished "
-                    "is recorded, and the same command goes on from there when the cluster is back"
-                )
-            return
-        self._met = self._looked
+        if answers(self._head) and self._met_head():
+            self._met = self._looked
+        elif self._looked - self._met > _MISSED_FOR:
+            raise InputError(
+                f"the Ray cluster at {self.address} has not answered for {_MISSED_FOR:.0f} s; what is finished "
+                "is recorded, and the same command goes on from there when the cluster is back"
+            )
+
+    def _met_head(self) -> bool:
+        """See which nodes are there, and ask new ones what they have; return whether the cluster's head told of them.
+
+        Raises:
+            InputError: the node of this process is gone.
+        """
         if self._raylet and not answers(self._raylet):  # Ray would end this process in some seconds, without a word
             raise InputError(
                 f"the node of the Ray cluster at {self.address} that this process belongs to is gone; what is "
                 "finished is recorded, and the same command goes on from there when the node is back"
             )
-        there = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
+        nodes = self._heard(self.ray.nodes)
+        if nodes is None:
+            return False
+        there = {node["NodeID"]: node for node in nodes if node["Alive"]}
         if own := there.get(self._own):
             self._raylet = f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
         for identity in self.used.keys() - there.keys():
@@ -146,9 +159,35 @@ class Nodes:
         for identity, node in there.items():
             cores = int(node["Resources"].get("CPU", 0))
             if identity not in self.known and cores:
+                ask = partial(self.admit.options(**on(identity)).remote, self.task, versions(), self.beginning)
+                if (answer := self._heard(ask)) is None:
+                    return False
                 self.known[identity] = Node(node["NodeManagerAddress"], cores)
-                answer = self.admit.options(**on(identity)).remote(self.task, versions(), self.beginning)
                 self.asked[answer] = identity
+        return True
+
+    def _heard(self, ask: Callable[[], Any]) -> Any:
+        """Return what the cluster's head is asked for, or None where it does not answer.
+
+        It may be lost just after it was there. Ray would wait for a minute, and then end this process; so it waits in
+        a thread of its own, which nobody waits for.
+        """
+        heard: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
+
+        def wait() -> None:
+            try:
+                heard.put((ask(), None))
+            except Exception as error:
+                heard.put((None, error))
+
+        threading.Thread(target=wait, daemon=True).start()
+        try:
+            found, error = heard.get(timeout=_HEARD_WITHIN)
+        except Empty:
+            return None
+        if error is not None and not isinstance(error, self.ray.exceptions.RayError):
+            raise error
+        return found
 
     def _answered(self, answer: Any) -> list[str]:
         """Take a node in, or return why it is left out."""

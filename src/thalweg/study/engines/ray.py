@@ -1,8 +1,8 @@
 """Runs on many machines: lanes are the tasks of a Ray cluster, and the process that asks alone writes.
 
 Ray's own retries are off. A lane whose process or node is lost, or gives no sign of life, is sent again by our own
-count, less the runs that came back, from where it was last kept; what is lost every time is tried run by run, and in
-the end recorded as failed, with the reason.
+count, less the runs that came back, from where it was last kept; what is lost again and again without getting on is
+tried run by run, and in the end recorded as failed, with the reason.
 """
 
 from __future__ import annotations
