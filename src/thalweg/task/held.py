@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import marshal
 import random
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -211,8 +212,7 @@ def _around(function: FunctionType, met: set[CodeType]) -> Iterator[tuple[str, A
         if code in met:
             continue
         met.add(code)
-        todo += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
-        for name in code.co_names:
+        for name in _globals(code):
             value = known.get(name)
             if isinstance(value, FunctionType) and value.__globals__ is known:
                 todo.append(value.__code__)
@@ -220,6 +220,18 @@ def _around(function: FunctionType, met: set[CodeType]) -> Iterator[tuple[str, A
                 continue
             elif isinstance(value, (*GENERATORS, *NUMBERS)):
                 yield name, value
+
+
+_LOADS = frozenset(op for op in dis.opmap if op in ("LOAD_GLOBAL", "LOAD_NAME") or op.endswith("_OR_GLOBALS"))
+"""What takes a name from the file; ``co_names`` has those of attributes too."""
+
+
+@lru_cache(maxsize=4096)
+def _globals(code: CodeType) -> tuple[str, ...]:
+    """Return the names that code, with the functions inside it, takes from the file around it."""
+    own = [step.argval for step in dis.get_instructions(code) if step.opname in _LOADS]
+    inner = [name for one in code.co_consts if isinstance(one, CodeType) for name in _globals(one)]
+    return tuple(dict.fromkeys([*own, *inner]))
 
 
 def _state_of(generator: Any) -> bytes:
