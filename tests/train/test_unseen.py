@@ -17,6 +17,7 @@ from thalweg.task import check
 from thalweg.task.outside import outside
 from thalweg.train import Member, train
 from thalweg.train.executors import EXECUTORS
+from thalweg.train.made import check_made
 from thalweg.train.planner import measure
 from thalweg.train.state import beginnings
 
@@ -137,6 +138,50 @@ def test_it_is_named_and_a_run_is_the_loops(name):
         EXECUTORS["vmapped"](one, beginnings(one, 3))
     finding = modes(Subject(one, RECIPE))
     assert (finding.level, finding.what[: len(what)]) == ("note", what)
+    for seed, result in enumerate(train(one, [Member(RECIPE, seed) for seed in range(2)])):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+
+
+def hooked(self, h):
+    if self.training:
+        h.register_hook(lambda g: 1.5 * g)
+    return h
+
+
+def kept(self, h):
+    if self.training:
+        h.retain_grad()
+    return h
+
+
+def penalised(self, h):
+    if self.training:
+        (g,) = torch.autograd.grad(torch.tanh(self.b(h)).sum(), h, create_graph=True)
+        h = h * (1 + g.square().mean())
+    return h
+
+
+def filled_and_kept(self, h):
+    out = torch.zeros(len(h), 8)
+    out[:, :4] = kept(self, h)[:, 4:]
+    return out
+
+
+IN_TRAINING = {
+    "a hook": (hooked, "its forward puts a hook on a gradient"),
+    "a gradient that is kept": (kept, "its forward asks by retain_grad that a gradient be kept"),
+    "a gradient that is taken": (penalised, "gradients are taken in its forward"),
+    "a gradient that is kept, and zeros written to": (filled_and_kept, "its forward asks by retain_grad"),
+}
+
+
+@pytest.mark.parametrize("name", IN_TRAINING)
+def test_a_forward_that_needs_a_graph_in_training_is_trained(name):
+    way, what = IN_TRAINING[name]
+    one = task(net(way))
+    check(one)
+    check_made(one, Recipe(batch_size=len(one.train) - 1).resolved())  # whose last batch is of one example
+    assert f"because vmap cannot take this model: {what}" in measure(one, Together(batch_size=18), seconds=0).reason
     for seed, result in enumerate(train(one, [Member(RECIPE, seed) for seed in range(2)])):
         np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
 

@@ -89,8 +89,8 @@ class _Writing(TorchFunctionMode):
 
 def _sees_writing(task: Task) -> bool:
     module, inputs, seen = task.model(0), task.train.at(slice(0, 2)).inputs, _Writing()
-    with torch.no_grad(), KeyedDropout(torch.tensor(0)), seen:
-        for training in (True, False):
+    for training in (True, False):
+        with torch.set_grad_enabled(training), KeyedDropout(torch.tensor(0)), seen:
             apply(module.train(training), inputs)
     return seen.seen
 
@@ -99,18 +99,19 @@ def _fails(task: Task) -> bool:
     """Return whether vmap cannot take the writing, in a pass of two models."""
     module, inputs = task.model(0), task.train.at(slice(0, 2)).inputs
     named = (*module.named_parameters(), *module.named_buffers())
-    both = {name: torch.stack([x.detach(), x.detach()]) for name, x in named}
+    both = {name: torch.stack([x.detach(), x.detach()]).requires_grad_(x.requires_grad) for name, x in named}
 
     def called(own: dict[str, Tensor], inputs: Any, key: Tensor) -> Any:
         with KeyedDropout(key, REPLACED):
             return apply(lambda *args, **more: functional_call(module, own, args, more), inputs)
 
-    with torch.no_grad():
-        for training, given in ((True, each(inputs, lambda x: torch.stack([x, x]))), (False, inputs)):
-            module.train(training)
-            try:
-                vmap(called, in_dims=(0, 0 if training else None, 0))(both, given, torch.zeros(2, dtype=torch.int64))
-            except Exception as error:
-                if re.search(SHARED, str(error)):
-                    return True
+    for training, given in ((True, each(inputs, lambda x: torch.stack([x, x]))), (False, inputs)):
+        module.train(training)
+        called_by_all = vmap(called, in_dims=(0, 0 if training else None, 0))
+        try:
+            with torch.set_grad_enabled(training):
+                called_by_all(both, given, torch.zeros(2, dtype=torch.int64))
+        except Exception as error:
+            if re.search(SHARED, str(error)):
+                return True
     return False
