@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
+from thalweg.task.loss_state import loss_state
 from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.task.twice import StandIns
@@ -46,7 +47,8 @@ class Vmapped(Rows):
 
     Raises:
         RuntimeError: the module draws random numbers that have no key, or keeps outside its parameters and buffers
-            what differs between runs; or, on the first step, vmap cannot take the module or the loss.
+            what differs between runs; the loss keeps something; or, on the first step, vmap cannot take the module or
+            the loss.
     """
 
     spare = 1
@@ -58,7 +60,8 @@ class Vmapped(Rows):
         states = filled_up(states, max(FEWEST, self.asked + self.spare))
         super().__init__(task, states)
         self.gradients = torch.zeros_like(self.parameters)
-        if why := outside(task).obstacle or _draws(task):
+        loss = "" if self.begun.recipe.loss else loss_state(task).obstacle
+        if why := outside(task).obstacle or loss or _draws(task):
             raise RuntimeError(why)
         if self.together.recompute != "none":
             raise RuntimeError("vmap cannot compute blocks again, because torch.func takes no checkpoints")
