@@ -126,6 +126,54 @@ def test_a_tensor_in_the_place_of_a_buffer_is_each_runs_own(name, executor):
     assert results[0].weights[buffer].any()
 
 
+def masking(persistent, made):
+    """Registers a mask in its first pass, as many attentions do."""
+
+    def masked(self, h):
+        if self.mask is None or made is shown:
+            self.register_buffer("mask", made(self, h), persistent=persistent)
+        return h if made is shown else h @ self.mask
+
+    return net(masked, _mask=lambda self: self.register_buffer("mask", None, persistent=persistent))
+
+
+def constant(*_):
+    return torch.ones(8, 8).triu(1)
+
+
+def shown(_, h):
+    return h.detach().softmax(1)
+
+
+def of_weights(self, _):
+    return (self.a.weight[:, :8].detach() > 0).float()
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_buffer_that_the_first_pass_registers_is_the_same_for_all_runs(persistent, executor):
+    one = task(masking(persistent, constant))
+    check(one)
+    assert measure(one, Together(batch_size=18), seconds=0).together > 1
+    results = train(one, [Member(RECIPE, seed) for seed in range(3)], executor, keep_weights=True)
+    for seed, result in enumerate(results):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+        assert ("mask" in result.weights) == persistent
+        assert not persistent or torch.equal(result.weights["mask"], constant())
+
+
+@pytest.mark.parametrize("made", [shown, of_weights])
+def test_a_buffer_that_a_pass_registers_and_that_is_not_the_same_for_all_is_named(made):
+    one = task(masking(True, made))
+    check(one)
+    reason = measure(one, Together(batch_size=18), seconds=0).reason
+    assert "vmap cannot take this model: mask, which its forward registers as a buffer, differs between" in reason
+    with pytest.raises(RuntimeError, match=r"^mask, which its forward registers"):
+        train(one, [Member(RECIPE, seed) for seed in (1, 2)], "vmapped")
+    for seed, result in enumerate(train(one, [Member(RECIPE, seed) for seed in range(2)])):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", HOOKED)
 def test_it_is_named_and_a_run_is_the_loops(name):
     what, model = HOOKED[name]

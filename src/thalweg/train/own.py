@@ -7,20 +7,24 @@ cannot write into it what does.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
+from thalweg.key import Key
 from thalweg.task import Task, apply
 from thalweg.task.reading import each
 from thalweg.train.dropout import KeyedDropout
 from thalweg.train.stacked import REPLACED
 
-__all__ = ["SHARED", "OwnTensors", "own_copies", "writes"]
+__all__ = ["REGISTERED", "SHARED", "OwnTensors", "own_copies", "register", "writes"]
+
+REGISTERED = "{}, which its forward registers as a buffer, differs between runs; register it in __init__"
 
 SHARED = r"inplace arithmetic|in-place|vmap: (?P<name>\w+_)\(self|doesn't match the broadcast shape"
 """What torch says where a tensor that all models share is written into."""
@@ -115,3 +119,26 @@ def _fails(task: Task) -> bool:
             if re.search(SHARED, str(error)):
                 return True
     return False
+
+
+def register(task: Task, module: nn.Module, names: Sequence[str]) -> None:
+    """Have a module register the buffers that its first pass registers, such as a mask that is the same for all runs.
+
+    Args:
+        task: whose model it is.
+        module: in training mode; its other buffers are afterwards those of a pass.
+        names: of these buffers.
+
+    Raises:
+        RuntimeError: one is not the same with other seeds and other examples.
+    """
+    if not names:
+        return
+    found = []
+    for one, some in ((module, slice(0, 2)), *((task.model(seed).train(), slice(-2, None)) for seed in (0, 1))):
+        with (Key(0) / "probe").seeded():
+            apply(one, task.train.at(some).inputs)
+        found.append(dict(one.named_buffers()))
+    for name in names:
+        if not all(name in other and torch.equal(found[0][name], other[name]) for other in found):
+            raise RuntimeError(REGISTERED.format(name))
