@@ -326,7 +326,17 @@ def test_the_shortest_batch_is_that_of_the_recipe():
     check_passes(task, Recipe(batch_size=32, bucket="length"))
 
 
-@pytest.mark.parametrize("task", [task_of_texts(), task_of_texts(Packed), task_of_tags()])
+class Kept(Mean):
+    """Needs a graph in training."""
+
+    def forward(self, x):
+        h = super().forward(x)
+        if self.training:
+            h.retain_grad()
+        return h
+
+
+@pytest.mark.parametrize("task", [task_of_texts(), task_of_texts(Packed), task_of_texts(Kept), task_of_tags()])
 def test_a_model_that_takes_them_is_not_refused(task):
     check_passes(task, Recipe(bucket="length"))
     assert reads_padding(task) == ""

@@ -222,6 +222,29 @@ def test_odd_things_are_held_by_their_type():
     assert changed(held(a), held(b)) == ["odd.5"]
 
 
+SCALE = scale = 2.0
+
+
+class Scaled(nn.Linear):
+    """Takes SCALE from this file, in a function inside its forward, and scale from itself."""
+
+    scale = 3.0
+
+    def forward(self, x):
+        def doubled(h):
+            return h * SCALE
+
+        return doubled(super().forward(x)) * self.scale
+
+
+def test_a_number_of_the_file_counts_where_it_is_taken_and_not_where_an_attribute_has_its_name(monkeypatch):
+    first = held(Scaled(2, 2))
+    monkeypatch.setitem(globals(), "scale", 9.0)
+    assert changed(first, held(Scaled(2, 2))) == []
+    monkeypatch.setitem(globals(), "SCALE", 9.0)
+    assert changed(first, held(Scaled(2, 2))) == ["SCALE"]
+
+
 def test_a_deep_model_is_looked_at_quickly():
     module = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()) for _ in range(100)))
     module.vocabulary = {str(i): i for i in range(50_000)}

@@ -17,6 +17,7 @@ from thalweg.task import check
 from thalweg.task.outside import outside
 from thalweg.train import Member, train
 from thalweg.train.executors import EXECUTORS
+from thalweg.train.made import check_made
 from thalweg.train.planner import measure
 from thalweg.train.state import beginnings
 
@@ -125,6 +126,54 @@ def test_a_tensor_in_the_place_of_a_buffer_is_each_runs_own(name, executor):
     assert results[0].weights[buffer].any()
 
 
+def masking(persistent, made):
+    """Registers a mask in its first pass, as many attentions do."""
+
+    def masked(self, h):
+        if self.mask is None or made is shown:
+            self.register_buffer("mask", made(self, h), persistent=persistent)
+        return h if made is shown else h @ self.mask
+
+    return net(masked, _mask=lambda self: self.register_buffer("mask", None, persistent=persistent))
+
+
+def constant(*_):
+    return torch.ones(8, 8).triu(1)
+
+
+def shown(_, h):
+    return h.detach().softmax(1)
+
+
+def of_weights(self, _):
+    return (self.a.weight[:, :8].detach() > 0).float()
+
+
+@pytest.mark.parametrize("executor", ["one by one", "vmapped"])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_buffer_that_the_first_pass_registers_is_the_same_for_all_runs(persistent, executor):
+    one = task(masking(persistent, constant))
+    check(one)
+    assert measure(one, Together(batch_size=18), seconds=0).together > 1
+    results = train(one, [Member(RECIPE, seed) for seed in range(3)], executor, keep_weights=True)
+    for seed, result in enumerate(results):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+        assert ("mask" in result.weights) == persistent
+        assert not persistent or torch.equal(result.weights["mask"], constant())
+
+
+@pytest.mark.parametrize("made", [shown, of_weights])
+def test_a_buffer_that_a_pass_registers_and_that_is_not_the_same_for_all_is_named(made):
+    one = task(masking(True, made))
+    check(one)
+    reason = measure(one, Together(batch_size=18), seconds=0).reason
+    assert "vmap cannot take this model: mask, which its forward registers as a buffer, differs between" in reason
+    with pytest.raises(RuntimeError, match=r"^mask, which its forward registers"):
+        train(one, [Member(RECIPE, seed) for seed in (1, 2)], "vmapped")
+    for seed, result in enumerate(train(one, [Member(RECIPE, seed) for seed in range(2)])):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", HOOKED)
 def test_it_is_named_and_a_run_is_the_loops(name):
     what, model = HOOKED[name]
@@ -137,6 +186,50 @@ def test_it_is_named_and_a_run_is_the_loops(name):
         EXECUTORS["vmapped"](one, beginnings(one, 3))
     finding = modes(Subject(one, RECIPE))
     assert (finding.level, finding.what[: len(what)]) == ("note", what)
+    for seed, result in enumerate(train(one, [Member(RECIPE, seed) for seed in range(2)])):
+        np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
+
+
+def hooked(self, h):
+    if self.training:
+        h.register_hook(lambda g: 1.5 * g)
+    return h
+
+
+def kept(self, h):
+    if self.training:
+        h.retain_grad()
+    return h
+
+
+def penalised(self, h):
+    if self.training:
+        (g,) = torch.autograd.grad(torch.tanh(self.b(h)).sum(), h, create_graph=True)
+        h = h * (1 + g.square().mean())
+    return h
+
+
+def filled_and_kept(self, h):
+    out = torch.zeros(len(h), 8)
+    out[:, :4] = kept(self, h)[:, 4:]
+    return out
+
+
+IN_TRAINING = {
+    "a hook": (hooked, "its forward puts a hook on a gradient"),
+    "a gradient that is kept": (kept, "its forward asks by retain_grad that a gradient be kept"),
+    "a gradient that is taken": (penalised, "gradients are taken in its forward"),
+    "a gradient that is kept, and zeros written to": (filled_and_kept, "its forward asks by retain_grad"),
+}
+
+
+@pytest.mark.parametrize("name", IN_TRAINING)
+def test_a_forward_that_needs_a_graph_in_training_is_trained(name):
+    way, what = IN_TRAINING[name]
+    one = task(net(way))
+    check(one)
+    check_made(one, Recipe(batch_size=len(one.train) - 1).resolved())  # whose last batch is of one example
+    assert f"because vmap cannot take this model: {what}" in measure(one, Together(batch_size=18), seconds=0).reason
     for seed, result in enumerate(train(one, [Member(RECIPE, seed) for seed in range(2)])):
         np.testing.assert_allclose(result.curve.train_loss[1:], by_hand(one, seed), rtol=1e-5)
 

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.fingerprint import hash_weights
+from thalweg.task.loss_state import check_loss, loss_state
 from thalweg.task.memory import TooLargeError, check_size, free, in_bounds, is_memory, size
 from thalweg.task.outside import check_outside
 from thalweg.task.reading import Split, apply, are_classes, first_line, leaves, type_name
@@ -49,6 +50,7 @@ FEW = 8
 
 def _check(task: Task) -> None:
     module = _model(task)
+    loss_state(task)  # before the loss is called here
     start = hash_weights(module)
     few = _spread(task.train, FEW)
     with (Key(0) / "check").seeded():
@@ -66,6 +68,7 @@ def _check(task: Task) -> None:
         with torch.no_grad():
             _metric(task, _forward(task, module.eval(), many), many.targets)
     check_outside(task)
+    check_loss(task)
 
 
 def _spread(part: Split, count: int) -> Split:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import marshal
 import random
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Held", "changed", "held"]
+__all__ = ["Held", "changed", "held", "held_by"]
 
 Held = dict[str, tuple[Any, ...]]
 """By dotted name, what is held there: its kind, ``"type"``, ``"none"``, ``"value"``, ``"tensor"``, ``"generator"``,
@@ -61,6 +62,22 @@ def held(module: nn.Module) -> Held:
         if not _is_torch(cls):
             reader.shared(cls)
     return reader.found
+
+
+def held_by(function: Any) -> Held:
+    """Return what a function, or an object that is called, keeps, and what it shares with all else.
+
+    Its attributes, with parameters and buffers; what it closes over; attributes of the user's own classes; and all
+    that it takes from the file around it, but modules. It never raises on account of what it meets.
+
+    >>> def made(state):
+    ...     return lambda output, y: state["n"]
+    >>> changed(held_by(made({"n": 0})), held_by(made({"n": 1})))
+    ['state']
+    """
+    reader = _AroundReader(nn.Module())
+    reader.read("", function, 0)
+    return {name.lstrip("."): value for name, value in reader.found.items()}
 
 
 def changed(one: Held, other: Held) -> list[str]:
@@ -177,13 +194,57 @@ class _Reader:
                 return {**dict(value.named_parameters()), **dict(value.named_buffers()), **own,
                         **dict(value.named_children())}.items()  # fmt: skip
             case FunctionType():
+                code, given = value.__code__, value.__defaults__ or ()
                 cells = [cell.cell_contents for cell in value.__closure__ or ()]
-                return [*zip(value.__code__.co_freevars, cells, strict=False), *enumerate(value.__defaults__ or ())]
+                names = code.co_varnames[code.co_argcount - len(given) : code.co_argcount]
+                more = {**(value.__kwdefaults__ or {}), **vars(value)}
+                return [*zip(code.co_freevars, cells, strict=False), *zip(names, given, strict=False), *more.items()]
             case partial():
                 return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
             case MethodType():
                 return [("self", value.__self__)]
         return list(vars(value).items()) if _is_open(type(value)) and hasattr(value, "__dict__") else ()
+
+
+class _AroundReader(_Reader):
+    """Reads all that is around functions, and around the methods of what it meets, of whatever kind it is."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        self.classes: set[type] = set()
+
+    def _inside(self, name: str, value: Any, depth: int) -> None:
+        met = id(value) in self.met
+        super()._inside(name, value, depth)
+        if isinstance(value, FunctionType):
+            if not (met or _is_librarys(value.__module__)):
+                self._named(value, depth)
+        else:
+            for cls in (value if isinstance(value, type) else type(value)).__mro__:
+                self._of_class(cls, depth)
+
+    def _named(self, function: FunctionType, depth: int) -> None:
+        """Read what a function takes from the file around it."""
+        for name in _globals(function.__code__):
+            if name in function.__globals__ and not isinstance(value := function.__globals__[name], ModuleType):
+                self.read(name, value, depth)
+
+    def _of_class(self, cls: type, depth: int) -> None:
+        """Do what `shared` does, once."""
+        if cls in self.classes or _is_librarys(cls.__module__):
+            return
+        self.classes.add(cls)
+        for key, value in list(vars(cls).items()):
+            if isinstance(method := getattr(value, "__func__", value), FunctionType):
+                self._named(method, depth)
+            elif not (key.startswith("__") or isinstance(value, _NEVER) or hasattr(value, "__get__")):
+                self.read(f"{cls.__name__}.{key}", value, depth)
+
+
+def _is_librarys(module: str | None) -> bool:
+    """Return whether a function or class is not the user's own, nor of a library of models or losses."""
+    root = str(module).partition(".")[0]
+    return root in ("torch", "numpy", "thalweg") or root in sys.stdlib_module_names - {"__main__"}
 
 
 _NEVER = (type, ModuleType)
@@ -211,8 +272,7 @@ def _around(function: FunctionType, met: set[CodeType]) -> Iterator[tuple[str, A
         if code in met:
             continue
         met.add(code)
-        todo += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
-        for name in code.co_names:
+        for name in _globals(code):
             value = known.get(name)
             if isinstance(value, FunctionType) and value.__globals__ is known:
                 todo.append(value.__code__)
@@ -220,6 +280,18 @@ def _around(function: FunctionType, met: set[CodeType]) -> Iterator[tuple[str, A
                 continue
             elif isinstance(value, (*GENERATORS, *NUMBERS)):
                 yield name, value
+
+
+_LOADS = frozenset(op for op in dis.opmap if op in ("LOAD_GLOBAL", "LOAD_NAME") or op.endswith("_OR_GLOBALS"))
+"""What takes a name from the file; ``co_names`` has those of attributes too."""
+
+
+@lru_cache(maxsize=4096)
+def _globals(code: CodeType) -> tuple[str, ...]:
+    """Return the names that code, with the functions inside it, takes from the file around it."""
+    own = [step.argval for step in dis.get_instructions(code) if step.opname in _LOADS]
+    inner = [name for one in code.co_consts if isinstance(one, CodeType) for name in _globals(one)]
+    return tuple(dict.fromkeys([*own, *inner]))
 
 
 def _state_of(generator: Any) -> bytes:

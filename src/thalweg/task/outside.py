@@ -25,7 +25,7 @@ from thalweg.task.reading import apply
 from thalweg.task.task import Task
 from thalweg.task.twice import StandIns
 
-__all__ = ["Outside", "check_alike", "check_outside", "outside"]
+__all__ = ["Outside", "check_alike", "check_outside", "close", "listed", "outside"]
 
 EXAMPLES = 4
 """Of each of the two batches that pass."""
@@ -170,7 +170,7 @@ class _Look:
         differs = changed(first, again)
         made = [name for name in differs if "type" in (_kind(first, name), _kind(again, name))]
         if made or (made := _unlike(one, _tensors(other))):
-            return Outside(random=_named(made, one))
+            return Outside(random=listed(made, one))
         begun_with, hooked = dict(one.named_buffers()), Hooked()
         with hooked:
             self._pass(one.train(), 0)
@@ -181,7 +181,7 @@ class _Look:
         switched = changed(last, held(one.eval().train()))
         shared = changed(again, held(other))  # which was not called yet
         if any(_kind(again, name) == "generator" for name in shared):
-            return Outside(shared=_named([name for name in shared if _kind(again, name) == "generator"], one))
+            return Outside(shared=listed([name for name in shared if _kind(again, name) == "generator"], one))
         begun = first.keys() - set(differs)
         same = frozenset((name, value) for name, value in _comparable(first).items() if name in begun)
         if lost := _unlike(other, kept):
@@ -191,7 +191,7 @@ class _Look:
         _copy(other, kept)
         if not self._gives(other, one, output):
             if not self._alike(kept):
-                return Outside(random=_named(differs, one)) if differs else Outside(shared=_named(shared, one) or "?")
+                return Outside(random=listed(differs, one)) if differs else Outside(shared=listed(shared, one) or "?")
             moved = changed(after, last) or changed(first, after)
             return Outside(carried=_carried([name for name in moved if name not in differs], one), first=same)
         moved = [name for name in changed(after, last) if name not in differs and _counts(after, last, name)]
@@ -217,12 +217,12 @@ class _Look:
 
     def _gives(self, module: nn.Module, like: nn.Module, output: Any) -> bool:
         """Return whether a module's pass over the second batch gives, and leaves behind, what another's did."""
-        if not _close(self._pass(module.train(), 1), output):
+        if not close(self._pass(module.train(), 1), output):
             return False
-        if not _close(list(_tensors(module).values()), list(_tensors(like).values())):
+        if not close(list(_tensors(module).values()), list(_tensors(like).values())):
             return False
         mine, theirs = (self._pass(x.eval(), 0) for x in (module, like))
-        return _close(mine, theirs)
+        return close(mine, theirs)
 
     def _alike(self, kept: dict[str, Tensor]) -> bool:
         """Return whether two fresh copies give the same."""
@@ -267,7 +267,7 @@ class _Look:
         mode = StandIns(module, tensors) if everywhere else nullcontext()
         with (Key(0) / "outside" / 0).seeded(), torch.no_grad(), mode:
             found = apply(lambda *args, **named: functional_call(module.eval(), tensors, args, named), inputs)
-        return _close(found, self._pass(another.eval(), 0))
+        return close(found, self._pass(another.eval(), 0))
 
 
 def _kind(found: Held, name: str) -> str:
@@ -303,7 +303,7 @@ def _change(module: nn.Module, names: Iterable[str]) -> None:
             tensors[name].mul_(0.9).add_(0.01)
 
 
-def _close(one: Any, other: Any) -> bool:
+def close(one: Any, other: Any) -> bool:
     """Return whether outputs are the same but for rounding."""
     pairs = [[x.detach() for x in tree_leaves(output) if isinstance(x, Tensor)] for output in (one, other)]
     if [x.shape for x in pairs[0]] != [x.shape for x in pairs[1]]:
@@ -321,13 +321,13 @@ def _largest(x: Tensor) -> float:
     return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max()) if x.numel() and x.is_floating_point() else 0.0
 
 
-def _named(names: Iterable[str], module: nn.Module) -> str:
+def listed(names: Iterable[str], whole: object) -> str:
     """Return some names, at most three, one after the other; a whole part's stands for what is in it."""
     heads: list[str] = []
     for name in names:
         if not any(name.startswith(f"{head}.") for head in heads):
             heads.append(name)
-    some = [name or type(module).__name__ for name in heads[:3]]
+    some = [name or type(whole).__name__ for name in heads[:3]]
     return " and ".join(some) if len(some) < 3 else f"{', '.join(some[:-1])} and {some[-1]}"
 
 
@@ -338,7 +338,7 @@ def _drawn(found: Held, names: Sequence[str]) -> str:
 
 
 def _carried(names: Iterable[str], module: nn.Module, where: str = "in forward") -> str:
-    found = _named(names, module)
+    found = listed(names, module)
     many = " and " in found
     if not found:
         return "its forward leaves something for the next one, outside its buffers"

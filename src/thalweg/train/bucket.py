@@ -122,7 +122,7 @@ def _length(task: Task) -> int:
 
 def _try(task: Task, loss: Any, inputs: Inputs, targets: Tensor, what: str) -> None:
     module = task.model(0).train()
-    with (Key(0) / "bucket").seeded(), torch.no_grad(), warnings.catch_warnings():
+    with (Key(0) / "bucket").seeded(), torch.enable_grad(), warnings.catch_warnings():
         warnings.filterwarnings("error", message="Using a target size")
         try:
             output = apply(module, inputs)

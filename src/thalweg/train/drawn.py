@@ -85,12 +85,15 @@ def _probe(task: Task, hidden: Mapping[Any, Any]) -> Drawn:
     module, few = task.model(0), task.train.at(slice(0, 2))
     found, asked = [], _Asked()
     for training in (True, False):
-        with (Key(0) / "probe").seeded(), torch.no_grad(), KeyedDropout(torch.tensor(0), hidden) as masks, asked:
+        masks = KeyedDropout(torch.tensor(0), hidden)
+        # In training with a graph: a forward may put a hook on a gradient there, or take gradients itself.
+        with (Key(0) / "probe").seeded(), torch.set_grad_enabled(training), masks, asked:
             before = _generators()
             output = apply(module.train(training), few.inputs)
             if training:
                 with suppress(Exception):  # what stands in the way is said where it is trained
                     task.loss(output, few.targets)
+            del output  # and the graph
             found.append((masks.layer > 0, masks.seeded or _generators() != before))
     (masked, moves), evaluating = found
     if _draws_behind(task):

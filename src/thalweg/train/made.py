@@ -163,7 +163,7 @@ def _check_alone(module: nn.Module, task: Task) -> None:
 
     hooks = [norm.register_forward_pre_hook(noted(name)) for name, norm in norms.items()]
     try:
-        with Key(0).seeded(), torch.no_grad():
+        with Key(0).seeded(), torch.enable_grad():
             apply(module.train(), task.train.at(slice(0, 1)).inputs)
     except ValueError as error:
         if "more than 1 value per channel" in str(error):

@@ -43,7 +43,8 @@ PLAIN = (
     (r"generate_vmap_rule", "its forward calls an autograd.Function that says nothing of vmap by generate_vmap_rule"),
     (r"data pointer of Tensor|storage of \w*Tensor",
      "its forward takes values out of a tensor, by .numpy(), .tolist(), .data_ptr() or in a sparse one"),
-    (r"does not require grad and does not have a grad_fn",
+    (r"retain_grad", "its forward asks by retain_grad that a gradient be kept"),
+    (r"does not require grad and does not have a grad_fn|attempting to call Tensor.requires_grad_\(\)",
      "gradients are taken in its forward or its loss, as by torch.autograd.grad"),
     (SHARED, "its forward or its loss writes in place into a tensor that is the same for all models"),
 )  # fmt: skip

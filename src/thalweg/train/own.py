@@ -7,20 +7,24 @@ cannot write into it what does.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
+from thalweg.key import Key
 from thalweg.task import Task, apply
 from thalweg.task.reading import each
 from thalweg.train.dropout import KeyedDropout
 from thalweg.train.stacked import REPLACED
 
-__all__ = ["SHARED", "OwnTensors", "own_copies", "writes"]
+__all__ = ["REGISTERED", "SHARED", "OwnTensors", "own_copies", "register", "writes"]
+
+REGISTERED = "{}, which its forward registers as a buffer, differs between runs; register it in __init__"
 
 SHARED = r"inplace arithmetic|in-place|vmap: (?P<name>\w+_)\(self|doesn't match the broadcast shape"
 """What torch says where a tensor that all models share is written into."""
@@ -89,8 +93,8 @@ class _Writing(TorchFunctionMode):
 
 def _sees_writing(task: Task) -> bool:
     module, inputs, seen = task.model(0), task.train.at(slice(0, 2)).inputs, _Writing()
-    with torch.no_grad(), KeyedDropout(torch.tensor(0)), seen:
-        for training in (True, False):
+    for training in (True, False):
+        with torch.set_grad_enabled(training), KeyedDropout(torch.tensor(0)), seen:
             apply(module.train(training), inputs)
     return seen.seen
 
@@ -99,18 +103,42 @@ def _fails(task: Task) -> bool:
     """Return whether vmap cannot take the writing, in a pass of two models."""
     module, inputs = task.model(0), task.train.at(slice(0, 2)).inputs
     named = (*module.named_parameters(), *module.named_buffers())
-    both = {name: torch.stack([x.detach(), x.detach()]) for name, x in named}
+    both = {name: torch.stack([x.detach(), x.detach()]).requires_grad_(x.requires_grad) for name, x in named}
 
     def called(own: dict[str, Tensor], inputs: Any, key: Tensor) -> Any:
         with KeyedDropout(key, REPLACED):
             return apply(lambda *args, **more: functional_call(module, own, args, more), inputs)
 
-    with torch.no_grad():
-        for training, given in ((True, each(inputs, lambda x: torch.stack([x, x]))), (False, inputs)):
-            module.train(training)
-            try:
-                vmap(called, in_dims=(0, 0 if training else None, 0))(both, given, torch.zeros(2, dtype=torch.int64))
-            except Exception as error:
-                if re.search(SHARED, str(error)):
-                    return True
+    for training, given in ((True, each(inputs, lambda x: torch.stack([x, x]))), (False, inputs)):
+        module.train(training)
+        called_by_all = vmap(called, in_dims=(0, 0 if training else None, 0))
+        try:
+            with torch.set_grad_enabled(training):
+                called_by_all(both, given, torch.zeros(2, dtype=torch.int64))
+        except Exception as error:
+            if re.search(SHARED, str(error)):
+                return True
     return False
+
+
+def register(task: Task, module: nn.Module, names: Sequence[str]) -> None:
+    """Have a module register the buffers that its first pass registers, such as a mask that is the same for all runs.
+
+    Args:
+        task: whose model it is.
+        module: in training mode; its other buffers are afterwards those of a pass.
+        names: of these buffers.
+
+    Raises:
+        RuntimeError: one is not the same with other seeds and other examples.
+    """
+    if not names:
+        return
+    found = []
+    for one, some in ((module, slice(0, 2)), *((task.model(seed).train(), slice(-2, None)) for seed in (0, 1))):
+        with (Key(0) / "probe").seeded():
+            apply(one, task.train.at(some).inputs)
+        found.append(dict(one.named_buffers()))
+    for name in names:
+        if not all(name in other and torch.equal(found[0][name], other[name]) for other in found):
+            raise RuntimeError(REGISTERED.format(name))

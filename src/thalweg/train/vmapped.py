@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_batchedtensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from thalweg.average._batch_norm import Moments, moments
 from thalweg.task import Split, Task, apply
+from thalweg.task.loss_state import loss_state
 from thalweg.task.outside import outside
 from thalweg.task.reading import Batch, each, leaves
 from thalweg.task.twice import StandIns
@@ -26,7 +28,7 @@ from thalweg.train.counter import step_keys
 from thalweg.train.drawn import drawn, looked_at
 from thalweg.train.dropout import KeyedDropout
 from thalweg.train.footprint import at_once, saved_bytes
-from thalweg.train.own import OwnTensors, own_copies, writes
+from thalweg.train.own import REGISTERED, OwnTensors, own_copies, register, writes
 from thalweg.train.passes import InFloat32, autocast, part_keys
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
@@ -46,7 +48,8 @@ class Vmapped(Rows):
 
     Raises:
         RuntimeError: the module draws random numbers that have no key, or keeps outside its parameters and buffers
-            what differs between runs; or, on the first step, vmap cannot take the module or the loss.
+            what differs between runs; the loss keeps something; or, on the first step, vmap cannot take the module or
+            the loss.
     """
 
     spare = 1
@@ -58,7 +61,9 @@ class Vmapped(Rows):
         states = filled_up(states, max(FEWEST, self.asked + self.spare))
         super().__init__(task, states)
         self.gradients = torch.zeros_like(self.parameters)
-        if why := outside(task).obstacle or _draws(task):
+        loss = "" if self.begun.recipe.loss else loss_state(task).obstacle
+        seen = outside(task)
+        if why := seen.obstacle or loss or _draws(task):
             raise RuntimeError(why)
         if self.together.recompute != "none":
             raise RuntimeError("vmap cannot compute blocks again, because torch.func takes no checkpoints")
@@ -68,7 +73,10 @@ class Vmapped(Rows):
         self.rest = {name: torch.stack([s.tensors[f"model/{name}"] for s in states]) for name in rest}
         self.looked = False
         self.no_key = torch.tensor(0)  # in evaluation mode nothing is dropped, or the same for all
-        self.writes, self.twice, self.given_place = writes(task), outside(task).twice, outside(task).given_place
+        self.writes, self.twice = writes(task), seen.twice
+        self.given_place = [name for name in seen.given_place if name in self.rest]
+        self.made = [name for name in seen.given_place if name not in self.rest]
+        register(task, self.module, self.made)
         self.losses: Callable[..., tuple[Tensor, Rest]] = vmap(self._loss)
         self.traceable: Callable[..., Any] = vmap(grad_and_value(self._loss_of_row, has_aux=True))
         self.predict = vmap(self._tensors, in_dims=(0, 0, None, None))
@@ -78,7 +86,11 @@ class Vmapped(Rows):
         """Return what the module returns with the tensors of a model; ``like`` is any of which each has its own."""
         twice = StandIns(self.module, own) if self.twice else nullcontext()
         with twice, OwnTensors(like) if self.writes else nullcontext():
-            return apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
+            output = apply(lambda *args, **named: functional_call(self.module, own, args, named), inputs)
+        for name in self.made:
+            if is_batchedtensor(self.module.get_buffer(name)):
+                raise RuntimeError(REGISTERED.format(name))
+        return output
 
     def _evaluate(self, row: Tensor, rest: Rest, inputs: Any, key: Tensor) -> Any:
         inputs = own_copies(row, inputs) if self.writes else inputs
@@ -294,7 +306,7 @@ class Vmapped(Rows):
         # No copy of the module: what vmap leaves in an attribute, as with an old weight norm's, cannot be copied.
         names = {id(x): name for name, x in (*self.module.named_parameters(), *self.module.named_buffers())}
         own, kept = self.model(row), self.module.state_dict(keep_vars=True)
-        return {n: own[f"model/{names[id(x)]}"].clone() if id(x) in names else x for n, x in kept.items()}
+        return {n: own.get(f"model/{names[id(x)]}", x).clone() if id(x) in names else x for n, x in kept.items()}
 
 
 def _draws(task: Task) -> str:
