@@ -20,7 +20,7 @@ LIBRARY = ["errors", "files", "cache", "technique", "key", "graph", *KINDS, "rec
 MAY_IMPORT = {
     "errors": [],
     "files": [],
-    "cache": [],
+    "cache": ["files"],
     "technique": ["errors"],
     "key": ["errors"],
     "graph": ["errors", "key"],
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "record": ["errors"],
     "report": ["errors", "files", "cache", "record"],
     "surgery": ["errors", "technique", "graph"],
-    "train": ["errors", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
+    "train": ["errors", "files", "cache", "technique", "key", *KINDS, "recipe", "task", "surgery", "record"],
     "study": ["version", *LIBRARY, "latex", "record", "report"],
     "inspect": [*LIBRARY, "record", "report"],
     "watch": ["errors", "record", "report"],

@@ -98,9 +98,9 @@ def test_a_single_run_that_is_stopped_at_its_end_is_done_all_the_same(task, tmp_
             whole_page = report.write
             patch.setattr(report, "write", lambda *given: ended(whole_page, *given))
         else:
-            write = single._write
-            patch.setattr(single, "_write", lambda path, content: ended(write, path, content) if path.name == after
-                          else write(path, content))  # fmt: skip
+            write = single.write_whole
+            patch.setattr(single, "write_whole", lambda path, content: ended(write, path, content)
+                          if path.name == after else write(path, content))  # fmt: skip
         with pytest.raises(KeyboardInterrupt):
             train(task, RECIPE, out=out, progress=False, seconds=0)
     train(task, RECIPE, out=out, progress=False)
