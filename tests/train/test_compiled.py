@@ -210,6 +210,26 @@ def test_another_process_finds_the_code_and_gives_the_same_bits(tmp_path):
     assert np.array_equal(np.load(tmp_path / "weights.npy"), expected[0].weights["0.weight"].numpy())
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_what_would_have_other_bits_in_other_numbers_is_not_compiled_and_it_is_said(large):
+    """Torch's own convolution of several models; of one it is taken, and windows that are not many are ours."""
+    inner, places = (lambda: nn.Conv1d(2, 8, 41), 140) if large else (lambda: nn.ConvTranspose1d(2, 8, 5), 184)
+
+    def model():
+        return nn.Sequential(
+            nn.Linear(64, 360), nn.Unflatten(1, (2, 180)), inner(), nn.Flatten(), nn.Linear(8 * places, 10)
+        )
+
+    task = small_digits(model)
+    plan = Plan("vmapped", 8, 1e-2, 1e-3, "so")
+    found = planner.to_compile(task, Together(), plan, 1e6)
+    name = "conv1d" if large else "conv_transpose1d"
+    assert found.reason == (
+        f"so; not compiled: {name} of such tensors has last bits that depend on how many models it is compiled for"
+    )
+    assert graphs_of(task, 1, [36])
+
+
 @pytest.mark.slow
 def test_twenty_shapes_are_twenty_graphs(tmp_path, monkeypatch):
     """torch.compile would stop at its eighth, without a word."""

@@ -24,6 +24,7 @@ from thalweg.train.counter import step_keys
 from thalweg.train.inductor import Code, compile_graph, load, path_of
 from thalweg.train.mixing import as_trained
 from thalweg.train.recorded import recorded
+from thalweg.train.stacked.alone import as_code
 from thalweg.train.state import RunState, beginnings
 from thalweg.train.step import CHUNK, switched
 from thalweg.train.vmapped import Rest, Vmapped, filled_up, joined, rest_of
@@ -202,7 +203,7 @@ class Graph:
     @contextmanager
     def _as_it_is_called(self) -> Iterator[None]:
         self.models.module.train(self.training)
-        with torch.set_grad_enabled(self.training):
+        with torch.set_grad_enabled(self.training), as_code():
             yield
 
     def make(self) -> Code:

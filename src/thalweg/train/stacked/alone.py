@@ -7,7 +7,9 @@ the bits, and takes the time, that it has alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -15,18 +17,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._C import _functorch as functorch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils import _pytree as pytree
 
-__all__ = ["ALONE", "by_itself", "settled"]
+__all__ = ["ALONE", "as_code", "by_itself", "in_code", "settled"]
+
+_CODE: ContextVar[bool] = ContextVar("whether code is made of what is called", default=False)
+
+
+@contextmanager
+def as_code() -> Iterator[None]:
+    """Let what is called inside a ``with`` be as it is compiled: for so many models at once."""
+    token = _CODE.set(True)
+    try:
+        yield
+    finally:
+        _CODE.reset(token)
+
+
+def in_code() -> bool:
+    """Return whether code is made of what is called."""
+    return _CODE.get()
 
 
 def by_itself(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any:
     """Return what a function is of each model's arguments by themselves, stacked; ``NotImplemented`` if not stacked.
 
     What it writes into vectors, as batch norm does into its statistics, is written into each model's.
+
+    Raises:
+        RuntimeError: it is to be part of code for several models.
     """
     leaves, spec = pytree.tree_flatten((args, kwargs))
+    if in_code() and any(count > 1 for count in _stacks()):
+        raise RuntimeError(
+            f"{function.__name__} of such tensors has last bits that depend on how many models it is compiled for"
+        )
     if not _are_stacked(leaves):
         return NotImplemented
 
@@ -40,17 +65,25 @@ def by_itself(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any
 
 def settled(x: Tensor) -> Tensor:
     """Return a tensor whose rows lie one behind the other where models are stacked, and whose gradient's do."""
-    return _Settled.apply(x) if _are_stacked([x]) else x  # type: ignore[no-untyped-call, no-any-return]
+    return _Settled.apply(x) if _are_stacked([x]) else x  # type: ignore[no-untyped-call]
 
 
 def _are_stacked(leaves: list[Any]) -> bool:
-    """Return whether vmap stacks any of these now, and nothing else is done to them or traced."""
+    """Return whether vmap stacks any of these now, nothing else is done to them, and no code is made of it."""
     levels = functorch.get_interpreter_stack() or []
     return (
-        get_proxy_mode() is None
+        not in_code()
         and any(isinstance(x, Tensor) and functorch.is_batchedtensor(x) for x in leaves)
         and all(level.key() == functorch.TransformType.Vmap for level in levels)
     )
+
+
+def _stacks() -> list[int]:
+    """Return how many each vmap around this stacks."""
+    levels = [
+        level for level in functorch.get_interpreter_stack() or [] if level.key() == functorch.TransformType.Vmap
+    ]
+    return [functorch.CVmapInterpreterPtr(level).batchSize() for level in levels]
 
 
 class _Each(torch.autograd.Function):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from thalweg.train.stacked.alone import by_itself, settled
+from thalweg.train.stacked.alone import by_itself, in_code, settled
 from thalweg.train.stacked.windows import Spans, per_axis, window_spans
 
 __all__ = ["conv1d", "conv2d"]
@@ -49,8 +49,8 @@ def conv2d(
 
     One matrix product over the input's windows. They are kept for the backward pass, and twice for a moment in it:
     ``kh × kw / (stride_h × stride_w)`` times the input's memory. Where that is too much, torch's own is quicker: for
-    each model by itself; in code that is compiled for so many models, for all of them, but for groups whose bits
-    would not be the same: see `_is_grouped`.
+    each model by itself, or in code that is compiled for one; code for several is not made of it. Groups are left to
+    torch only where nothing is compiled: see `_is_grouped`.
     """
     return _convolve(F.conv2d, 2, input, weight, bias, stride, padding, dilation, groups)
 
@@ -80,7 +80,7 @@ def _convolve(
         return NotImplemented
     places = math.prod(len(range(*span.indices(size))) for span, size in zip(spans[0], sizes, strict=True))
     numbers = len(spans) * places * x.shape[:-rank].numel()
-    if numbers > _FEW:
+    if numbers > (_MOST if in_code() else _FEW) and not (in_code() and grouped):
         found = by_itself(function, x, weight, bias, stride, padding, dilation, groups)
         if found is not NotImplemented or (numbers > _MOST and not grouped):
             return found
@@ -89,14 +89,14 @@ def _convolve(
     if any(map(any, pads)):
         x = F.pad(x, [0, 0, *(side for pad in reversed(pads) for side in pad)])
     columns = _windows(torch.unflatten(x, 0, (groups, per_group)), spans)
-    sizes = columns.shape[3:]
+    shape = columns.shape[3:]
     columns = columns.flatten(1, 2).flatten(2)
     # (groups, out / groups, kernel × per_group): in the windows' order, the kernel's places first.
     rows = weight.flatten(2).transpose(1, 2).reshape(groups, out // groups, -1)
     y = torch.matmul(rows, columns).flatten(0, 1)
     if bias is not None:
         y = y + bias.unsqueeze(-1)
-    y = torch.unflatten(y, -1, sizes).movedim(-1, 0)
+    y = torch.unflatten(y, -1, shape).movedim(-1, 0)
     return y.squeeze(0) if single else y
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from thalweg.train.stacked.alone import by_itself, settled
+from thalweg.train.stacked.alone import by_itself, in_code, settled
 
 __all__ = ["batch_norm"]
 
@@ -34,7 +34,7 @@ def batch_norm(
     """
     if input.dim() < 2 or not input.is_floating_point() or input.dtype != (input if weight is None else weight).dtype:
         return NotImplemented
-    if input.dim() > 2 and input.numel() > _FEW:
+    if input.dim() > 2 and input.numel() > _FEW and not in_code():
         found = by_itself(F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps)
         if found is not NotImplemented:
             return found
