@@ -164,6 +164,54 @@ def test_numbers_drawn_outside_torch_are_seeded_too(draw):
     assert all(torch.equal(w, second.weights[n]) for n, w in first.weights.items())
 
 
+class FirstSeen(nn.Module):
+    """Begins with the first examples that it sees, in whatever mode, as a codebook and an ActNorm do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale = nn.Linear(64, 8), nn.Parameter(torch.ones(8))
+        self.register_buffer("book", torch.zeros(10, 8))
+        self.register_buffer("begun", torch.tensor(False))
+        self.register_buffer("seen", torch.zeros(64))
+
+    def forward(self, x):
+        hidden = self.layer(x)
+        if not self.begun:
+            with torch.no_grad():
+                self.book.copy_(hidden[torch.randint(len(x), (10,))])
+                self.scale.copy_(1 / hidden.std(0))
+                self.seen.copy_(x[0])
+                self.begun.fill_(True)
+        return -torch.cdist(hidden * self.scale, self.book)
+
+
+def test_a_layer_that_begins_with_what_it_sees_first_begins_with_what_it_trains_on():
+    task = small_digits(FirstSeen)
+    first, again = (train(task, [member(optim.adam(), 3)], keep_weights=True)[0] for _ in range(2))
+    assert first.curve.valid.tolist() == again.curve.valid.tolist()
+    for name, x in first.weights.items():
+        assert torch.equal(x, again.weights[name]), name
+    holds = {part: bool((getattr(task, part).inputs == first.weights["seen"]).all(1).any())
+             for part in ("train", "valid", "test")}  # fmt: skip
+    assert holds == {"train": True, "valid": False, "test": False}
+
+
+def test_what_is_counted_while_judging_does_not_count():
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(64, 10)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x)
+
+    task = small_digits(Counting)
+    for executor in ("one by one", "vmapped"):
+        results = train(task, [member(optim.sgd(), seed) for seed in range(3)], executor, keep_weights=True)
+        assert [int(result.weights["calls"]) for result in results] == [result.steps for result in results]
+
+
 def test_what_vmap_cannot_take_is_said_with_the_reason():
     class Branches(nn.Module):
         def __init__(self):

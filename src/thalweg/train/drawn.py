@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,6 +37,7 @@ class Drawn:
         evaluating: whether it draws in evaluation mode too, as ``F.dropout(x)`` does, whose ``training`` is True.
         keyed: whether draws have keys. They have none where the way back draws too: a checkpoint draws again what it
             has drawn, which torch sees to by its generator alone.
+        changes: whether the model, in evaluation mode, writes into its parameters or buffers.
     """
 
     masks: bool
@@ -44,6 +46,7 @@ class Drawn:
     moves_generator: bool
     evaluating: bool
     keyed: bool = True
+    changes: bool = False
 
 
 def drawn(task: Task) -> Drawn:
@@ -82,9 +85,11 @@ class _Asked(TorchFunctionMode):
 
 def _probe(task: Task, hidden: Mapping[Any, Any]) -> Drawn:
     """Return what two examples draw, where some of torch's functions are others."""
-    module, few = task.model(0), task.train.at(slice(0, 2))
-    found, asked = [], _Asked()
+    few = task.train.at(slice(0, 2))
+    found, asked, changes = [], _Asked(), False
     for training in (True, False):
+        module = task.model(0)  # which may draw, and write into itself, the first time alone
+        held = _held(module)
         masks = KeyedDropout(torch.tensor(0), hidden)
         # In training with a graph: a forward may put a hook on a gradient there, or take gradients itself.
         with (Key(0) / "probe").seeded(), torch.set_grad_enabled(training), masks, asked:
@@ -94,11 +99,22 @@ def _probe(task: Task, hidden: Mapping[Any, Any]) -> Drawn:
                 with suppress(Exception):  # what stands in the way is said where it is trained
                     task.loss(output, few.targets)
             del output  # and the graph
+            changes = not _are_equal(held, _held(module))
             found.append((masks.layer > 0, masks.seeded or _generators() != before))
     (masked, moves), evaluating = found
     if _draws_behind(task):
-        return Drawn(False, False, {}, True, any(evaluating), keyed=False)
-    return Drawn(masked or evaluating[0], asked.noise, hidden, moves or evaluating[1], any(evaluating))
+        return Drawn(False, False, {}, True, any(evaluating), False, changes)
+    moves = moves or evaluating[1]
+    return Drawn(masked or evaluating[0], asked.noise, hidden, moves, any(evaluating), True, changes)
+
+
+def _held(module: nn.Module) -> dict[str, Tensor]:
+    """Return copies of a module's parameters and buffers by name."""
+    return {name: x.detach().clone() for name, x in (*module.named_parameters(), *module.named_buffers())}
+
+
+def _are_equal(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return some.keys() == others.keys() and all(torch.equal(x, others[name]) for name, x in some.items())
 
 
 def _draws_behind(task: Task) -> bool:

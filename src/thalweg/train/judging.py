@@ -28,6 +28,11 @@ def outcomes(
     The latter where the metric has one value for a whole split. Examples pass ``chunk`` at a time, and are judged
     when the models have put out ``judged`` numbers.
     """
+    with models.unchanged():
+        return _outcomes(models, split, metric, chunk, judged)
+
+
+def _outcomes(models: Executor, split: Split, metric: Metric, chunk: int, judged: float) -> np.ndarray:
     pieces, held, begun, numbers = [], [], 0, 0
     for start in range(0, len(split), chunk):
         beat()
@@ -40,7 +45,7 @@ def outcomes(
         targets = split.at(slice(begun, end)).targets
         values = _judged(held, targets, metric)
         if values.dim() == 1 and begun == 0 < end < len(split):
-            return outcomes(models, split, metric, chunk if plain else len(split), math.inf)
+            return _outcomes(models, split, metric, chunk if plain else len(split), math.inf)
         pieces.append(values.reshape(len(values), -1).float().numpy())
         held, begun, numbers = [], end, 0
     return np.concatenate(pieces, axis=1)

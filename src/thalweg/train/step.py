@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ from thalweg.train.made import model_of, step_loss_of
 from thalweg.train.passes import autocast, part_keys, parts, trainable
 from thalweg.train.pulse import beat
 from thalweg.train.recompute import blocks, recomputed
+from thalweg.train.restored import as_before, buffers_as_before
 from thalweg.train.state import Member, RunState, of_module
 
 __all__ = ["CHUNK", "FEWEST", "Executor", "OneByOne", "Rows", "drawn", "quiet_fallback", "switched"]
@@ -89,6 +90,13 @@ class Executor(Protocol):
 
         Those of a population are one tensor, (row, example, …), of all runs at least; a model alone may return what
         it likes.
+        """
+        ...
+
+    def unchanged(self) -> AbstractContextManager[None]:
+        """Keep from the models what they write into themselves when they are evaluated inside a ``with``.
+
+        As layers do that begin with the first examples that they see: those are to be examples to train on.
         """
         ...
 
@@ -285,7 +293,7 @@ class OneByOne(Rows):
         keys = step_keys(self.mask_keys, steps)
         for i, row in enumerate(rows.tolist()):
             places = [self.parameters[row], self.gradients[row]]
-            with _as_before(places), _buffers_as_before(self.modules[row]):
+            with as_before(places), buffers_as_before(self.modules[row]):
                 self.parameters[row] = weights[i]
                 self._backward(row, batch, steps[row], keys[row])
                 found[i] = self.gradients[row]
@@ -296,9 +304,19 @@ class OneByOne(Rows):
         """See `Executor`."""
         names = [f"{name}.{what}" for name in self.batch_norms for what in ("running_mean", "running_var")]
         buffers = [self.modules[row].get_buffer(name) for row in rows.tolist() for name in names]
-        with _as_before([*(self.parameters[row] for row in rows.tolist()), *buffers]):
+        with as_before([*(self.parameters[row] for row in rows.tolist()), *buffers]):
             self.parameters[rows] = weights
             self._normalise(rows, split)
+            yield
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """See `Executor`."""
+        with ExitStack() as stack:
+            if self.drawn.changes:
+                stack.enter_context(as_before([self.parameters]))
+                for module in self.modules:
+                    stack.enter_context(buffers_as_before(module))
             yield
 
     def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
@@ -361,30 +379,6 @@ def _gathered(outputs: Iterable[Any], count: int) -> Tensor | list[Any]:
             whole = None
         found.append(x)
     return found if whole is None else whole
-
-
-@contextmanager
-def _as_before(places: Sequence[Tensor]) -> Iterator[None]:
-    """Give tensors the values back that they had before a ``with``."""
-    kept = [place.detach().clone() for place in places]
-    try:
-        yield
-    finally:
-        for place, value in zip(places, kept, strict=True):
-            place.detach().copy_(value)
-
-
-@contextmanager
-def _buffers_as_before(module: nn.Module) -> Iterator[None]:
-    """Give a module its buffers back, with their values, also where forward puts others in their place."""
-    own = [(part, dict(part.named_buffers(recurse=False))) for part in module.modules()]
-    with _as_before([x for _, buffers in own for x in buffers.values()]):
-        try:
-            yield
-        finally:
-            for part, buffers in own:
-                for name, x in buffers.items():
-                    setattr(part, name, x)
 
 
 @contextmanager

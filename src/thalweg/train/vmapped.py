@@ -30,6 +30,7 @@ from thalweg.train.dropout import KeyedDropout
 from thalweg.train.footprint import at_once, saved_bytes
 from thalweg.train.own import REGISTERED, OwnTensors, own_copies, register, writes
 from thalweg.train.passes import InFloat32, autocast, part_keys
+from thalweg.train.restored import as_before
 from thalweg.train.stacked import REPLACED
 from thalweg.train.state import RunState, of_module
 from thalweg.train.step import FEWEST, Rows, switched
@@ -262,6 +263,12 @@ class Vmapped(Rows):
             yield
         finally:
             self.parameters, self.rest = before
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """See `Executor`."""
+        with as_before([self.parameters, *self.rest.values()]) if drawn(self.task).changes else nullcontext():
+            yield
 
     def _moments(self, rows: Tensor, name: str, calls: int, inputs: Any) -> Moments:
         switched(self.module, training=False)
