@@ -217,7 +217,7 @@ def test_a_compiler_that_dies_is_begun_once_more(joined, tmp_path, times, become
 
 
 def test_a_plan_says_what_is_compiled_on_the_nodes(joined, monkeypatch, capsys):
-    monkeypatch.setattr(planner, "PAYS", {"vmapped": 0, "one by one": 0})
+    monkeypatch.setattr(planner, "PAYS", ((0.0, 0),))
     monkeypatch.setattr(planner, "WORTH", 0)
     monkeypatch.setattr(planner, "LOOKS", 0)
     line = f"compare digits --vary optimizer=sgd,adam --epochs 1 --plan --engine ray --address {joined.address}"

@@ -129,9 +129,12 @@ def test_much_work_waits_for_code():
     assert found.graphs == 3, "a step of 64, one of the 52 that are left over, and an evaluation"
 
 
-@pytest.mark.parametrize(("executor", "times"), [("vmapped", 3), ("one by one", 10)])
-def test_work_is_compiled_from_so_many_times_what_compiling_takes(executor, times):
-    task, plan = small_digits(mlp), Plan(executor, 32, 1e-4, 1e-4, "as said")
+@pytest.mark.parametrize(
+    ("executor", "vmap", "times"),
+    [("vmapped", 1.1, 3), ("vmapped", 0.0, 3), ("one by one", 0.8, 5), ("one by one", 0.3, 10)],
+)
+def test_work_is_compiled_from_so_many_times_what_compiling_takes(executor, vmap, times):
+    task, plan = small_digits(mlp), Plan(executor, 32, 1e-4, 1e-4, "as said", vmap=vmap)
     takes = sum(graph.seconds for graph in planner.graphs(task, Together(), plan))
     assert takes > 27, "three graphs of 9 s and more"
     less = planner.to_compile(task, Together(), plan, 0.99 * times * takes)

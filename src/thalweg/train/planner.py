@@ -58,11 +58,12 @@ SECONDS = 1.0
 MOMENT = 0.02
 """How long is measured where little depends on it, but something: three steps of each at least."""
 
-PAYS = {"vmapped": 3, "one by one": 10}
-"""How many times what compiling is estimated to take the work must be, by how it would go without.
+PAYS = ((1.0, 3), (0.6, 5), (0.0, 10))
+"""How many times what compiling is estimated to take the work must be, by how much faster vmap is than one by one.
 
 Compiled steps of small models take a third of what vmapped ones take, so 1.5 times would be even; on a busy machine
-compiling took two thirds more than estimated, and then 2.5 was even.
+compiling took two thirds more than estimated, and then 2.5 was even. Convolutions are no faster by vmap, but compiled
+three times as fast; large products are hardly faster by any means.
 """
 
 WORTH = 20.0
@@ -91,6 +92,7 @@ class Plan:
         threads: how many each of their processes has; more than one only where they train one by one.
         processes: how many of these memory has room for at once; 0 where that is as many as there are cores.
         runs: how many of a population's places are filled, where there are fewer runs than places; 0 if all.
+        vmap: how many times faster than one by one it is, if that was measured.
     """
 
     executor: str
@@ -106,6 +108,7 @@ class Plan:
     without: float = 0.0
     nodes: int = 1
     runs: int = 0
+    vmap: float = 0.0
 
     def at_once(self, cores: int) -> int:
         """Return how many processes train such runs at once on so many cores."""
@@ -197,9 +200,9 @@ def _together(
     if ratio > 1:
         one_by_one = f"one by one at {alone.step_seconds * 1e6:.0f} µs a run and step"
         reason = f"{some} together by vmap, {ratio:.1f} times faster than {one_by_one}{fewer}"
-        return Plan("vmapped", count, step, epoch, reason)
+        return Plan("vmapped", count, step, epoch, reason, vmap=ratio)
     reason = f"{alone.reason}: {some} together by vmap would take {1 / ratio:.1f} times as long{fewer}"
-    return replace(alone, together=count, reason=reason)
+    return replace(alone, together=count, reason=reason, vmap=ratio)
 
 
 def _because(plan: Plan, why: str) -> Plan:
@@ -316,7 +319,7 @@ def to_compile(task: Task, together: Together, plan: Plan, seconds: float, where
     """Return the plan with the decision to compile or not, by the CPU seconds of the work there is.
 
     Code that is there is used. Where vmap alone is no faster than one by one, less is to be hoped for, and more work
-    is asked for. Compiled code is for one thread.
+    is asked for; see `PAYS`. Compiled code is for one thread.
 
     Args:
         task, together, plan: of the runs.
@@ -338,7 +341,9 @@ def to_compile(task: Task, together: Together, plan: Plan, seconds: float, where
     pending = replace(pending, without=without, nodes=max(1, lacking))
     if not lacking:
         return where.compiled(task, together, pending)
-    if seconds < PAYS[plan.executor] * lacking * sum(graph.seconds for graph in needed):
+    gain = plan.vmap or float(plan.executor == "vmapped")
+    pays = next(times for ratio, times in PAYS if gain >= ratio)
+    if seconds < pays * lacking * sum(graph.seconds for graph in needed):
         forget(task, together)
         return replace(plan, reason=f"{plan.reason}; compiling would take longer than it can save")
     return pending
