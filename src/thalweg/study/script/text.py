@@ -182,8 +182,12 @@ TAKES_DROPOUT = set(REPLACED.values())
 
 
 def pays(ours, args, kwargs, compiled):
-    """Return whether a function is called in torch's place: attention alone only where it drops."""
-    return ours is not scaled_dot_product_attention or kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0
+    """Return whether a function is called in torch's place: attention alone where it drops or learns its mask."""
+    if ours is not scaled_dot_product_attention:
+        return True
+    mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
+    learned = mask is not None and mask.requires_grad and torch.is_grad_enabled()
+    return learned or kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0
 
 
 def get_proxy_mode():
