@@ -250,7 +250,7 @@ def train(task):
             values = {**OPTIMIZER, "lr": OPTIMIZER["lr"] * <RATE>}
             step += 1
             with torch.no_grad():
-                gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+                gradients = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]
                 GRADIENTS
                 UPDATE
                 AFTER
@@ -291,7 +291,7 @@ SECOND_BEFORE = """
 # The gradient that counts is taken at other weights, on the same batch with the same masks.
 held = [x.detach().clone() for x in (*parameters, *model.buffers())]
 with torch.no_grad():
-    first = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    first = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]
     for p, x in zip(parameters, parted(FORMULA(joined(parameters), joined(first), **WRAPPER), parameters)):
         p.copy_(x)
 """
