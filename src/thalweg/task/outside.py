@@ -24,6 +24,7 @@ from thalweg.task.hooks import Hooked, on_gradients
 from thalweg.task.reading import apply
 from thalweg.task.task import Task
 from thalweg.task.twice import StandIns
+from thalweg.task.unregistered import unregistered
 
 __all__ = ["Outside", "check_alike", "check_outside", "outside"]
 
@@ -142,7 +143,7 @@ def check_alike(task: Task, module: nn.Module) -> None:
         return
     known, mine = dict(first), _comparable(held(module))
     if names := [name for name, value in mine.items() if known.get(name, value) != value]:
-        raise RuntimeError(_drawn(mine, names))
+        raise RuntimeError(_drawn(mine, names, module))
 
 
 def _comparable(found: Held) -> Held:
@@ -243,7 +244,7 @@ class _Look:
             own = held(module)
             names = [name for name in changed(first, own) if name not in differs]
             if plain := [name for name in names if _counts(first, own, name)]:
-                return _drawn(own, plain), "", twice
+                return _drawn(own, plain, module), "", twice
             if seed == 1:
                 again = [name for name, value in first.items() if value[0] == "alias"]
                 if again:  # and it may begin with the same values for all seeds
@@ -258,7 +259,7 @@ class _Look:
                 if names:
                     _copy(module, kept)
                     if not self._gives(module, other, output):
-                        return _drawn(own, names), "", twice
+                        return _drawn(own, names, module), "", twice
         return "", "", twice
 
     def _stands_in(self, module: nn.Module, another: nn.Module, *, everywhere: bool = False) -> bool:
@@ -331,10 +332,12 @@ def _named(names: Iterable[str], module: nn.Module) -> str:
     return " and ".join(some) if len(some) < 3 else f"{', '.join(some[:-1])} and {some[-1]}"
 
 
-def _drawn(found: Held, names: Sequence[str]) -> str:
+def _drawn(found: Held, names: Sequence[str], module: nn.Module) -> str:
     if types := [name for name in names if _kind(found, name) == "type"]:
         return f"{types[0] or 'the model'} is of another type from seed to seed"
-    return f"{names[0]}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
+    return unregistered(module, names[0]) or (
+        f"{names[0]}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
+    )
 
 
 def _carried(names: Iterable[str], module: nn.Module, where: str = "in forward") -> str:
