@@ -15,13 +15,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.held import Held, changed, held
 from thalweg.task.hooks import Hooked, on_gradients
 from thalweg.task.reading import apply
+from thalweg.task.rounding import close
 from thalweg.task.task import Task
 from thalweg.task.twice import StandIns
 from thalweg.task.unregistered import unregistered
@@ -52,6 +52,7 @@ class Outside:
         twice: whether the module holds tensors of its own a second time, where others have to stand in for them; see
             `thalweg.task.twice`.
         given_place: the buffers in whose place a forward pass in training puts another tensor.
+        begins_alike: whether models of two seeds have the same parameters to begin with.
         first: what is held by a model of the first seed, without its tensors and what differs under one seed.
     """
 
@@ -63,6 +64,7 @@ class Outside:
     unseen: str = ""
     twice: bool = False
     given_place: tuple[str, ...] = ()
+    begins_alike: bool = False
     first: frozenset[tuple[str, tuple[Any, ...]]] | None = None
 
     @property
@@ -162,6 +164,7 @@ class _Look:
         count = len(task.train)
         some = torch.linspace(0, count - 1, min(2 * EXAMPLES, count), dtype=torch.float64).long()
         half = max(1, len(some) // 2)
+        self.begins_alike = False
         self.batches = [task.train.at(some[:half]), task.train.at(some[-half:])]
 
     def found(self) -> Outside:
@@ -209,6 +212,7 @@ class _Look:
             unseen=unseen,
             twice=twice,
             given_place=given_place,
+            begins_alike=self.begins_alike and not drawn and not unlike,
             first=same,
         )
 
@@ -218,12 +222,12 @@ class _Look:
 
     def _gives(self, module: nn.Module, like: nn.Module, output: Any) -> bool:
         """Return whether a module's pass over the second batch gives, and leaves behind, what another's did."""
-        if not _close(self._pass(module.train(), 1), output):
+        if not close(self._pass(module.train(), 1), output):
             return False
-        if not _close(list(_tensors(module).values()), list(_tensors(like).values())):
+        if not close(list(_tensors(module).values()), list(_tensors(like).values())):
             return False
         mine, theirs = (self._pass(x.eval(), 0) for x in (module, like))
-        return _close(mine, theirs)
+        return close(mine, theirs)
 
     def _alike(self, kept: dict[str, Tensor]) -> bool:
         """Return whether two fresh copies give the same."""
@@ -246,6 +250,7 @@ class _Look:
             if plain := [name for name in names if _counts(first, own, name)]:
                 return _drawn(own, plain, module), "", twice
             if seed == 1:
+                self.begins_alike = all(torch.equal(p, kept[name]) for name, p in module.named_parameters())
                 again = [name for name, value in first.items() if value[0] == "alias"]
                 if again:  # and it may begin with the same values for all seeds
                     _change(module, {str(first[name][1]) for name in again})
@@ -268,7 +273,7 @@ class _Look:
         mode = StandIns(module, tensors) if everywhere else nullcontext()
         with (Key(0) / "outside" / 0).seeded(), torch.no_grad(), mode:
             found = apply(lambda *args, **named: functional_call(module.eval(), tensors, args, named), inputs)
-        return _close(found, self._pass(another.eval(), 0))
+        return close(found, self._pass(another.eval(), 0))
 
 
 def _kind(found: Held, name: str) -> str:
@@ -302,24 +307,6 @@ def _change(module: nn.Module, names: Iterable[str]) -> None:
     for name in names:
         if tensors[name].is_floating_point():
             tensors[name].mul_(0.9).add_(0.01)
-
-
-def _close(one: Any, other: Any) -> bool:
-    """Return whether outputs are the same but for rounding."""
-    pairs = [[x.detach() for x in tree_leaves(output) if isinstance(x, Tensor)] for output in (one, other)]
-    if [x.shape for x in pairs[0]] != [x.shape for x in pairs[1]]:
-        return False
-    for a, b in zip(*pairs, strict=True):
-        if torch.equal(a, b):  # which large tensors are, and need no memory for
-            continue
-        least = 100 * torch.finfo(a.dtype).eps if a.is_floating_point() else 0.0
-        if not torch.allclose(a, b, rtol=0.0, atol=least * _largest(a), equal_nan=True):
-            return False
-    return True
-
-
-def _largest(x: Tensor) -> float:
-    return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max()) if x.numel() and x.is_floating_point() else 0.0
 
 
 def _named(names: Iterable[str], module: nn.Module) -> str:
