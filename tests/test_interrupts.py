@@ -14,15 +14,15 @@ BEGIN = """
 import atexit, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background ignore
 
-def press(*_):
+def press(*_, **__):
     signal.raise_signal(signal.SIGINT)
 
-def command(does, so=None):
+def command(does, so=None, once=None):
     from thalweg.cli import commands, interrupts
     def app(**_):
         if so is None:
             return does()
-        with interrupts.stopping(so):
+        with interrupts.stopping(so, once):
             return does()
     commands.app = app
 
@@ -51,6 +51,18 @@ def test_in_a_command():
     assert ended("command(press)") == (130, "\nstopped\n")
     assert ended("command(press, 'nothing was written')") == (130, "\nstopped; nothing was written\n")
     assert ended("command(lambda: exec('press()'))") == (130, "\nstopped\n")
+    kept = "command(press, 'all is kept', once='/')"
+    assert ended(kept) == (130, "\nstopped; all is kept\n")
+    assert ended(kept.replace("'/'", "'nowhere'")) == (130, "\nstopped\n")
+
+
+@pytest.mark.parametrize("where", ["thalweg.task.loading.load_task", "thalweg.study.study.fingerprint"])
+def test_before_a_study_has_begun_nothing_is_kept(where, tmp_path):
+    module, name = where.rsplit(".", 1)
+    command = "compare", "wine", "--vary", "optimizer=sgd,adam", "--out", str(tmp_path / "study")
+    stopped = f"import thalweg.study, {module} as home\nhome.{name} = thalweg.task.{name} = press"
+    assert ended(stopped, *command) == (130, "\nstopped\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_something_makes_another_error_of_it():

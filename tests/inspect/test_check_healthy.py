@@ -351,6 +351,15 @@ def test_a_healthy_task_is_let_through(name):
     assert unsound(inspect.check(HEALTHY[name]())) == []
 
 
+def test_sparse_gradients_are_trained_by():
+    def model():
+        return nn.Sequential(nn.Embedding(50, 8, sparse=True, padding_idx=0), nn.Flatten(), nn.Linear(96, 3))
+
+    x, y = texts().train.inputs, texts().train.targets
+    found = inspect.check(tw.Task(model=model, data=(x, y), loss=F.cross_entropy, metric=tw.accuracy)).findings
+    assert not [one for one in found if "could not be made" in one.what]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in HEALTHY if name not in SOME])
 def test_another_healthy_task_is_let_through(name):

@@ -89,3 +89,21 @@ def test_a_frozen_layer_is_said_to_be_frozen():
     assert (first.slopes, sorted(first.weights), sorted(last.slopes)) == ({}, ["bias", "weight"], ["bias", "weight"])
     assert [("frozen" in line) for line in str(found).splitlines()[1:4]] == [True, False, False]
     assert first.weights["weight"] == pytest.approx(float(model[0].weight.norm()))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda net, data: inspect.noise(net, data, F.cross_entropy, sizes=(1, 4), draws=3).squares,
+        lambda net, data: [row.slopes for row in inspect.gradients(net, data, F.cross_entropy).rows],
+        lambda net, data: inspect.smoothness(net, torch.optim.SGD(net.parameters()), [data] * 3, F.cross_entropy),
+    ],
+    ids=["noise", "gradients", "smoothness"],
+)  # fmt: skip
+def test_sparse_gradients_are_those_that_dense_ones_are(look):
+    found = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(9, 4, sparse=sparse), nn.Flatten(), nn.Linear(12, 3)).double()
+        found.append(str(look(net, (torch.arange(24).view(8, 3) % 9, torch.arange(8) % 3))))
+    assert found[0] == found[1]

@@ -261,6 +261,7 @@ def test_a_command_that_cannot_be_gets_one_sentence(words, message, tmp_path, mo
         (lambda: inspect.loss_plane(linear(), (X, Y), F.mse_loss, reach=-1), "reach takes a number above 0"),
         (lambda: inspect.loss_plane(nn.PReLU(4), (X, X), F.mse_loss), "no weights of two axes"),
         (lambda: inspect.loss_plane(linear(), tw.load_task("wine"), F.mse_loss), "leave loss out"),
+        (lambda: inspect.loss_plane(linear(), small_digits(linear, loss=lambda o, y: o.no)), "loss in evaluation"),
         (lambda: inspect.trajectory_plane({}, linear(), (X, Y), F.mse_loss), "by name"),
         (lambda: inspect.trajectory_plane({"a": [linear()]}, linear(), (X, Y), F.mse_loss), "at least two"),
         (lambda: inspect.trajectory_plane({"a": [linear()] * 2}, linear(), (X, Y), F.mse_loss), "never moved"),

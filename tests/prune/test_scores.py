@@ -75,6 +75,15 @@ def test_snip_is_the_loss_slope_in_each_weights_share():
     assert kept.min() > gone.max() - 1e-9
 
 
+def test_snip_takes_sparse_gradients():
+    words, y, found = torch.arange(24).view(8, 3) % 9, torch.arange(8) % 3, []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(9, 4, sparse=sparse), nn.Flatten(), nn.Linear(12, 3))
+        found.append(prune.snip().masks(net, 0.4, batch=(words, y), loss=F.cross_entropy))
+    assert all(torch.equal(mask, found[1][name]) for name, mask in found[0].items())
+
+
 def test_snip_looks_without_dropout_and_with_the_batchs_statistics():
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).double()

@@ -4,18 +4,21 @@ import time
 from dataclasses import asdict, replace
 
 import pytest
+import torch
 from torch import nn
 
 import thalweg as tw
 from small import small_digits
-from thalweg import activation, dropout, loss, norm
+from thalweg import activation, dropout, init, loss, norm
 from thalweg.errors import InputError
 from thalweg.recipe import Together
 from thalweg.record import Store
 from thalweg.study import planning
+from thalweg.study.before import alike, explain, understood
 from thalweg.study.budget import whole_study
 from thalweg.study.plan import Protocol, kinds
 from thalweg.study.planning import make_plans, plan_facts, plans_of, sentences
+from thalweg.technique import Choice
 from thalweg.train import planner
 from thalweg.train.planner import Plan
 
@@ -293,3 +296,48 @@ def test_a_study_of_several_kinds_keeps_and_shows_their_plans(task, tmp_path):
         said = [name for line in plan["sentences"] for name in line.partition(":")[0].split("; ")]
         assert sorted(said) == ["norm batch", "norm layer", "norm rms"]
     assert all(line in (tmp_path / "report.html").read_text() for line in plan["sentences"])
+
+
+def zeroed():
+    module = nn.Linear(64, 10)
+    for p in module.parameters():
+        nn.init.zeros_(p)
+    return module
+
+
+def seeded():
+    torch.manual_seed(0)
+    return nn.Linear(64, 10)
+
+
+SAME = (
+    "all runs begin from the same weights, because the model of task small digits has these whatever the seed; seeds "
+    "differ in the order of data and in what training draws"
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "inits", "said"),
+    [
+        (seeded, [None], [SAME]),
+        (seeded, [None, init.he_normal()], [SAME]),
+        (seeded, [init.he_normal()], []),
+        (zeroed, [None], [SAME]),
+        (lambda: nn.Linear(64, 10), [None], []),
+        (lambda: nn.Sequential(seeded(), nn.Linear(10, 10)), [None], [SAME]),
+        (lambda: nn.Sequential(nn.Linear(64, 10), seeded()), [None], []),
+    ],
+)
+def test_that_all_runs_begin_alike_is_said(model, inits, said):
+    recipes = {str(one): tw.Recipe(tw.optim.sgd(), epochs=1, init=one) for one in inits}
+    assert alike(small_digits(model), recipes) == said
+
+
+def test_that_a_batch_is_all_there_is_is_said_once_in_a_plan():
+    task = small_digits(seeded)
+    recipes = {name: tw.Recipe(epochs=1, batch_size=size) for name, size in (("a", 180), ("b", 300), ("c", 300))}
+    whole = "a batch of 300 is all of the 180 training examples: an epoch is one step"
+    assert understood(task, recipes) == [whole]
+    assert understood(task, {"": tw.Recipe(batch_size=Choice([64, 181]))}) == [whole.replace("300", "181")]
+    lines = explain(task, recipes, trials=1, seeds=2, processes=1)
+    assert [line for line in lines if line in (whole, SAME)] == [whole, SAME]

@@ -219,6 +219,28 @@ def test_what_goes_around_an_optimizer_goes_into_its_script(odd, tmp_path):
     assert_same_weights(tw.load_task(odd), recipes, tmp_path)
 
 
+WORDS = """
+import torch
+from torch import nn
+from sklearn.datasets import load_digits
+import thalweg as tw
+
+def net():
+    return nn.Sequential(nn.Embedding(17, 4, sparse=True), nn.Flatten(), nn.Linear(256, 10))
+
+inputs, targets = load_digits(return_X_y=True)
+task = tw.Task(model=net, data=(inputs[:150].astype(int), targets[:150]), loss=nn.functional.cross_entropy,
+               metric=tw.accuracy, dtype=torch.float64)
+"""
+
+
+def test_sparse_gradients_are_dense_in_the_script_too(tmp_path):
+    (tmp_path / "words.py").write_text(WORDS)
+    around = {"wrapper": tw.wrapper.sam(0.1), "gradient": tw.gradient.clip_norm(0.5), "prune": tw.prune.snip()}
+    recipe = tw.Recipe(tw.optim.adam(lr=0.01), epochs=2, **around)
+    assert_same_weights(tw.load_task(f"{tmp_path / 'words.py'}:task"), {"around": recipe}, tmp_path)
+
+
 DEEP = """
 import torch
 from torch import nn

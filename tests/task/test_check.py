@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from tiny import classes, linear, numbers, quantity, tiny, words, x
+from tiny import Helped, both_heads, classes, linear, numbers, quantity, tiny, words, x
 from torch import nn
 from torch.nn import functional as F
 
@@ -149,6 +149,7 @@ HEALTHY = {
         loss=lambda o, y: F.cross_entropy(o[0], y),
         metric=metric(lambda o, y: (o[0].argmax(1) == y).float()),
     ),
+    "a second head in training": tiny(model=Helped, loss=both_heads),
     "an autoencoder": tiny(model=lambda: nn.Linear(4, 4), data=(x, x), loss=F.mse_loss, metric=tw.squared_error),
     "a class at every place": tiny(
         model=Tied, data=(words, words), metric=metric(lambda o, y: (o.argmax(1) == y).float().mean(1))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import classes, linear, quantity, tiny, words, x
+from tiny import Helped, both_heads, classes, linear, quantity, tiny, words, x
 from torch import nn
 from torch.nn import functional as F
 
@@ -204,6 +204,13 @@ class Both(nn.Module):
 
     def forward(self, a, b):
         return self.a(a) + self.b(b).mean(1)
+
+
+def test_a_loss_of_what_is_put_out_in_training_alone_is_seen_there():
+    plain = fingerprint(tiny(model=Helped, loss=both_heads))
+    assert fingerprint(tiny(model=Helped, loss=both_heads)) == plain
+    other = fingerprint(tiny(model=Helped, loss=lambda o, y: both_heads(o, y) + 0.01 * o[1].square().mean()))
+    assert [part for part in plain if plain[part] != other[part]] == ["loss"]
 
 
 def test_weights_that_are_views_or_sparse_have_the_hash_of_their_values():

@@ -45,6 +45,18 @@ def attention(width, **options):
     return Of(layer, lambda layer, x: layer(x, x, x, need_weights=False)[0])
 
 
+class Biased(nn.Module):
+    """Attention with a bias for each pair of places, which is learned."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layer, self.bias = nn.Linear(width, 3 * width), nn.Parameter(torch.zeros(4, 4))
+
+    def forward(self, x):
+        q, k, v = self.layer(x)[:, None].chunk(3, -1)
+        return F.scaled_dot_product_attention(q, k, v, self.bias.expand(len(x), 1, -1, -1))[:, 0]
+
+
 def encoder(width, **options):
     return nn.TransformerEncoderLayer(width, 1, 2 * width, dropout=0.1, batch_first=True, **options)
 
@@ -127,6 +139,7 @@ SEQUENCES = {
     "layer norm on sequences": lambda w: Between(w, nn.LayerNorm(w)),
     "rms norm": lambda w: Between(w, nn.RMSNorm(w)),
     "attention": attention,
+    "attention with a learned bias": Biased,
     "attention with dropout": lambda w: attention(w, dropout=0.2),
     "transformer encoder layer": encoder,
     "transformer encoder layer, norm first": lambda w: encoder(w, norm_first=True, activation="gelu"),

@@ -85,7 +85,9 @@ DRAWN = {
         lambda self, h: torch.sin(self.config.scale * h),
         config=lambda _: SimpleNamespace(scale=random.random()),
     )),
-    "layers in a list": ("parts.0.weight", net(lambda self, h: self.parts[0](h), parts=lambda _: [nn.Linear(8, 8)])),
+    "layers in a list": ("parts.0, a Linear in a plain list, is no part of the model", net(
+        lambda self, h: self.parts[0](h), parts=lambda _: [nn.Linear(8, 8)],
+    )),
 }  # fmt: skip
 """What differs between seeds, and the name that it goes by."""
 

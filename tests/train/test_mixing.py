@@ -1,5 +1,6 @@
 """Pictures that are mixed, and the loss of examples with the targets of several."""
 
+import numpy as np
 import pytest
 import torch
 from pictures import MIXING, member, members, pictures
@@ -79,3 +80,26 @@ def test_numbers_are_mixed_as_classes_are():
     F.mse_loss(module(x), shares @ y).backward()
     for name, p in module.named_parameters():
         torch.testing.assert_close(p.detach() - 0.1 * p.grad, result.weights[name])
+
+
+class Helped(nn.Module):
+    """A linear model with a second head in training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.main, self.aside = nn.Linear(64, 10), nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return (self.main(x), self.aside(x)) if self.training else self.main(x)
+
+
+def test_a_loss_of_what_is_put_out_in_training_alone_mixes_too():
+    images, y = (getattr(pictures().train, name) for name in ("inputs", "targets"))
+    task = tw.Task(
+        model=Helped, data=(images, y), loss=lambda o, y: sum(F.cross_entropy(x, y) for x in o), metric=tw.accuracy
+    )
+    before = torch.get_rng_state()
+    check_made(task, member(augment.mixup()).recipe)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.isfinite(train(task, [member(augment.mixup())])[0].train)

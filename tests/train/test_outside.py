@@ -3,6 +3,7 @@
 import random
 import time
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,6 +100,27 @@ def test_a_plan_and_a_check_say_what_stands_in_the_way():
         finding = modes(Subject(one, Recipe(batch_size=18, epochs=1).resolved()))
         assert words in finding.what, finding
         assert finding.level == ("wrong" if one is counting else "note")
+
+
+@pytest.mark.parametrize(
+    ("made", "use", "words"),
+    [
+        (lambda _: [nn.Linear(8, 8)], lambda parts: parts[0], "nn.ModuleList"),
+        (lambda _: {"one": nn.Linear(8, 8)}, lambda parts: parts["one"], "nn.ModuleDict"),
+        (lambda _: [[nn.Linear(8, 8)]], lambda parts: parts[0][0], "nn.ModuleList"),
+        (lambda _: [nn.Parameter(torch.randn(8))], lambda parts: parts[0].mul, "nn.ParameterList"),
+        (lambda _: {"one": nn.Parameter(torch.randn(8))}, lambda parts: parts["one"].mul, "nn.ParameterDict"),
+        (lambda _: SimpleNamespace(one=nn.Linear(8, 8)), lambda parts: parts.one, "make it an attribute"),
+        (lambda _: [torch.randn(8)], lambda parts: parts[0].mul, "register it as a buffer"),
+    ],
+)
+def test_what_torch_does_not_find_is_to_be_kept_where_it_does(made, use, words):
+    one = task(lambda: nn.Sequential(net(lambda self, h: use(self.parts)(h), parts=made)()))
+    what, _, remedy = outside(one).drawn.partition("; ")
+    assert what.startswith("0.parts")
+    assert words in remedy
+    if "buffer" not in words:
+        assert words in modes(Subject(one, Recipe(batch_size=18, epochs=1).resolved())).remedy.replace("Make", "make")
 
 
 STUDIED = [

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -125,6 +126,29 @@ def test_a_sum_over_examples_does_not_pass_in_parts(loss):
         ):
             check_passes(task, recipe)
         check_passes(task, replace(recipe, loss=cross_entropy()))
+
+
+class Helped(nn.Linear):
+    """A linear model with a second head in training alone."""
+
+    def __init__(self):
+        super().__init__(64, 10)
+        self.aside = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return (super().forward(x), self.aside(x)) if self.training else super().forward(x)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS[:2])
+def test_a_loss_of_what_is_put_out_in_training_alone_is_looked_at_there(executor):
+    def loss(output, y, reduction="mean"):
+        return sum(nn.functional.cross_entropy(head, y, reduction=reduction) for head in output)
+
+    task = small_digits(Helped, loss=loss, dtype=torch.float64)
+    for whole, cut in zip(runs(task, executor), runs(task, executor, accumulate=4), strict=True):
+        agree(whole, cut, rtol=1e-7, atol=1e-9)
+    with pytest.raises(InputError, match="is a sum over"):
+        check_passes(small_digits(Helped, loss=partial(loss, reduction="sum")), member(accumulate=4).recipe)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,14 @@ def test_attention(mask, scale):
     agrees(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask, scale=scale), [q, k, v])
 
 
+def test_attention_with_a_mask_that_is_learned():
+    q, k, v = double(2, 3, 5, 6), double(2, 3, 4, 6), double(2, 3, 4, 7)
+    agrees(
+        lambda q, k, v, m: F.scaled_dot_product_attention(q, k, v, m.expand(2, -1, -1, -1)),
+        [q, k, v, double(3, 5, 4)],
+    )
+
+
 def test_causal_attention():
     q, k, v = double(2, 5, 6), double(2, 4, 6), double(2, 4, 7)
     agrees(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), [q, k, v])
@@ -320,6 +328,15 @@ def test_what_pays_uncompiled():
     assert paid(F.scaled_dot_product_attention, q, q, q, dropout_p=0.1)
     assert paid(F.scaled_dot_product_attention, q, q, q, None, 0.1)
     assert not paid(F.scaled_dot_product_attention, q, q, q)
+    mask = double(3, 3).requires_grad_()
+    assert paid(F.scaled_dot_product_attention, q, q, q, mask)
+    assert paid(F.scaled_dot_product_attention, q, q, q, attn_mask=mask[None].expand(2, -1, -1))
+    assert not paid(F.scaled_dot_product_attention, q, q, q, mask.detach())
+    with torch.no_grad():
+        assert not paid(F.scaled_dot_product_attention, q, q, q, mask)
+    found = []
+    vmap(lambda m: found.append(paid(F.scaled_dot_product_attention, q, q, q, m.view(3, 3))) or m)(mask[None])
+    assert found == [True]
 
 
 def assert_same_bits(f, one, populations=(3, 4, 7, 8, 33, 64)):

@@ -91,6 +91,24 @@ def test_sam_is_its_algorithm(make):
     torch.testing.assert_close(found, flat(theirs), rtol=1e-10, atol=1e-10)
 
 
+def test_sam_takes_sparse_gradients():
+    found = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(9, 4, sparse=sparse), nn.Flatten(), nn.Linear(12, 3)).double()
+        optimizer = wrapper.SAM(torch.optim.SGD(net.parameters(), lr=0.1), rho=0.2)
+
+        def closure(net=net, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = net(torch.arange(24).view(8, 3) % 9).square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        found.append(flat(net))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
+
+
 @inner
 def test_at_their_plain_settings_they_change_nothing(make):
     alone = network()

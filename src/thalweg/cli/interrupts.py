@@ -7,12 +7,14 @@ an import that failed; and where a function cannot raise, as ``__del__``, it is 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from thalweg.errors import causes
@@ -38,15 +40,17 @@ class _CtrlC:
 
     Attributes:
         so: what is said of what is stopped.
+        once: the file from whose being there on it is said; None if it always is.
     """
 
     def __init__(self) -> None:
         self.so, self._came, self._heard = "", _NEVER, False
+        self.once: Path | None = None
         self._unraisable: Callable[[Any], Any] = sys.unraisablehook
 
     def begin(self) -> None:
         """Take Ctrl-C over, which raises KeyboardInterrupt still."""
-        self.so, self._came = "", _NEVER
+        self.so, self.once, self._came = "", None, _NEVER
         here = threading.current_thread() is threading.main_thread()
         self._heard = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._heard:
@@ -61,7 +65,8 @@ class _CtrlC:
     def told(self) -> int:
         """Say that something was stopped, in a line, and return the exit code."""
         with suppress(OSError):
-            sys.stderr.write(f"\nstopped; {self.so}\n" if self.so else "\nstopped\n")
+            says = self.so and (self.once is None or os.path.exists(self.once))  # noqa: PTH110 – as elsewhere
+            sys.stderr.write(f"\nstopped; {self.so}\n" if says else "\nstopped\n")
         exec("")  # Python forgets one that came inside an exec, of which it would end itself, by the signal
         return 130
 
@@ -90,8 +95,13 @@ CTRL_C = _CtrlC()
 
 
 @contextmanager
-def stopping(so: str) -> Iterator[None]:
-    """Say of what is done inside, where Ctrl-C stops it, what becomes of it."""
-    CTRL_C.so = so
+def stopping(so: str, once: Path | None = None) -> Iterator[None]:
+    """Say of what is done inside, where Ctrl-C stops it, what becomes of it.
+
+    Args:
+        so: what is said.
+        once: a file that is made inside; while it is not there, nothing is said, because there is nothing yet.
+    """
+    CTRL_C.so, CTRL_C.once = so, once
     yield
-    CTRL_C.so = ""
+    CTRL_C.so, CTRL_C.once = "", None

@@ -28,6 +28,10 @@ from thalweg.cli.common import (
 )
 from thalweg.cli.interrupts import stopping
 
+KEPT = "what is done is kept, and the same command goes on from there"
+FILE = "study.db"
+"""What a study is kept in: before it is there, nothing is done."""
+
 
 def compare(
     task: TaskName,
@@ -66,24 +70,25 @@ def compare(
     plan: Annotated[bool, typer.Option("--plan", help="say what would be run, and how, and end there")] = False,
 ) -> None:
     """Compare recipes on a task: which is better, and how surely."""
-    with stopping("what is done is kept, and the same command goes on from there"):
-        from thalweg.notation import combine
-        from thalweg.study import compare as compare_recipes
-        from thalweg.study import explain, parse_duration
+    from thalweg.notation import combine
+    from thalweg.study import compare as compare_recipes
+    from thalweg.study import explain, parse_duration
 
-        seconds = None if budget is None else parse_duration(budget)
-        made, base = task_of(task, target, text, drop, size, epochs, batch_size, missing=missing, metric=metric)
-        recipes = combine(base, vary or [], recipe or [])
-        if plan:
-            for line in explain(
-                made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, processes=processes,
-                engine=engine, address=address,
-            ):  # fmt: skip
-                typer.echo(line)
-            return
+    seconds = None if budget is None else parse_duration(budget)
+    made, base = task_of(task, target, text, drop, size, epochs, batch_size, missing=missing, metric=metric)
+    recipes = combine(base, vary or [], recipe or [])
+    if plan:
+        for line in explain(
+            made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, processes=processes,
+            engine=engine, address=address,
+        ):  # fmt: skip
+            typer.echo(line)
+        return
+    place = Path(f"{made.name}-study") if out is None else out
+    with stopping(KEPT, place / FILE):
         study = compare_recipes(
             made, recipes, trials=trials, seeds=seeds, seed=seed, budget=seconds, baselines=names_in(baselines),
-            out=out, processes=processes, engine=engine, address=address, command=command_line(),
+            out=place, processes=processes, engine=engine, address=address, command=command_line(),
         )  # fmt: skip
         tell(study)
 
@@ -108,14 +113,15 @@ def ablate(
     address: Address = None,
 ) -> None:
     """Take each ingredient of a recipe out alone, and put it in alone: what each is worth."""
-    with stopping("what is done is kept, and the same command goes on from there"):
-        from thalweg.recipe import Recipe
-        from thalweg.study import ablate as ablate_recipe
+    from thalweg.recipe import Recipe
+    from thalweg.study import ablate as ablate_recipe
 
-        made, plain = task_of(task, target, text, drop, size, epochs, batch_size, missing=missing, metric=metric)
+    made, plain = task_of(task, target, text, drop, size, epochs, batch_size, missing=missing, metric=metric)
+    place = Path(f"{made.name}-ablation") if out is None else out
+    with stopping(KEPT, place / FILE):
         study = ablate_recipe(
             made, Recipe.from_file(recipe, plain), plain=plain, seeds=seeds, seed=seed, baselines=names_in(baselines),
-            out=out, processes=processes, engine=engine, address=address, command=command_line(),
+            out=place, processes=processes, engine=engine, address=address, command=command_line(),
         )  # fmt: skip
         tell(study)
 
@@ -144,14 +150,15 @@ def lottery(
     processes: Processes = None,
 ) -> None:
     """Draw lottery tickets: how small a model can be, and whether its mask and first weights are what matters."""
-    with stopping("what is done is kept, and the same command goes on from there"):
-        from thalweg.recipe import Recipe
-        from thalweg.study import lottery as draw
+    from thalweg.recipe import Recipe
+    from thalweg.study import lottery as draw
 
-        made, base = task_of(task, target, text, drop, size, epochs, missing=missing, metric=metric)
+    made, base = task_of(task, target, text, drop, size, epochs, missing=missing, metric=metric)
+    place = Path(f"{made.name}-lottery") if out is None else out
+    with stopping(KEPT, place / FILE):
         found = draw(
             made, base if recipe is None else Recipe.from_file(recipe, base), rounds=rounds, rate=rate, rewind=rewind,
-            scope=scope, seeds=seeds, seed=seed, out=out, processes=processes, command=command_line(),
+            scope=scope, seeds=seeds, seed=seed, out=place, processes=processes, command=command_line(),
         )  # fmt: skip
         tell(found)
         if found.verdict["smaller"]:
@@ -172,7 +179,7 @@ def train(
     seed: Annotated[int, typer.Option(help="of the run")] = 0,
 ) -> None:
     """Train one recipe once; leave its weights and record."""
-    with stopping("what is done is kept up to the last seconds, and the same command goes on from there"):
+    with stopping("what is done is kept up to the last seconds, and the same command goes on from there", out / FILE):
         from thalweg.recipe import Recipe
         from thalweg.study import train as train_recipe
 

@@ -66,7 +66,7 @@ class Course:
         value = self.loss()
         found = torch.autograd.grad(value, wanted, allow_unused=True)
         return float(value.detach()), [
-            torch.zeros_like(p) if g is None else g for p, g in zip(wanted, found, strict=True)
+            torch.zeros_like(p) if g is None else g.to_dense() for p, g in zip(wanted, found, strict=True)
         ]
 
     @torch.no_grad()

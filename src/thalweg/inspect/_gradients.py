@@ -277,7 +277,7 @@ def _usual(targets: Tensor) -> Loss:
 
 
 def _size(x: Tensor) -> float:
-    return float(torch.linalg.vector_norm(x.detach().double()))
+    return float(torch.linalg.vector_norm(x.detach().to_dense().double()))
 
 
 def _norm(parts: dict[str, float]) -> float:

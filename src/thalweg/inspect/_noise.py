@@ -256,5 +256,5 @@ class _Gradient:
                 raise InputError(
                     f"{name} or the loss cannot take {len(rows)} examples: {first_line(error)}"
                 ) from error
-        parts = [torch.zeros_like(p) if g is None else g for p, g in zip(self.trained, found, strict=True)]
+        parts = [torch.zeros_like(p) if g is None else g.to_dense() for p, g in zip(self.trained, found, strict=True)]
         return torch.cat([x.detach().double().flatten() for x in parts])

@@ -114,7 +114,7 @@ def _gradients(model: nn.Module, value: Any, weights: Mapping[str, Tensor]) -> d
     parameters = [model.get_parameter(name) for name in weights]
     found = torch.autograd.grad(value, parameters, allow_unused=True)
     return {
-        name: torch.zeros_like(p) if g is None else g.detach()
+        name: torch.zeros_like(p) if g is None else g.detach().to_dense()
         for name, p, g in zip(weights, parameters, found, strict=True)
     }
 

@@ -11,6 +11,7 @@ import torch
 
 from thalweg.errors import InputError, unknown
 from thalweg.recipe import CATALOGUES, ROLES, Recipe, Together
+from thalweg.recipe.roles import values_of
 from thalweg.record import RunRecord
 from thalweg.study.budget import MOST_SEEDS, MOST_TRIALS, duration, whole_study
 from thalweg.study.engines.local import Local
@@ -19,6 +20,7 @@ from thalweg.study.machine import at_once
 from thalweg.study.plan import Protocol, check_schedules, trial_settings, tuning
 from thalweg.study.planning import make_plans, sentences
 from thalweg.task import Task, check
+from thalweg.task.outside import outside
 from thalweg.train.bucket import reads_padding
 from thalweg.train.planner import Plan
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from thalweg.study.engines.ray import Cluster
 
 __all__ = [
+    "alike",
     "bought",
     "by_name",
     "check_all",
@@ -70,7 +73,7 @@ def explain(
             local, where = (True, None) if isinstance(trains, Local) else (False, trains.codes)
             at_work = trains.processes
             plans, protocol = make_plans(task, named, asked, budget, at_work, local, where)
-        told += [*understood(task, named), *sentences(plans, at_work)]
+        told += [*understood(task, named), *alike(task, named), *sentences(plans, at_work)]
         told += [bought(budget, asked, protocol)] if budget is not None else []
         working = at_once(at_work) if local else float(at_work)
         return [*told, size_of(task, named, protocol, plans, working)]
@@ -107,7 +110,20 @@ def understood(task: Task, recipes: Mapping[str, Recipe]) -> list[str]:
     found = [task.note] if task.note else []
     if any(recipe.bucket != "none" for recipe in recipes.values()) and (caution := reads_padding(task)):
         found.append(caution)
+    count = len(task.train)
+    sizes = {size for recipe in recipes.values() for size in values_of(recipe.batch_size) if size > count}
+    found += [
+        f"a batch of {size} is all of the {count} training examples: an epoch is one step" for size in sorted(sizes)
+    ]
     return found
+
+
+def alike(task: Task, recipes: Mapping[str, Recipe]) -> list[str]:
+    """Return what to mind of a task whose model begins with the same weights for all seeds, as may well be meant."""
+    if not outside(task).begins_alike or all(recipe.init is not None for recipe in recipes.values()):
+        return []
+    said = f"all runs begin from the same weights, because the model of task {task.name} has these whatever the seed"
+    return [f"{said}; seeds differ in the order of data and in what training draws"]
 
 
 def by_name(recipes: Mapping[str, Recipe] | Sequence[Recipe]) -> dict[str, Recipe]:

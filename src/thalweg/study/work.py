@@ -9,7 +9,7 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe, Together
 from thalweg.record import RunRecord, Store
 from thalweg.study import constant
-from thalweg.study.before import counted, lost, size_of, understood
+from thalweg.study.before import alike, counted, lost, size_of, understood
 from thalweg.study.budget import duration, expected_seconds
 from thalweg.study.engines.local import Local
 from thalweg.study.live import Live
@@ -89,7 +89,7 @@ class Work:
 
     def _announce(self, first: Planned) -> None:
         """Say, before the first run, how many there are and how long they will take."""
-        for line in understood(self.task, self.recipes):
+        for line in (*understood(self.task, self.recipes), *alike(self.task, self.recipes)):
             self.show.say(line)
         for line in sentences(self.plans, self.processes):
             self.show.say(line)

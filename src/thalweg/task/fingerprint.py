@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thalweg.errors import is_memory
 from thalweg.key import Key
 from thalweg.task.reading import apply, named
 from thalweg.task.task import Task
@@ -23,8 +25,9 @@ def fingerprint(task: Task) -> dict[str, str]:
     ``data`` covers all bytes of all splits, the training strings, and which number is padding, where the task says;
     ``model`` the names, shapes and values of its initial weights and buffers under a fixed seed; ``loss`` its value
     and gradients on a few examples, to three digits, in training and in evaluation, which also sees an edited forward
-    pass; ``metric`` its name, direction and outcomes on those examples. Where one part changes, those after it may
-    change with it, and those before it never do.
+    pass (in training alone, where it is for what the model puts out there alone); ``metric`` its name, direction and
+    outcomes on those examples. Where one part changes, those after it may change with it, and those before it never
+    do.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # initial weights that come from a decomposition depend on it in their last bits
@@ -58,7 +61,7 @@ def _behaviour(task: Task) -> dict[str, str]:
     module, metric = task.model(0), task.metric
     with (Key(0) / "fingerprint").seeded(), torch.no_grad():
         output = apply(module.eval(), few.inputs)
-        quiet = task.loss(output, few.targets)
+        quiet = _quiet(task, output, few.targets)
         outcomes = metric.outcomes(output, few.targets)
     with (Key(0) / "fingerprint").seeded():
         loss = task.loss(apply(module.train(), few.inputs), few.targets)
@@ -66,12 +69,24 @@ def _behaviour(task: Task) -> dict[str, str]:
     norms = [float(p.grad.norm()) if p.grad is not None else 0.0 for p in module.parameters()]
     # A gradient that is 0 but for rounding, such as that of a bias before a batch norm, has no digits to compare.
     least = 1e-4 * max(norms, default=0.0)
-    values = (quiet.item(), loss.item(), *(norm if not norm < least else 0.0 for norm in norms))
+    values = (*quiet, loss.item(), *(norm if not norm < least else 0.0 for norm in norms))
     words = [metric.name, str(metric.higher_is_better), *(f"{v:.3g}" for v in outcomes.flatten().tolist())]
     return {
         "loss": _hash(f"{value:.3g}".encode() for value in values),
         "metric": _hash(word.encode() for word in words),
     }
+
+
+def _quiet(task: Task, output: Any, targets: Tensor) -> list[float]:
+    """Return the loss in evaluation; nothing where it is for what the model puts out in training alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapes, which were looked at where the loss is needed
+        try:
+            return [task.loss(output, targets).item()]
+        except Exception as error:
+            if is_memory(error):
+                raise
+            return []
 
 
 def hash_weights(module: nn.Module) -> str:

@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_map
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.held import changed, held_by
-from thalweg.task.outside import close, listed
+from thalweg.task.outside import listed
 from thalweg.task.reading import Split, apply
+from thalweg.task.rounding import close
 from thalweg.task.task import Task
 
 __all__ = ["LossState", "check_loss", "loss_state"]

@@ -15,17 +15,18 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.task.held import Held, changed, held
 from thalweg.task.hooks import Hooked, on_gradients
 from thalweg.task.reading import apply
+from thalweg.task.rounding import close
 from thalweg.task.task import Task
 from thalweg.task.twice import StandIns
+from thalweg.task.unregistered import unregistered
 
-__all__ = ["Outside", "check_alike", "check_outside", "close", "listed", "outside"]
+__all__ = ["Outside", "check_alike", "check_outside", "listed", "outside"]
 
 EXAMPLES = 4
 """Of each of the two batches that pass."""
@@ -51,6 +52,7 @@ class Outside:
         twice: whether the module holds tensors of its own a second time, where others have to stand in for them; see
             `thalweg.task.twice`.
         given_place: the buffers in whose place a forward pass in training puts another tensor.
+        begins_alike: whether models of two seeds have the same parameters to begin with.
         first: what is held by a model of the first seed, without its tensors and what differs under one seed.
     """
 
@@ -62,6 +64,7 @@ class Outside:
     unseen: str = ""
     twice: bool = False
     given_place: tuple[str, ...] = ()
+    begins_alike: bool = False
     first: frozenset[tuple[str, tuple[Any, ...]]] | None = None
 
     @property
@@ -142,7 +145,7 @@ def check_alike(task: Task, module: nn.Module) -> None:
         return
     known, mine = dict(first), _comparable(held(module))
     if names := [name for name, value in mine.items() if known.get(name, value) != value]:
-        raise RuntimeError(_drawn(mine, names))
+        raise RuntimeError(_drawn(mine, names, module))
 
 
 def _comparable(found: Held) -> Held:
@@ -161,6 +164,7 @@ class _Look:
         count = len(task.train)
         some = torch.linspace(0, count - 1, min(2 * EXAMPLES, count), dtype=torch.float64).long()
         half = max(1, len(some) // 2)
+        self.begins_alike = False
         self.batches = [task.train.at(some[:half]), task.train.at(some[-half:])]
 
     def found(self) -> Outside:
@@ -208,6 +212,7 @@ class _Look:
             unseen=unseen,
             twice=twice,
             given_place=given_place,
+            begins_alike=self.begins_alike and not drawn and not unlike,
             first=same,
         )
 
@@ -243,8 +248,9 @@ class _Look:
             own = held(module)
             names = [name for name in changed(first, own) if name not in differs]
             if plain := [name for name in names if _counts(first, own, name)]:
-                return _drawn(own, plain), "", twice
+                return _drawn(own, plain, module), "", twice
             if seed == 1:
+                self.begins_alike = all(torch.equal(p, kept[name]) for name, p in module.named_parameters())
                 again = [name for name, value in first.items() if value[0] == "alias"]
                 if again:  # and it may begin with the same values for all seeds
                     _change(module, {str(first[name][1]) for name in again})
@@ -258,7 +264,7 @@ class _Look:
                 if names:
                     _copy(module, kept)
                     if not self._gives(module, other, output):
-                        return _drawn(own, names), "", twice
+                        return _drawn(own, names, module), "", twice
         return "", "", twice
 
     def _stands_in(self, module: nn.Module, another: nn.Module, *, everywhere: bool = False) -> bool:
@@ -303,24 +309,6 @@ def _change(module: nn.Module, names: Iterable[str]) -> None:
             tensors[name].mul_(0.9).add_(0.01)
 
 
-def close(one: Any, other: Any) -> bool:
-    """Return whether outputs are the same but for rounding."""
-    pairs = [[x.detach() for x in tree_leaves(output) if isinstance(x, Tensor)] for output in (one, other)]
-    if [x.shape for x in pairs[0]] != [x.shape for x in pairs[1]]:
-        return False
-    for a, b in zip(*pairs, strict=True):
-        if torch.equal(a, b):  # which large tensors are, and need no memory for
-            continue
-        least = 100 * torch.finfo(a.dtype).eps if a.is_floating_point() else 0.0
-        if not torch.allclose(a, b, rtol=0.0, atol=least * _largest(a), equal_nan=True):
-            return False
-    return True
-
-
-def _largest(x: Tensor) -> float:
-    return float(x.abs().nan_to_num(0.0, 0.0, 0.0).max()) if x.numel() and x.is_floating_point() else 0.0
-
-
 def listed(names: Iterable[str], whole: object) -> str:
     """Return some names, at most three, one after the other; a whole part's stands for what is in it."""
     heads: list[str] = []
@@ -331,10 +319,12 @@ def listed(names: Iterable[str], whole: object) -> str:
     return " and ".join(some) if len(some) < 3 else f"{', '.join(some[:-1])} and {some[-1]}"
 
 
-def _drawn(found: Held, names: Sequence[str]) -> str:
+def _drawn(found: Held, names: Sequence[str], module: nn.Module) -> str:
     if types := [name for name in names if _kind(found, name) == "type"]:
         return f"{types[0] or 'the model'} is of another type from seed to seed"
-    return f"{names[0]}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
+    return unregistered(module, names[0]) or (
+        f"{names[0]}, which is no parameter or buffer, differs from seed to seed; register it as a buffer"
+    )
 
 
 def _carried(names: Iterable[str], module: nn.Module, where: str = "in forward") -> str:

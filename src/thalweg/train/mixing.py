@@ -19,8 +19,10 @@ from torch.utils._pytree import tree_map
 
 from thalweg.augment import Policy
 from thalweg.errors import InputError
+from thalweg.key import Key
 from thalweg.recipe import Together
-from thalweg.task import Split, Task, apply
+from thalweg.task import Split, Task
+from thalweg.task.fitting import output_for
 from thalweg.task.reading import first_line
 
 __all__ = ["Mixed", "as_trained", "check_mixed", "mixed", "paired"]
@@ -118,8 +120,8 @@ def check_mixed(task: Task, loss: Loss, few: Split, names: str) -> None:
     Raises:
         InputError: with what stands in the way.
     """
-    with torch.no_grad():
-        output = apply(task.model(0).eval(), few.inputs)
+    with (Key(0) / "mixed").seeded(), torch.no_grad():
+        output = output_for(loss, task.model(0), few)
         whole = float(loss(output, few.targets))
         try:
             parts = float(Mixed(loss, 1, few.targets.dtype)(output, paired(few.targets, 1)))

@@ -18,7 +18,8 @@ from thalweg.errors import InputError
 from thalweg.key import Key
 from thalweg.recipe import Recipe, Together
 from thalweg.recipe.roles import values_of
-from thalweg.task import Task, apply
+from thalweg.task import Task
+from thalweg.task.fitting import output_for
 from thalweg.train.bucket import check_bucket
 from thalweg.train.counter import GOLDEN, mix, signed
 from thalweg.train.recompute import blocks
@@ -191,7 +192,7 @@ def _adds_up(task: Task, loss: Any) -> bool:
             return float(loss(some, batch.targets[cut]))
 
     with (Key(0) / "accumulate").seeded(), torch.no_grad():
-        output = apply(task.model(0).eval(), batch.inputs)
+        output = output_for(loss, task.model(0), batch)
         try:
             whole, *halves = (part(slice(*ends)) for ends in ((0, count), (0, count // 2), (count // 2, count)))
         except Exception:

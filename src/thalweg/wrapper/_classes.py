@@ -210,7 +210,7 @@ class SAM(_Wrapper):
         live = [p for p in self._parameters() if p.grad is not None]
         kept = [p.clone() for p in live]
         if live:
-            gradients = [p.grad for p in live if p.grad is not None]
+            gradients = [p.grad.to_dense() for p in live if p.grad is not None]
             there = self.technique.formula(joined(live), joined(gradients), **self.values)
             for p, value in zip(live, parted(there, live), strict=True):
                 p.copy_(value)

@@ -51,9 +51,12 @@ def modes(subject: Subject) -> Finding:
         )
     if outer.obstacle:
         lost = ", and after a kill begin anew" if outer.carried else ""
+        what, _, remedy = outer.obstacle.partition("; ")
         return note(
-            f"{outer.obstacle.partition(';')[0]}: runs train one by one{lost}",
-            "Nothing is wrong with that; it takes longer."
+            f"{what}: runs train one by one{lost}",
+            f"{remedy[0].upper()}{remedy[1:]}."
+            if "no part of the model" in what
+            else "Nothing is wrong with that; it takes longer."
             if "hook" in outer.unseen
             else "Register what differs or changes as a buffer in __init__, and write it in place: each run then has "
             "its own, which is kept. Make layers of one type for all seeds.",

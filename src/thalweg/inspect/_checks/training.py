@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def overfit(subject: Subject) -> Finding:
         module = subject.model().train()
         one = Pass(subject, module, few)
         trained = [p for p in module.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr)
+        optimizer = _adam(trained, lr)
         begun, loss = one()
         first = float(loss.detach())
         if floor > first:
@@ -100,6 +101,18 @@ def _few(subject: Subject) -> Split:
             if len(rows) < count and not any(known) and not (fresh and any(same)):
                 rows.append(i)
     return part.at(torch.tensor(rows or [0]))
+
+
+def _adam(trained: Sequence[Tensor], lr: float) -> torch.optim.Optimizer:
+    """Return torch's Adam, which also takes sparse gradients, as embeddings have them."""
+
+    def densify(*_: Any) -> None:
+        for p in trained:
+            p.grad = None if p.grad is None else p.grad.to_dense()
+
+    optimizer = torch.optim.Adam(trained, lr)
+    optimizer.register_step_pre_hook(densify)
+    return optimizer
 
 
 def _floor(subject: Subject, few: Split) -> float:
@@ -219,7 +232,7 @@ def _apart_from_commonest(classes: Tensor) -> int:
 def _margin(subject: Subject, some: Split, lr: float) -> tuple[float, float, float, int] | None:
     """Train; return by how many deviations the loss of some examples is below that of shuffled targets."""
     task, module = subject.task, subject.model().train()
-    optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr)
+    optimizer = _adam([p for p in module.parameters() if p.requires_grad], lr)
     order = torch.from_numpy((Key(0) / "signal").permutation(len(task.train)))
     size, steps, started = min(64, len(order)), 0, clock()
     cuts = [cut for cut in batches(len(order), size) if cut.stop - cut.start > 1]

@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg.errors import InputError, unknown
 from thalweg.inspect._landscape.descent import Descent, descent
 from thalweg.inspect._landscape.drawing import ENDINGS, checked_path
+from thalweg.inspect._landscape.losses import check_evaluated
 from thalweg.inspect._landscape.planes import LossPlane, loss_plane, trajectory_plane
 from thalweg.inspect._landscape.segment import LossSegment, loss_segment
 from thalweg.inspect._landscape.surfaces import SURFACES
@@ -95,6 +96,7 @@ def of_task(
         raise InputError(f"--reach takes a number above 0, not {reach:g}")
     checked_path(out, [e for e in ENDINGS if kind != "segment" or e != ".gif"])
     task, base = load()
+    check_evaluated(task)
     recipes = {name: replace(base, optimizer=one) for name, one in optimizers.items()}
     ways = weights_along(task, recipes, seed=seed)
     model = task.model(seed)

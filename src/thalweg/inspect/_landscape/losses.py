@@ -20,7 +20,7 @@ from thalweg.train.executors import EXECUTORS
 from thalweg.train.state import Member, RunState, of_module
 from thalweg.train.step import Executor, quiet_fallback
 
-__all__ = ["Losses", "Weights", "task_of"]
+__all__ = ["Losses", "Weights", "check_evaluated", "task_of"]
 
 Weights = nn.Module | Mapping[str, Tensor]
 """A model, or its state dict."""
@@ -104,6 +104,19 @@ class Losses:
         return sums / len(self.split)
 
 
+def check_evaluated(task: Task) -> None:
+    """Refuse a task whose loss is for what its model puts out in training alone."""
+    few = task.train.at(slice(0, 2))
+    try:
+        with Key(0).seeded(), torch.no_grad():
+            task.loss(apply(task.model(0).eval(), few.inputs), few.targets)
+    except Exception as error:
+        raise InputError(
+            f"a landscape is that of the loss in evaluation, and the loss of task {task.name} cannot take what its "
+            f"model puts out there: {first_line(error)}"
+        ) from error
+
+
 def task_of(model: nn.Module, data: Any, loss: Loss | None) -> Task:
     """Return the task that someone's module, data and loss make; a task as it is.
 
@@ -115,6 +128,7 @@ def task_of(model: nn.Module, data: Any, loss: Loss | None) -> Task:
     if isinstance(data, Task):
         if loss is not None:
             raise InputError("a task brings its loss along; leave loss out")
+        check_evaluated(data)
         return data
     if not callable(loss):
         raise InputError("give data as (inputs, targets) and loss as (output, targets) -> scalar, or a thalweg.Task")

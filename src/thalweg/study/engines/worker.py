@@ -18,8 +18,8 @@ from thalweg.record import RunRecord
 from thalweg.study.engines.lanes import Course, Lane, Watch, said, train_lane
 from thalweg.study.engines.travelling import encoded, lane_from, opened, plain
 from thalweg.task import Task
+from thalweg.task.fitting import output_for
 from thalweg.task.memory import is_memory
-from thalweg.task.reading import apply
 from thalweg.train.planner import ready
 
 __all__ = ["beginning", "differs", "messages", "remote"]
@@ -97,7 +97,7 @@ def beginning(task: Task) -> dict[str, list[float]]:
     }
     few = task.train.at(torch.arange(min(16, len(task.train))))
     with (Key(0) / "fingerprint").seeded(), torch.no_grad():
-        found["loss"] = [float(task.loss(apply(module.eval(), few.inputs), few.targets))]
+        found["loss"] = [float(task.loss(output_for(task.loss, module, few), few.targets))]
     return found
 
 

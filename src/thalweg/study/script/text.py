@@ -182,8 +182,12 @@ TAKES_DROPOUT = set(REPLACED.values())
 
 
 def pays(ours, args, kwargs, compiled):
-    """Return whether a function is called in torch's place: attention alone only where it drops."""
-    return ours is not scaled_dot_product_attention or kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0
+    """Return whether a function is called in torch's place: attention alone where it drops or learns its mask."""
+    if ours is not scaled_dot_product_attention:
+        return True
+    mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
+    learned = mask is not None and mask.requires_grad and torch.is_grad_enabled()
+    return learned or kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0
 
 
 def get_proxy_mode():
@@ -246,7 +250,7 @@ def train(task):
             values = {**OPTIMIZER, "lr": OPTIMIZER["lr"] * <RATE>}
             step += 1
             with torch.no_grad():
-                gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+                gradients = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]
                 GRADIENTS
                 UPDATE
                 AFTER
@@ -287,7 +291,7 @@ SECOND_BEFORE = """
 # The gradient that counts is taken at other weights, on the same batch with the same masks.
 held = [x.detach().clone() for x in (*parameters, *model.buffers())]
 with torch.no_grad():
-    first = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    first = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in parameters]
     for p, x in zip(parameters, parted(FORMULA(joined(parameters), joined(first), **WRAPPER), parameters)):
         p.copy_(x)
 """

@@ -11,7 +11,7 @@ from thalweg.errors import InputError
 from thalweg.recipe import Recipe
 from thalweg.record import Entry, RunRecord, Store, StoreError
 from thalweg.study import constant
-from thalweg.study.before import counted, understood
+from thalweg.study.before import alike, counted, understood
 from thalweg.study.budget import OVERHEAD, duration
 from thalweg.study.engines.lanes import lane_left, not_kept, said
 from thalweg.study.machine import at_once
@@ -80,7 +80,8 @@ class Work:
         return found
 
     def _announce(self, wanted: set[str]) -> None:
-        for line in filter(None, (*understood(self.task, {"": self.recipe}), not_kept(self.task))):
+        own = {"": self.recipe}
+        for line in filter(None, (*understood(self.task, own), *alike(self.task, own), not_kept(self.task))):
             self.show.say(line)
         for line in sentences({self.recipe.together(): self.plan}, self.processes):
             self.show.say(line)

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.func import debug_unwrap
 
 from thalweg.train.stacked.alone import ALONE
 from thalweg.train.stacked.attention import multi_head_attention_forward, scaled_dot_product_attention
@@ -57,11 +59,20 @@ TAKES_DROPOUT = {
 def pays(ours: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
     """Return whether to call a replacement: always in a step that will be compiled, else if it is quicker or needed.
 
-    Needed is attention that drops; convolution, batch norm and functions of narrow tensors, for their bits; and
-    padding, whose vector is not to be trained.
+    Needed is attention that drops, or whose mask is learned, where vmap takes one of torch's that is not
+    differentiable in it; convolution, batch norm and functions of narrow tensors, for their bits; and padding, whose
+    vector is not to be trained.
     """
     if compiled:
         return True
     if ours is scaled_dot_product_attention:
-        return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0)
+        mask = kwargs.get("attn_mask", args[3] if len(args) > 3 else None)
+        return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0) > 0 or _is_learned(mask))
     return ours not in (max_pool2d, avg_pool2d)
+
+
+def _is_learned(mask: Tensor | None) -> bool:
+    """Return whether a gradient of a mask is wanted; a tensor that vmap has in hand does not say so itself."""
+    if mask is None or not torch.is_grad_enabled():
+        return False
+    return mask.requires_grad or debug_unwrap(mask).requires_grad
