@@ -229,8 +229,8 @@ def test_a_page_where_nothing_can_be_written_or_removed_is_one_sentence(study: S
     def refused(*given, **named):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    for name in ("write_bytes", "unlink"):
-        monkeypatch.setattr(Path, name, refused)
+    for owner, name in ((os, "fsync"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, refused)
     with pytest.raises(StoreError, match=r"report\.html cannot be written: Read-only file system$"):
         report.write(directory)
 

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from thalweg.task import Task, apply
 from thalweg.task.reading import leaves
 from thalweg.train.judging import outcomes
 from thalweg.train.made import model_of
+from thalweg.train.restored import buffers_as_before
 
 __all__ = ["barrier", "leave_smallest"]
 
@@ -43,6 +45,9 @@ class _Alone:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module.eval()
+
+    def unchanged(self) -> AbstractContextManager[None]:
+        return buffers_as_before(self.module)
 
     def outputs(self, inputs: Any) -> list[Any]:
         with torch.no_grad():
